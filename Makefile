@@ -1,0 +1,45 @@
+# Everything a user types. `make help` lists it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint ui sample pocket clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+train: .venv/core  ## install what is needed, then the main job: sample data, embedded model, minutes on a CPU
+	$(BIN)/python train.py
+
+test: .venv/dev  ## install what is needed, then the test suite (offline, CPU, minutes)
+	$(BIN)/python -m pytest
+
+lint: .venv/dev  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+ui: .venv/core  ## the MLflow page of all runs, on http://127.0.0.1:5000
+	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/outputs/mlflow.db}
+
+sample: .venv/core  ## make data/sample/catalogue.csv again
+	$(BIN)/python -m data.sample.generate
+
+pocket: .venv/core  ## train the embedded base model again from nothing (about an hour on two cores)
+	$(BIN)/python train.py +experiment=pocket
+
+clean:  ## remove the virtual environment and all outputs
+	rm -rf .venv outputs
+
+# torch first and pinned, so that what depends on it takes the build that is there.
+.venv/core: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/dev: requirements-dev.txt .venv/core
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

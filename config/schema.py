@@ -1,0 +1,279 @@
+"""Every field of a run in one place: name, default, unit, one line of doc, and the check that it must pass.
+
+YAML groups and the command line state only differences. `problems_of` finds all that is wrong with a configuration at once:
+unknown keys (also appended ones) with the nearest valid name, wrong types, values out of range.
+"""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, get_type_hints
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+KNOWN_TARGETS = {*PROJECTIONS, "qkv_proj", "gate_up_proj", "query", "key", "value", "dense", "out_proj", "c_attn", "c_proj"}
+KNOWN_TARGETS |= {"fc1", "fc2", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"}
+COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
+SHORTEST_SEQUENCE = 64
+ALIASES = {"rank": "model.lora_r", "alpha": "model.lora_alpha", "dropout": "model.lora_dropout", "lr": "trainer.learning_rate"}
+ALIASES |= {"max_length": "data.max_seq_length", "num_epochs": "trainer.epochs", "clip": "trainer.max_grad_norm"}
+
+
+@dataclass
+class ModelConfig:
+    """Which model is trained, and how much of it."""
+
+    name: str = "pocket"  # label in tables and runs
+    base: str = "architectures/pocket"  # folder or Hub name of the base model
+    init: str = "pretrained"  # pretrained: its weights; random: its shapes only, weights drawn from the seed
+    adapter: str = "lora"  # lora: train an adapter; none: train every parameter
+    lora_r: int = 8  # rank of the adapter
+    lora_alpha: int = 16  # scale: the adapter's output is multiplied by alpha / r
+    lora_dropout: float = 0.1  # share of the adapter's inputs dropped in training
+    lora_targets: list[str] = field(default_factory=lambda: list(PROJECTIONS))  # names of the linear layers to adapt
+    quantization: str = "none"  # none; nf4: the frozen base in 4 bits, which makes LoRA QLoRA
+    dtype: str = "auto"  # of the frozen base: float32, bfloat16; auto: bfloat16 if it is big, or stored so and the hardware gains by it
+    attention: str = "auto"  # eager, sdpa, flash_attention_2, flex_attention; auto: the quickest that is right for the model
+    gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+
+
+@dataclass
+class DataConfig:
+    """Which table is learnt, and how it becomes prompts."""
+
+    name: str = "sample"  # label in tables and runs
+    task: str = "retail"  # retail: questions about a catalogue; pocket: the texts that the embedded base model is made from
+    path: str = MISSING  # .csv, .csv.gz, .parquet or .jsonl
+    columns: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys(COLUMNS, "")
+    )  # what is read -> the table's own name for it; empty: not there
+    attributes: list[str] = field(default_factory=list)  # columns that hold one attribute each, beside or instead of specifications
+    root: str = ""  # first-level category to keep; empty: all
+    departments: list[str] = field(default_factory=list)  # second-level categories to keep; empty: all
+    min_rows: int = 10  # least rows that a third- and a fourth-level category must have in the whole table
+    drop_missing_levels: bool = False  # drop rows that have no third or fourth level (false: a missing level is a value)
+    attribute_questions: int = 3  # questions about single attributes, a product
+    max_details: int = 8  # lines in an answer's Product Details
+    suggestions: int = 3  # products that a shelf puts forward as alternative or outfit
+    unseen: float = 0.05  # share of the products that never occur in training
+    validation: float = 0.1  # share of the questions about the other products
+    test: float = 0.1  # share of the questions about the other products
+    limit: int = 0  # products to use, for debugging; 0: all
+    max_seq_length: int = 512  # tokens of prompt and answer together; longer answers are cut off, and counted
+    texts: int = 180_000  # task pocket: texts to draw
+    vocabulary: int = 4096  # task pocket: tokens in the tokenizer
+
+
+@dataclass
+class TrainerConfig:
+    """How it is trained, and on what."""
+
+    accelerator: str = "auto"  # auto, cpu, gpu
+    precision: str = "auto"  # 32-true, bf16-mixed; auto: bf16-mixed where the hardware multiplies bf16 faster, for that size
+    threads: int = 0  # CPU threads; 0: all cores
+    epochs: int = 1  # passes over the training rows
+    max_steps: int = -1  # optimiser steps; -1: as many as the epochs take
+    batch_size: int = 16  # rows an optimiser step
+    micro_batch_size: int = 0  # rows a forward pass: fewer take less memory, the result is the same; 0: the whole batch
+    learning_rate: float = 2e-4  # peak, after warm-up
+    weight_decay: float = 0.001  # of AdamW, on matrices
+    beta2: float = 0.999  # of AdamW
+    warmup_ratio: float = 0.03  # share of the steps in which the learning rate rises; it falls along a cosine after that
+    max_grad_norm: float = 0.3  # gradients are clipped to this norm
+    validate_every: int = 0  # optimiser steps between validations; 0: once an epoch
+    patience: int = 3  # validations without a lower loss before training stops; 0: never stop early
+    log_every: int = 10  # optimiser steps between logged metrics
+
+
+@dataclass
+class EvaluationConfig:
+    """How predictions are made and scored after training."""
+
+    batch_size: int = 64  # prompts a forward pass
+    questions: int = 0  # questions of each split to answer, spread evenly; 0: all
+    untuned: bool = True  # score the untuned base beside the tuned model
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are recorded beside their own folder."""
+
+    uri: str = ""  # MLflow tracking server; empty: MLFLOW_TRACKING_URI, else SQLite in outputs/
+    experiment: str = "strata"  # MLflow experiment
+    system_metrics: bool = True  # log CPU, memory and GPU use
+
+
+@dataclass
+class TrainConfig:
+    """A whole run."""
+
+    experiment: str = "none"  # label of the row in the hyper-parameter table
+    stage: str = "all"  # prepare: data only; show: print one example as the model sees it; fit: also train; all: also evaluate
+    seed: int = 42  # of everything random
+    outputs: str = "outputs"  # folder for caches, runs and the tracking database
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+CHOICES = {
+    "stage": ["prepare", "show", "fit", "all"],
+    "model.init": ["pretrained", "random"],
+    "model.adapter": ["lora", "none"],
+    "model.quantization": ["none", "nf4"],
+    "model.dtype": ["auto", "float32", "bfloat16"],
+    "model.attention": ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
+    "data.task": ["retail", "pocket"],
+    "trainer.accelerator": ["auto", "cpu", "gpu"],
+    "trainer.precision": ["auto", "32-true", "bf16-mixed"],
+}
+# key -> (lowest, highest, whether the highest itself is allowed)
+RANGES: dict[str, tuple[float, float, bool]] = {
+    "model.lora_r": (1, 1024, True),
+    "model.lora_alpha": (1, 4096, True),
+    "model.lora_dropout": (0, 1, False),
+    "data.min_rows": (0, float("inf"), True),
+    "data.attribute_questions": (0, 100, True),
+    "data.max_details": (1, 1000, True),
+    "data.suggestions": (1, 1000, True),
+    "data.unseen": (0, 0.5, True),
+    "data.validation": (0, 0.5, True),
+    "data.test": (0, 0.5, True),
+    "data.limit": (0, float("inf"), True),
+    "data.max_seq_length": (SHORTEST_SEQUENCE, 1_000_000, True),
+    "data.texts": (100, float("inf"), True),
+    "data.vocabulary": (300, 1_000_000, True),
+    "trainer.threads": (0, 1024, True),
+    "trainer.epochs": (1, 10_000, True),
+    "trainer.max_steps": (-1, float("inf"), True),
+    "trainer.batch_size": (1, 1_000_000, True),
+    "trainer.micro_batch_size": (0, 1_000_000, True),
+    "trainer.learning_rate": (0, 1, False),
+    "trainer.weight_decay": (0, 1, True),
+    "trainer.beta2": (0, 1, False),
+    "trainer.warmup_ratio": (0, 1, False),
+    "trainer.max_grad_norm": (0, float("inf"), True),
+    "trainer.validate_every": (0, float("inf"), True),
+    "trainer.patience": (0, float("inf"), True),
+    "trainer.log_every": (1, float("inf"), True),
+    "evaluation.batch_size": (1, 100_000, True),
+    "evaluation.questions": (0, float("inf"), True),
+}
+HINTS = {
+    "trainer.learning_rate": "2e-4 is usual for LoRA; the published table's 2.00E+04 is a misprint of it",
+    "data.max_seq_length": "a prompt alone takes about 50 tokens, and an answer must fit after it",
+}
+
+
+def all_keys(cls: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted key that the schema knows, groups among them."""
+    for name, kind in get_type_hints(cls).items():
+        yield prefix + name
+        if is_dataclass(kind):
+            yield from all_keys(kind, f"{prefix}{name}.")
+
+
+KEYS = tuple(all_keys(TrainConfig))
+
+
+def unknown(key: str) -> str:
+    """The message for a key that the schema does not know, with the nearest one that it does."""
+    leaf = key.rsplit(".", 1)[-1]
+    near = difflib.get_close_matches(key, KEYS, 1, 0.6)
+    same_leaf = difflib.get_close_matches(leaf, [k.rsplit(".", 1)[-1] for k in KEYS], 1, 0.6)
+    alias = difflib.get_close_matches(leaf, ALIASES, 1, 0.7)
+    near = [ALIASES[alias[0]]] if alias else near or [k for k in KEYS if same_leaf and k.rsplit(".", 1)[-1] == same_leaf[0]][:1]
+    return f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def known(key: str) -> bool:
+    """Whether the command line may set the key; entries of data.columns are known by their own list."""
+    parent, _, leaf = key.rpartition(".")
+    return key in KEYS or (parent == "data.columns" and leaf in COLUMNS)
+
+
+def problems_of(config: DictConfig) -> list[str]:
+    """All that is wrong with a composed configuration, one line each; empty if nothing is."""
+    typed: dict[str, Any] = {}
+    problems = list(check_node(config, TrainConfig, "", typed))
+    for key, choices in CHOICES.items():
+        if key in typed and typed[key] not in choices:
+            near = difflib.get_close_matches(str(typed[key]), choices, 1)
+            mean = f"; did you mean {near[0]}?" if near else ""
+            problems.append(f"{key}={typed[key]}: must be one of {', '.join(choices)}{mean}")
+    for key, (low, high, closed) in RANGES.items():
+        value = typed.get(key)
+        if value is not None and not (low <= value < high or (closed and value == high)):
+            text = f"{key}={value}: must be at least {low}" + (
+                "" if high == float("inf") else f" and {'at most' if closed else 'below'} {high}"
+            )
+            problems.append(text + (f" ({HINTS[key]})" if key in HINTS else ""))
+    return problems + list(check_together(typed))
+
+
+def check_node(node: Any, cls: type, prefix: str, typed: dict[str, Any]) -> Iterator[str]:
+    """Compare one level with its dataclass: keys and types; values of the right type are gathered in ``typed``."""
+    if not isinstance(node, DictConfig):
+        yield f"{prefix.rstrip('.')}: must be a group of settings, not {node!r}"
+        return
+    kinds = get_type_hints(cls)
+    for name in map(str, node):
+        key = f"{prefix}{name}"
+        if name not in kinds:
+            yield unknown(key)
+        elif is_dataclass(kinds[name]):
+            yield from check_node(node[name], kinds[name], f"{key}.", typed)
+        else:
+            try:
+                holder = OmegaConf.structured(cls)
+                holder[name] = node[name]
+                typed[key] = plain(OmegaConf.masked_copy(holder, [name]))[name]
+            except MissingMandatoryValue:
+                yield f"{key}: no value is given; set {key}=... on the command line"
+            except OmegaConfBaseException as error:
+                yield f"{key}: {str(error).splitlines()[0]}"
+
+
+def check_together(typed: dict[str, Any]) -> Iterator[str]:
+    """Checks that need more than one field, or look inside a list."""
+    for target in typed.get("model.lora_targets", []):
+        if target not in KNOWN_TARGETS:
+            near = difflib.get_close_matches(target, KNOWN_TARGETS, 1)
+            yield f"model.lora_targets: unknown layer {target!r}" + (f"; did you mean {near[0]}?" if near else "")
+    if typed.get("model.lora_targets") == []:
+        yield "model.lora_targets: names no layer, so nothing would be trained; use model.adapter=none to train the whole model"
+    if typed.get("model.quantization") == "nf4" and typed.get("model.adapter") == "none":
+        yield "model.quantization=nf4: a base in 4 bits cannot be trained as a whole; use model.adapter=lora"
+    for column in typed.get("data.columns", {}):
+        if column not in COLUMNS:
+            near = difflib.get_close_matches(column, COLUMNS, 1)
+            yield f"data.columns.{column}: must be one of {', '.join(COLUMNS)}" + (f"; did you mean {near[0]}?" if near else "")
+    if typed.get("data.task") == "retail":
+        for column in ("name", "category"):
+            if not typed.get("data.columns", {}).get(column):
+                yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
+    if typed.get("data.validation", 0) + typed.get("data.test", 0) >= 1:
+        yield "data.validation and data.test leave nothing to train on"
+    if typed.get("trainer.micro_batch_size", 1) > typed.get("trainer.batch_size", 1):
+        yield "trainer.micro_batch_size: must not exceed trainer.batch_size"
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as plain dictionaries and lists."""
+    tree = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def defaults() -> dict[str, Any]:
+    """The schema's defaults as a plain tree, the ground that YAML groups and the command line build on."""
+    return plain(OmegaConf.structured(TrainConfig))
+
+
+def typed(config: DictConfig) -> TrainConfig:
+    """A checked configuration as dataclasses."""
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), plain(config)))  # type: ignore[return-value]

@@ -1,0 +1,182 @@
+"""RetailData: a table of products -> batches for the Trainer, and questions with their scores for the evaluator.
+
+`prepare_data` goes the whole way once (catalogue, questions, splits, token ids) and keeps each result under the hash of all
+that it depends on; a second run starts from there.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from lightning import LightningDataModule
+
+from data import catalogue, scoring
+from data.prompts import Example, Renderer
+from data.questions import make_questions, products_for_questions
+from data.splits import leakage, split_questions, unseen_products
+from data.tokens import Batches, Cache, TokenRows, digest_of
+
+log = logging.getLogger(__name__)
+HERE = Path(__file__).parent
+CODE = [HERE / name for name in ("catalogue.py", "questions.py", "splits.py", "retail.py")]
+RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
+NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length"}  # fields that do not change the questions
+ROOM = 8  # tokens that an answer may be longer than the longest one in training
+
+
+class RetailData(LightningDataModule):
+    """Questions about a catalogue.
+
+    Args:
+        settings: fields of the data configuration, as a plain dictionary.
+        base: the model's folder or Hub name, for its tokenizer.
+        batch_size, micro_batch_size: rows an optimiser step, rows a forward pass.
+        cache: folder for prepared data. seed: of questions, splits and order.
+    """
+
+    def __init__(self, settings: dict[str, Any], base: str, batch_size: int, micro_batch_size: int, cache: Path, seed: int) -> None:
+        super().__init__()
+        self.settings, self.seed, self.cache = settings, seed, cache
+        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
+        self.renderer = Renderer(base)
+
+    def prepare_data(self) -> None:
+        """Make what is not there yet. Raises ValueError for a table or settings that nothing can be learnt from."""
+        table = Path(self.settings["path"])
+        if not table.is_file():
+            raise ValueError(f"no table at data.path={table}: give the path of a .csv, .csv.gz, .parquet or .jsonl file")
+        content = {key: value for key, value in self.settings.items() if key not in NOT_CONTENT}
+        self.digest = digest_of(table, content, self.seed, pl.__version__, *CODE)
+        questions = Cache(self.cache, "questions", self.digest)
+        if not questions.ready:
+            self.make_questions(table, questions)
+        self.folder = questions.path
+        key = digest_of(
+            self.digest, self.renderer.template, self.renderer.tokenizer.get_vocab(), self.settings["max_seq_length"], *RENDERING
+        )
+        tokens = Cache(self.cache, "tokens", key)
+        if not tokens.ready:
+            self.make_tokens(tokens)
+        self.token_folder = tokens.path
+        self.report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        self.token_report = json.loads((self.token_folder / "report.json").read_text(encoding="utf-8"))
+
+    def make_questions(self, table: Path, target: Cache) -> None:
+        """Table -> products, questions with splits, quarantine, and a report of every step's count and of leakage."""
+        s = self.settings
+        rule = catalogue.Filter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
+        columns = {name: column for name, column in s["columns"].items() if column}
+        cleaned = catalogue.clean(table, columns, s["attributes"], rule)
+        raw = cleaned.products
+        if s["limit"]:
+            raw = raw.sample(min(s["limit"], raw.height), seed=self.seed, shuffle=True)
+        products = products_for_questions(raw, s["max_details"])
+        unseen = unseen_products(products, s["unseen"], self.seed)
+        questions = make_questions(products, unseen, s["attribute_questions"], s["suggestions"], self.seed)
+        questions = split_questions(questions, unseen, s["validation"], s["test"], self.seed)
+        folder = target.begin()
+        raw.write_parquet(folder / "catalogue.parquet")
+        products.write_parquet(folder / "products.parquet")
+        questions.write_parquet(folder / "questions.parquet")
+        cleaned.quarantine.write_parquet(folder / "quarantine.parquet")
+        report = {
+            "counts": [*cleaned.counts, *([("with data.limit", raw.height)] if s["limit"] else [])],
+            "quarantined": cleaned.quarantine.group_by("reason").len().sort("reason").rows(),
+            "splits": questions.group_by("split", maintain_order=True).len().rows(),
+            "kinds": questions.group_by("kind", maintain_order=True).len().rows(),
+            "leakage": leakage(questions).to_dicts(),
+        }
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        target.commit()
+
+    def make_tokens(self, target: Cache) -> None:
+        """Questions -> token ids, a file for each split, with what was cut off or lost, counted."""
+        longest = self.settings["max_seq_length"]
+        folder = target.begin()
+        counts: dict[str, dict[str, int]] = {}
+        for split in ("train", "validation", "test"):
+            examples = self.render(self.questions(split))
+            rows = TokenRows.of(examples, longest)
+            rows.save(folder / f"{split}.pt")
+            counts[split] = {
+                "rows": len(rows),
+                "tokens": int(rows.lengths.sum()),
+                "answer_tokens": int(rows.answer_lengths.sum()),
+                "longest_answer": max((len(e.ids) - e.prompt_length for e in examples), default=0),
+                "cut_off": sum(len(e.ids) > longest for e in examples),
+                "fully_masked": len(rows) - len(rows.trainable()),
+            }
+            if split == "train" and not len(rows.trainable()):
+                shortest = min((e.prompt_length for e in examples), default=0)
+                raise ValueError(
+                    f"no training row has room for an answer: {len(rows)} rows, the shortest prompt has {shortest} tokens and"
+                    f" data.max_seq_length={longest}; raise it, or lower data.test, data.validation and data.unseen if there are no rows"
+                )
+        (folder / "report.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+        target.commit()
+
+    def render(self, questions: pl.DataFrame) -> list[Example]:
+        """Questions with their answers -> examples."""
+        return self.renderer.render_all(*(questions[c].to_list() for c in ("context", "question", "answer")))
+
+    def say(self) -> None:
+        """Log every step's count, what was set aside, what was cut off, and what leaks."""
+        for name, count in self.report["counts"]:
+            log.info("%7d  %s", count, name)
+        for reason, count in self.report["quarantined"]:
+            log.warning("%7d  set aside: %s (%s)", count, reason, self.folder / "quarantine.parquet")
+        log.info("questions: %s", ", ".join(f"{count} {name}" for name, count in self.report["splits"]))
+        for row in self.report["leakage"]:
+            shared = f"{row['same_question']} share a question with training, {row['same_answer']} an answer"
+            log.info("leakage: of %d %s rows %s, %d a product", row["rows"], row["split"], shared, row["same_product"])
+        for split, counts in self.token_report.items():
+            if counts["cut_off"]:
+                lost = f"{counts['fully_masked']} of them leave no answer and are not used"
+                log.warning(
+                    "%s: %d of %d rows are longer than data.max_seq_length and cut off; %s", split, counts["cut_off"], counts["rows"], lost
+                )
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the prepared token ids."""
+        self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in ("train", "validation", "test")}
+
+    def batches(self, split: str, shuffle: bool) -> Batches:
+        """Batches of a split; nothing is dropped."""
+        return Batches(self.rows[split], self.batch_size, self.micro_batch_size, self.seed, shuffle)
+
+    def train_dataloader(self) -> Batches:
+        """Shuffled by (seed, epoch)."""
+        return self.batches("train", shuffle=True)
+
+    def val_dataloader(self) -> Batches:
+        """In a fixed order."""
+        return self.batches("validation", shuffle=False)
+
+    def test_dataloader(self) -> Batches:
+        """In a fixed order."""
+        return self.batches("test", shuffle=False)
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Longest answer that a prediction may take."""
+        return int(self.token_report["train"]["longest_answer"]) + ROOM
+
+    @property
+    def products(self) -> pl.DataFrame:
+        """The catalogue that answers are scored against."""
+        return pl.read_parquet(self.folder / "products.parquet")
+
+    def questions(self, split: str) -> pl.DataFrame:
+        """Questions of a split, with context, answer and truth."""
+        return pl.read_parquet(self.folder / "questions.parquet").filter(pl.col("split") == split)
+
+    def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
+        """Token ids that prediction starts from."""
+        nothing: list[str | None] = [None] * questions.height
+        return [e.ids for e in self.renderer.render_all(questions["context"].to_list(), questions["question"].to_list(), nothing)]
+
+    def judge(self, questions: pl.DataFrame, predictions: list[str | None]) -> pl.DataFrame:
+        """Questions with ``prediction`` and verdict."""
+        return scoring.judge(questions.with_columns(prediction=pl.Series(predictions, dtype=pl.String)), self.products)

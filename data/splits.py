@@ -1,0 +1,39 @@
+"""Questions -> train, validation, test and unseen; and what leaks from training into the others, counted."""
+
+import polars as pl
+
+SPLITS = ("train", "validation", "test", "unseen")
+
+
+def unseen_products(products: pl.DataFrame, fraction: float, seed: int) -> pl.Series:
+    """Ids of products kept out of training altogether. Products of one name stay together, so that no twin gives them away."""
+    names = products.select("name").unique().with_columns(order=pl.col("name").hash(seed)).sort("order", "name")
+    held_out = names.head(int(names.height * fraction))
+    return products.join(held_out, on="name", how="semi")["id"]
+
+
+def split_questions(questions: pl.DataFrame, unseen: pl.Series, validation: float, test: float, seed: int) -> pl.DataFrame:
+    """Add the column ``split``: unseen products apart, the other questions in exact shares by a seeded order.
+
+    Args:
+        validation, test: shares of the questions about seen products; training gets the rest.
+    """
+    apart = pl.col("product_id").is_in(unseen.implode())
+    seen = questions.filter(~apart).with_columns(order=pl.struct("product_id", "question").hash(seed)).sort("order", "question")
+    ends = [round(seen.height * validation), round(seen.height * (validation + test))]
+    place = pl.int_range(pl.len())
+    name = pl.when(place < ends[0]).then(pl.lit("validation")).when(place < ends[1]).then(pl.lit("test"))
+    seen = seen.with_columns(split=name.otherwise(pl.lit("train"))).drop("order")
+    return pl.concat([seen, questions.filter(apart).with_columns(split=pl.lit("unseen"))])
+
+
+def leakage(questions: pl.DataFrame) -> pl.DataFrame:
+    """For each split but train: rows, and how many of them share a question, an answer or a product with training."""
+    train = questions.filter(pl.col("split") == "train")
+    shared = {
+        "same_question": pl.struct("context", "question").is_in(train.select(pl.struct("context", "question")).to_series().implode()),
+        "same_answer": pl.col("answer").is_in(train["answer"].implode()),
+        "same_product": pl.col("product_id").is_in(train["product_id"].implode()),
+    }
+    others = questions.filter(pl.col("split") != "train").with_columns(**shared)
+    return others.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), pl.col(shared.keys()).sum())

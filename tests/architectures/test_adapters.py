@@ -1,0 +1,119 @@
+"""Adapters: what changes and what does not, export and reload, merging, NF4, targets that match nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from architectures import adapters, checkpoints
+from architectures.causal_lm import CausalLM
+
+IDS = torch.arange(10, 42).reshape(2, 16)
+
+
+def logits(net: Any) -> torch.Tensor:
+    net.eval()
+    with torch.no_grad():
+        return net(input_ids=IDS, use_cache=False).logits
+
+
+def shaken(settings: dict[str, Any]) -> CausalLM:
+    """A model whose adapter is not zero."""
+    module = CausalLM(settings, {"learning_rate": 1e-3}, {"name": "test"})
+    module.configure_model()
+    torch.manual_seed(1)
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return module
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen3"])
+def test_a_fresh_adapter_reproduces_the_base(model_settings: Any, kind: str) -> None:
+    net = adapters.build(**model_settings(kind))
+    base = adapters.load_base(model_settings(kind)["base"], "pretrained", "float32", "none", "auto")
+    assert torch.equal(logits(net), logits(base))
+    assert not torch.equal(logits(shaken(model_settings(kind)).net), logits(base))
+
+
+def test_untuned_answers_as_the_base_does(model_settings: Any) -> None:
+    module = shaken(model_settings())
+    base = adapters.load_base(model_settings()["base"], "pretrained", "float32", "none", "auto")
+    with adapters.untuned(module.net):
+        assert torch.equal(logits(module.net), logits(base))
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "llama"])
+def test_merged_equals_unmerged(model_settings: Any, tmp_path: Path, kind: str) -> None:
+    module = shaken(model_settings(kind))
+    checkpoints.export(module, tmp_path)
+    merged = adapters.merge(model_settings(kind)["base"], tmp_path, torch.float32)
+    torch.testing.assert_close(logits(merged), logits(module.net), atol=2e-5, rtol=1e-4)
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+
+
+def test_exported_equals_unexported(model_settings: Any, tmp_path: Path) -> None:
+    module = shaken(model_settings())
+    checkpoints.export(module, tmp_path)
+    assert torch.equal(logits(checkpoints.load(tmp_path).net), logits(module.net))
+    sizes = {path.name for path in tmp_path.iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "run.json"} <= sizes
+    assert not any(name.startswith("model") for name in sizes)
+
+
+def test_a_wholly_trained_model_is_exported_whole(model_settings: Any, tmp_path: Path) -> None:
+    module = shaken(model_settings(adapter="none"))
+    checkpoints.export(module, tmp_path)
+    torch.testing.assert_close(logits(checkpoints.load(tmp_path).net), logits(module.net), atol=0.05, rtol=0.1)
+
+
+def test_parameters_are_counted(model_settings: Any) -> None:
+    trained, whole = adapters.count_parameters(adapters.build(**model_settings(lora_targets=["q_proj"])))
+    assert trained == 2 * 4 * (32 + 32)  # two layers, r = 4, a 32 x 32 projection
+    assert whole > trained
+
+
+def test_a_target_that_matches_nothing_is_refused(model_settings: Any) -> None:
+    with pytest.raises(ValueError, match=r"no layer is called 'query'.*this model has .*q_proj"):
+        adapters.build(**model_settings(lora_targets=["q_proj", "query"]))
+
+
+def test_a_base_that_is_not_there_is_refused(model_settings: Any) -> None:
+    with pytest.raises(ValueError, match=r"no model at model.base=nobody/nothing"):
+        adapters.build(**model_settings(base="nobody/nothing"))
+
+
+def test_an_adapter_of_another_shape_is_refused(model_settings: Any, tmp_path: Path) -> None:
+    checkpoints.export(shaken(model_settings(lora_targets=["q_proj"])), tmp_path)
+    other = adapters.build(**model_settings(lora_targets=["q_proj", "k_proj"]))
+    with pytest.raises(ValueError, match="does not fit"):
+        adapters.load_exported(other, tmp_path)
+
+
+def test_random_initialisation_is_seeded(model_settings: Any) -> None:
+    def drawn(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return logits(adapters.build(**model_settings(init="random")))
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_qlora_keeps_the_base_in_four_bits(model_settings: Any) -> None:
+    net = adapters.build(**model_settings("llama", quantization="nf4"))
+    kinds = {type(p).__name__ for name, p in net.named_parameters() if "base_layer.weight" in name}
+    assert kinds == {"Params4bit"}
+    trained, whole = adapters.count_parameters(net)
+    plain = adapters.count_parameters(adapters.build(**model_settings("llama")))
+    assert (trained, whole) == plain
+    with pytest.raises(ValueError, match="no weights to quantise"):
+        adapters.build(**model_settings("llama", quantization="nf4", init="random"))
+
+
+def test_gemma_2_attention_is_the_capped_one(model_settings: Any) -> None:
+    from transformers import AutoConfig
+
+    gemma, llama = (AutoConfig.from_pretrained(model_settings(kind)["base"]) for kind in ("gemma2", "llama"))
+    assert adapters.attention_of(gemma, "auto") == "eager"
+    assert adapters.attention_of(llama, "auto") == "sdpa"

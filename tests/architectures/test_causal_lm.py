@@ -1,0 +1,189 @@
+"""The training step: the loss and its gradients do not depend on how rows are batched; only the adapter learns."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from torch.nn import functional
+
+from architectures import adapters, causal_lm, checkpoints
+from architectures.causal_lm import IGNORED, CausalLM, schedule
+from data.prompts import Example
+from data.tokens import Batches, TokenRows
+
+OPTIMIZATION = {"learning_rate": 1e-2, "weight_decay": 0.0, "beta2": 0.99, "warmup_ratio": 0.1, "total_steps": 20, "log_every": 1}
+ORIGIN = {"name": "test", "data": {"columns": {"a": "b"}, "list": [1, 2.5, None]}}
+
+
+def module_of(settings: dict[str, Any], seed: int = 3) -> CausalLM:
+    torch.manual_seed(seed)
+    module = CausalLM(settings, OPTIMIZATION, ORIGIN)
+    module.configure_model()
+    return module
+
+
+def rows(count: int = 24) -> TokenRows:
+    generator = torch.Generator().manual_seed(0)
+    draw = [torch.randint(6, 60, (8 + 3 * (i % 5),), generator=generator).tolist() for i in range(count)]
+    return TokenRows.of([Example(ids, 3 + i % 4) for i, ids in enumerate(draw)], 64)
+
+
+def trained(settings: dict[str, Any], folder: Path, micro: int = 8, epochs: int = 2, **options: Any) -> tuple[CausalLM, Trainer]:
+    module = module_of(settings)
+    batches = Batches(rows(), 8, micro, seed=0, shuffle=True)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0, "logger": False}
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=epochs, accumulate_grad_batches=-(-8 // micro), gradient_clip_val=1.0, default_root_dir=folder,
+        use_distributed_sampler=False, **{"enable_checkpointing": False} | quiet | options,
+    )  # fmt: skip
+    trainer.fit(module, batches)
+    return module, trainer
+
+
+def state(module: CausalLM) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen3"])
+def test_loss_is_that_of_the_whole_model(model_settings: Any, kind: str) -> None:
+    """Answer tokens alone reach the head, Gemma's cap kept: the same as transformers' own logits over everything."""
+    module, batch = module_of(model_settings(kind)), rows().batch([0, 1, 2, 3])
+    counts = module.count(batch)
+    logits = module.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+    whole = functional.cross_entropy(logits[:, :-1].transpose(1, 2), batch["labels"][:, 1:], ignore_index=IGNORED, reduction="sum")
+    torch.testing.assert_close(counts.nll, whole, rtol=1e-5, atol=1e-4)
+    assert int(counts.tokens) == int((batch["labels"][:, 1:] != IGNORED).sum())
+    assert int(counts.right) == int((logits[:, :-1].argmax(-1) == batch["labels"][:, 1:]).sum())
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen3"])
+def test_loss_and_gradients_do_not_depend_on_the_batch(model_settings: Any, kind: str) -> None:
+    table = rows(8)
+
+    def gradients(parts: list[list[int]]) -> tuple[float, dict[str, torch.Tensor]]:
+        module = module_of(model_settings(kind))
+        losses = [module.count(table.batch(part)).nll for part in parts]
+        total = torch.stack(losses).sum()
+        total.backward()
+        return float(total.detach()), {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+
+    together, one_by_one = gradients([list(range(8))]), gradients([[i] for i in range(8)])
+    assert together[0] == pytest.approx(one_by_one[0], rel=1e-5)
+    assert set(together[1]) == set(one_by_one[1])
+    for name, gradient in together[1].items():
+        torch.testing.assert_close(gradient, one_by_one[1][name], rtol=1e-3, atol=1e-5)
+
+
+def test_chunks_of_the_head_change_nothing(model_settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> tuple[float, torch.Tensor]:
+        module = module_of(model_settings())
+        counts = module.count(rows().batch(list(range(6))))
+        counts.nll.backward()
+        return float(counts.nll.detach()), torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+
+    whole = run()
+    monkeypatch.setattr(causal_lm, "HEAD_ROWS", 7)
+    parts = run()
+    assert parts[0] == pytest.approx(whole[0], rel=1e-6)
+    torch.testing.assert_close(parts[1], whole[1], rtol=1e-4, atol=1e-6)
+
+
+def test_accumulation_gives_the_same_model(model_settings: Any, tmp_path: Path) -> None:
+    whole = state(trained(model_settings(), tmp_path, micro=8)[0])
+    for micro in (1, 3):
+        parts = state(trained(model_settings(), tmp_path, micro=micro)[0])
+        for name, tensor in whole.items():
+            torch.testing.assert_close(parts[name], tensor, rtol=1e-3, atol=2e-5)
+
+
+def test_the_adapter_changes_and_the_base_does_not(model_settings: Any, tmp_path: Path) -> None:
+    before = state(module_of(model_settings()))
+    module, _ = trained(model_settings(), tmp_path, epochs=10)
+    after = state(module)
+    for name, tensor in after.items():
+        assert torch.equal(tensor, before[name]) != ("lora_" in name), name
+    fresh = module_of(model_settings()).count(rows().batch(list(range(24))))
+    now = module.count(rows().batch(list(range(24))))
+    assert float(now.nll.detach()) < 0.9 * float(fresh.nll.detach())
+
+
+@pytest.mark.parametrize("changes", [{"quantization": "nf4"}, {"gradient_checkpointing": True}, {"dtype": "bfloat16"}, {"adapter": "none"}])
+def test_other_ways_to_train_learn_too(model_settings: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = model_settings("llama", **changes)
+    module, _ = trained(settings, tmp_path, epochs=8)
+    fresh = module_of(settings).count(rows().batch(list(range(24))))
+    now = module.count(rows().batch(list(range(24))))
+    assert float(now.nll.detach()) < 0.9 * float(fresh.nll.detach())
+
+
+def test_gradient_checkpointing_changes_nothing(model_settings: Any, tmp_path: Path) -> None:
+    plain, spare = (trained(model_settings(gradient_checkpointing=on), tmp_path)[0] for on in (False, True))
+    for name, tensor in state(plain).items():
+        torch.testing.assert_close(state(spare)[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_checkpoints_hold_what_is_trained_in_plain_types(model_settings: Any, tmp_path: Path) -> None:
+    module, trainer = trained(model_settings(), tmp_path)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert content["state_dict"]
+    assert all("lora_" in name for name in content["state_dict"])
+    again = checkpoints.load(tmp_path / "a.ckpt")
+    assert all(torch.equal(tensor, state(module)[name]) for name, tensor in state(again).items())
+    assert again.origin == ORIGIN
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_refused(model_settings: Any, tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "a.ckpt"
+    trained(model_settings(), tmp_path)[1].save_checkpoint(path)
+    path.write_bytes(path.read_bytes()[:3000] if damage is None else damage)
+    with pytest.raises(ValueError, match="not a checkpoint of this project, or is damaged"):
+        checkpoints.load(path)
+    with pytest.raises(ValueError, match="no checkpoint file and no exported folder"):
+        checkpoints.load(tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(model_settings: Any, tmp_path: Path) -> None:
+    trained(model_settings(lora_targets=["q_proj"]), tmp_path)[1].save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    with pytest.raises(ValueError, match="of another model"):
+        checkpoints.restore(module_of(model_settings()), content)
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_resuming_equals_never_having_stopped(model_settings: Any, tmp_path: Path, stop: int) -> None:
+    """Stopped after step 1 (in the first epoch) and 4 (in the second), of 6."""
+    whole = state(trained(model_settings(), tmp_path)[0])
+    _, first = trained(model_settings(), tmp_path, max_steps=stop)
+    first.save_checkpoint(tmp_path / "stop.ckpt")
+    module = module_of(model_settings(), seed=9)
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=2, gradient_clip_val=1.0, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, use_distributed_sampler=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(module, Batches(rows(), 8, 8, seed=0, shuffle=True), ckpt_path=str(tmp_path / "stop.ckpt"), weights_only=True)
+    assert trainer.global_step == 6
+    for name, tensor in whole.items():
+        assert torch.equal(state(module)[name], tensor), name
+
+
+def test_schedule_rises_then_falls_to_nothing() -> None:
+    shares = [schedule(step, 100, 0.1) for step in range(101)]
+    assert shares[:11] == sorted(shares[:11])
+    assert shares[10] == 1.0
+    assert shares[10:] == sorted(shares[10:], reverse=True)
+    assert shares[100] == pytest.approx(0)
+    assert schedule(0, 1, 0.0) == 1.0
+
+
+def test_base_dtype_follows_hardware_and_size(model_settings: Any) -> None:
+    from transformers import AutoConfig, Gemma2Config
+
+    small = AutoConfig.from_pretrained(model_settings()["base"])
+    assert adapters.base_dtype(Gemma2Config(), "auto") == torch.bfloat16
+    assert adapters.base_dtype(small, "bfloat16") == torch.bfloat16
+    if not torch.cuda.is_available():
+        assert adapters.base_dtype(small, "auto") == torch.float32

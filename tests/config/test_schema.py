@@ -1,0 +1,139 @@
+"""Every experiment composes and holds the published values; everything wrong is told at once, before anything is loaded."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import train
+from config import schema
+from tests.conftest import ROOT
+
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "config/experiment").glob("*.yaml"))
+GROUPS = [(group, path.stem) for group in ("model", "data", "trainer") for path in sorted((ROOT / "config" / group).glob("*.yaml"))]
+PUBLISHED = {
+    "trainer.epochs": (1, 2, 3, 4),
+    "model.lora_r": (8, 8, 16, 32),
+    "model.lora_alpha": (16, 16, 32, 64),
+    "model.lora_dropout": (0.1, 0.1, 0.2, 0.3),
+    "trainer.max_grad_norm": (0.3, 1, 1, 1),
+    "trainer.learning_rate": (2e-4, 2e-5, 2e-4, 3e-4),
+    "trainer.weight_decay": (0.001, 0.01, 0.005, 0.001),
+    "trainer.warmup_ratio": (0.03, 0.1, 0.2, 0.3),
+    "data.max_seq_length": (512, 1024, 2048, 8192),
+}
+
+
+def composed(*overrides: str) -> Any:
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def wrong(*arguments: str) -> str:
+    with pytest.raises(ValueError, match="nothing was started") as raised:
+        train.check(list(arguments))
+    return str(raised.value)
+
+
+def test_all_experiments_are_there() -> None:
+    assert {"base", "job-0", "job-1", "job-2", "quickstart", "rank-search", "pocket"} <= set(EXPERIMENTS)
+    assert len(EXPERIMENTS) >= 7
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_composes(name: str) -> None:
+    config = composed(f"+experiment={name}")
+    assert schema.problems_of(config) == []
+    assert schema.typed(config).experiment == name
+
+
+@pytest.mark.parametrize(("group", "name"), GROUPS)
+def test_group_composes(group: str, name: str) -> None:
+    extra = (
+        ["data.path=x.csv", "data.columns.name=a", "data.columns.category=b"] if group == "data" and name in ("flipkart", "table") else []
+    )
+    config = composed(f"{group}={name}", *extra)
+    assert schema.problems_of(config) == []
+    if group == "model":
+        assert config.model.name == name
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_published_values(place: int) -> None:
+    config = composed(f"+experiment={['base', 'job-0', 'job-1', 'job-2'][place]}")
+    for key, values in PUBLISHED.items():
+        group, name = key.split(".")
+        assert config[group][name] == values[place], key
+
+
+def test_rank_search_is_a_sweep_with_alpha_twice_the_rank() -> None:
+    assert train.check(["+experiment=rank-search"])
+    config = schema.typed(composed("+experiment=rank-search", "model.lora_r=64"))
+    assert (config.model.lora_alpha, config.data.validation, config.trainer.max_steps, config.trainer.validate_every) == (128, 0.2, 500, 50)
+
+
+def test_yaml_states_only_differences() -> None:
+    """No group repeats a default of the schema, but for the published table, which states itself whole."""
+    from omegaconf import OmegaConf
+
+    for group, name in GROUPS:
+        content = OmegaConf.load(ROOT / "config" / group / f"{name}.yaml")
+        same = [k for k, v in content.items() if k != "defaults" and OmegaConf.is_config(content) and schema.defaults()[group].get(k) == v]  # type: ignore[union-attr]
+        assert [k for k in same if k not in ("name", "base", "accelerator")] == [], f"{group}/{name}"
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    text = wrong(
+        "trainer.lerning_rate=1", "+model.rank=3", "trainer.learning_rate=2e4", "model.lora_dropout=1", "data.limit=many",
+        "data.max_seq_length=20", "model.lora_targets=[q_prj]", "stage=al", "data.columns.nme=x", "model.quantization=nf5",
+    )  # fmt: skip
+    for expected in (
+        "trainer.lerning_rate: no such key; did you mean trainer.learning_rate?",
+        "model.rank: no such key; did you mean model.lora_r?",
+        "trainer.learning_rate=20000.0: must be at least 0 and below 1",
+        "model.lora_dropout=1.0: must be at least 0 and below 1",
+        "data.limit: Value 'many'",
+        "data.max_seq_length=20: must be at least 64",
+        "model.lora_targets: unknown layer 'q_prj'; did you mean q_proj?",
+        "stage=al: must be one of prepare, show, fit, all; did you mean all?",
+        "data.columns.nme",
+        "model.quantization=nf5: must be one of none, nf4; did you mean nf4?",
+    ):
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["+experiment=job-9"], "job-9"),
+        (["model=gemma"], "gemma"),
+        (["data=flipkart"], "data.path: no value is given"),
+        (["data=table", "data.path=x.csv"], "data.columns.name: which column"),
+        (["trainer.learning_rate="], "trainer.learning_rate"),
+        (["trainer.learning_rate=nan"], "trainer.learning_rate=nan"),
+        (["model=null"], "group override must be"),
+        (["trainer.micro_batch_size=64"], "must not exceed trainer.batch_size"),
+        (["model.adapter=none", "model.quantization=nf4"], "cannot be trained as a whole"),
+        (["-m", "trainer.learning_rate=1e-4,7"], "trainer.learning_rate=7"),
+        (["data.validation=0.5", "data.test=0.5"], "leave nothing to train on"),
+    ],
+)
+def test_a_mistake_is_told(arguments: list[str], expected: str) -> None:
+    assert expected in wrong(*arguments)
+
+
+def test_a_mistake_ends_the_program_without_a_traceback() -> None:
+    command = [sys.executable, "train.py", "trainer.lerning_rate=1", "+data.lmit=3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "did you mean trainer.learning_rate?" in done.stderr
+    assert "did you mean data.limit?" in done.stderr
+
+
+def test_quickstart_is_for_the_embedded_model_alone() -> None:
+    assert train.with_experiment(["data.limit=64"]) == ["data.limit=64", "+experiment=quickstart"]
+    assert train.with_experiment(["model=gemma-2-9b-it"]) == ["model=gemma-2-9b-it"]
+    assert train.with_experiment(["-m", "+experiment=base,job-0"]) == ["-m", "+experiment=base,job-0"]

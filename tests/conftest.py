@@ -1,0 +1,72 @@
+"""Shared fixtures: the project's root, real data where it is there, and tiny random models of real architectures."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+ROOT = Path(__file__).resolve().parents[1]
+DATASETS = ROOT.parent / "shared" / "datasets"
+POCKET = ROOT / "architectures" / "pocket"
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is run from the project's root."""
+    monkeypatch.chdir(ROOT)
+
+
+def real(name: str) -> Path:
+    """A file of the real data sets; the test is skipped where they are not at hand."""
+    path = DATASETS / name
+    if not path.exists():
+        pytest.skip(f"real data is not at hand: {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """tiny_model('gemma2' | 'llama' | 'qwen3') -> folder of a small random model of that architecture, with weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    made: dict[str, str] = {}
+
+    def make(kind: str) -> str:
+        if kind not in made:
+            shape = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 2}
+            shape |= {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 4096, "max_position_embeddings": 512}
+            shape |= {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+            torch.manual_seed(0)
+            net = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape))
+            made[kind] = str(tmp_path_factory.mktemp(kind))
+            net.save_pretrained(made[kind])
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture
+def model_settings(tiny_model: Any) -> Any:
+    """model_settings(kind, **changes) -> arguments of `adapters.build` for a tiny model."""
+
+    def make(kind: str = "gemma2", **changes: Any) -> dict[str, Any]:
+        return {
+            "base": tiny_model(kind),
+            "init": "pretrained",
+            "adapter": "lora",
+            "lora_r": 4,
+            "lora_alpha": 8,
+            "lora_dropout": 0.0,
+            "lora_targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+            "quantization": "none",
+            "dtype": "float32",
+            "attention": "auto",
+            "gradient_checkpointing": False,
+        } | changes
+
+    return make

@@ -1,0 +1,132 @@
+"""Questions and answers: format, grammar, fitting suggestions, splits without leaks."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data.catalogue import Filter, clean
+from data.questions import GOES_WITH, make_questions, products_for_questions
+from data.splits import leakage, split_questions, unseen_products
+from tests.conftest import ROOT, real
+from tests.data.test_catalogue import DEPARTMENTS, FULL, SHORT
+
+
+def questions_of(products: pl.DataFrame, unseen: float = 0.05, seed: int = 1) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    table = products_for_questions(products, 6)
+    apart = unseen_products(table, unseen, seed)
+    return table, split_questions(make_questions(table, apart, 3, 3, seed), apart, 0.1, 0.1, seed), apart
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    cleaned = clean(ROOT / "data/sample/catalogue.csv", FULL, [], Filter("Clothing", DEPARTMENTS, 10, False))
+    return questions_of(cleaned.products)
+
+
+def product(**changes: Any) -> pl.DataFrame:
+    """A catalogue of one product."""
+    row = {"id": "1", "name": "Kai Solid Women's Jeans", "brand": "Kai", "rating": None, "attributes": []} | {
+        f"level_{i + 1}": name for i, name in enumerate(["Clothing", "Women's Clothing", "Western Wear", "Jeans"])
+    }
+    pairs = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
+    return pl.DataFrame([row | changes], schema_overrides={"attributes": pairs, "rating": pl.String, "brand": pl.String})
+
+
+def test_answers_are_in_the_published_format(sample: Any) -> None:
+    pattern = r"^[^\n]+\.\n Product Name: [^\n]+\nProduct Category: [^\n]+\nProduct Details:\n(- [^\n]+: [^\n]+\n?)+$"
+    assert sample[1]["answer"].str.contains(pattern).all()
+    assert sample[1]["question"].str.contains(r"^[A-Z][^{}]*[?.]$").all()
+
+
+def test_at_least_three_questions_a_product(sample: Any) -> None:
+    assert sample[1].group_by("product_id").len()["len"].min() >= 3
+    assert set(sample[1]["kind"]) == {"attribute", "search", "alternative", "outfit"}
+    bare = questions_of(product(brand=None), unseen=0)[1]
+    assert bare.height == 3
+    assert bare["question"].n_unique() == 3
+
+
+def test_at_least_three_questions_a_product_on_real_rows() -> None:
+    cleaned = clean(real("flipkart/flipkart_core_20000.csv"), SHORT, [], Filter("Clothing", DEPARTMENTS, 10, False))
+    counts = questions_of(cleaned.products)[1].group_by("product_id").len()
+    assert counts.height == 5721
+    assert counts["len"].min() >= 3
+
+
+def test_attribute_answers_hold_the_fact(sample: Any) -> None:
+    _table, questions, _ = sample
+    rows = questions.filter(pl.col("kind") == "attribute")
+    assert (rows["product_id"] == rows["answer_id"]).all()
+    assert rows.select(pl.col("answer").str.to_lowercase().str.contains(pl.col("told").str.to_lowercase(), literal=True)).to_series().all()
+
+
+def test_suggestions_exist_and_fit(sample: Any) -> None:
+    table, questions, _ = sample
+    columns = ["id", "name", "category", "shelf", "garment"]
+    rows = questions.join(table.select(columns), left_on="product_id", right_on="id").join(
+        table.select(columns), left_on="answer_id", right_on="id", suffix="_other"
+    )
+    assert rows.height == questions.height
+    other = rows.filter(pl.col("kind") == "alternative")
+    assert ((other["shelf"] == other["shelf_other"]) & (other["category"] == other["category_other"])).all()
+    assert (other["name"] != other["name_other"]).all()
+    outfit = rows.filter(pl.col("kind") == "outfit")
+    assert (outfit["category"] == outfit["category_other"]).all()
+    assert all(b in GOES_WITH[a] for a, b in outfit.select("garment", "garment_other").iter_rows())
+
+
+def test_grammar_agrees_with_the_name() -> None:
+    facts = [{"key": "Fabric", "value": "Denim"}, {"key": "Belt Included", "value": "No"}]
+    jeans = questions_of(product(attributes=facts), unseen=0)[1]["answer"].str.split("\n").list.first().to_list()
+    assert "The Kai Solid Women's Jeans are made of denim." in jeans
+    dress = questions_of(product(name="Kai Dress", attributes=facts), unseen=0)[1]["answer"].str.split("\n").list.first().to_list()
+    assert "The Kai Dress is made of denim." in dress
+    who = questions_of(product(attributes=[{"key": "Ideal For", "value": "Girl's, Boy's"}]), unseen=0)[1]
+    assert any("ideal for girls, boys." in answer for answer in who["answer"])
+
+
+def test_an_awkward_attribute_is_asked_by_its_label() -> None:
+    questions = questions_of(product(attributes=[{"key": "Top Hem", "value": "Yes"}]), unseen=0)[1]
+    assert any("under Top Hem" in question for question in questions["question"])
+
+
+def test_braces_in_a_table_are_text() -> None:
+    questions = questions_of(product(name="Kai {value} $1 Top"), unseen=0)[1]
+    assert questions["question"].str.contains("Kai {value} $1 Top", literal=True).all()
+
+
+def test_questions_are_seeded(sample: Any) -> None:
+    cleaned = clean(ROOT / "data/sample/catalogue.csv", FULL, [], Filter("Clothing", DEPARTMENTS, 10, False))
+    assert questions_of(cleaned.products)[1].equals(sample[1])
+    assert not questions_of(cleaned.products, seed=2)[1].equals(sample[1])
+
+
+def test_splits_have_their_shares_and_unseen_products_stay_unseen(sample: Any) -> None:
+    table, questions, apart = sample
+    sizes = dict(questions.group_by("split").len().iter_rows())
+    seen = questions.height - sizes["unseen"]
+    assert sizes["validation"] == round(seen * 0.1)
+    assert sizes["test"] == round(seen * 0.2) - round(seen * 0.1)
+    assert len(apart) == 50
+    training = questions.filter(pl.col("split") != "unseen")
+    assert not set(training["product_id"]) & set(apart)
+    assert not set(training["answer_id"]) & set(apart)
+    names = table.filter(pl.col("id").is_in(apart.implode()))["name"]
+    assert not any(name in answer for name in names for answer in training["answer"])
+
+
+def test_products_of_one_name_are_unseen_together() -> None:
+    twins = pl.concat([product(id=str(i), name=f"Name {i // 2}") for i in range(40)])
+    table = products_for_questions(twins, 6)
+    apart = unseen_products(table, 0.25, 0)
+    assert sorted(int(i) // 2 for i in apart) == sorted(2 * sorted({int(i) // 2 for i in apart}))
+    assert len(apart) == 10
+
+
+def test_leakage_is_counted() -> None:
+    columns = ["split", "context", "question", "answer", "product_id"]
+    rows = [("train", "c", "q", "a", "1"), ("test", "c", "q", "b", "1"), ("test", "c", "r", "a", "2"), ("unseen", "c", "s", "d", "3")]
+    found = {row.pop("split"): row for row in leakage(pl.DataFrame(rows, schema=columns, orient="row")).to_dicts()}
+    assert found["test"] == {"rows": 2, "same_question": 1, "same_answer": 1, "same_product": 1}
+    assert found["unseen"] == {"rows": 1, "same_question": 0, "same_answer": 0, "same_product": 0}

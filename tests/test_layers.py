@@ -1,0 +1,74 @@
+"""The law of the layers, read from the imports of every module: who may import whom, and which packages."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+LAYERS = ("architectures", "config", "data")
+ENTRIES = ("train", "evaluate")
+MAY: dict[str, set[str]] = {
+    "architectures": {"architectures", "torch", "transformers", "peft", "lightning", "torchmetrics"},
+    "config": {"config", "omegaconf", "hydra"},
+    "data": {"data", "polars", "tokenizers", "transformers", "torch", "lightning"},
+    "evaluate": {"evaluate", "architectures", "data", "polars", "hydra", "omegaconf", "mlflow", "tqdm"},
+    "train": {"train", "evaluate", *LAYERS, "hydra", "omegaconf", "mlflow", "torch", "lightning", "polars"},
+}
+# Packages that one module alone may meet, inside functions.
+MORE = {"architectures/tracking.py": {"mlflow"}, "architectures/adapters.py": {"bitsandbytes"}}
+
+
+def imported(source: str) -> set[str]:
+    """Top-level names of everything that a module imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level or str(node.module).split(".")[0])
+    return names
+
+
+def breaches(path: str, source: str) -> set[str]:
+    """Imports of the module at ``path`` (relative to the root) that the law forbids."""
+    layer = path.split("/")[0].removesuffix(".py")
+    allowed = MAY[layer] | MORE.get(path, set()) | set(sys.stdlib_module_names)
+    return imported(source) - allowed
+
+
+def modules() -> list[Path]:
+    found = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+    return found + [ROOT / f"{entry}.py" for entry in ENTRIES]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_keep_the_law(path: Path) -> None:
+    assert breaches(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) == set()
+
+
+def test_the_law_sees_every_module() -> None:
+    assert len(modules()) >= 20
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("data/x.py", "from architectures import adapters", "architectures"),
+        ("architectures/x.py", "def f():\n    import polars", "polars"),
+        ("architectures/x.py", "import mlflow", "mlflow"),
+        ("config/x.py", "import data.prompts", "data"),
+        ("evaluate.py", "from train import run", "train"),
+        ("evaluate.py", "from config.schema import TrainConfig", "config"),
+        ("data/x.py", "from . import prompts", "."),
+    ],
+)
+def test_a_breach_is_found(path: str, source: str, found: str) -> None:
+    assert breaches(path, source) == {found}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
