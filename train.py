@@ -142,12 +142,13 @@ def precision_of(config: TrainConfig, module: Any) -> str:
 def build_trainer(config: TrainConfig, module: Any, logger: Any, folder: Path) -> Any:
     """Lightning's Trainer with early stopping and the best and last checkpoint by validation loss."""
     from lightning import Trainer
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
     t = config.trainer
     accumulate = -(-t.batch_size // (t.micro_batch_size or t.batch_size))
     best = ModelCheckpoint(folder / "checkpoints", "best", "validation/loss", save_last=True, enable_version_counter=False)
-    callbacks: list[Any] = [best]
+    bar = TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 20)
+    callbacks: list[Any] = [best, bar]
     if t.patience:
         callbacks.append(EarlyStopping("validation/loss", patience=t.patience))
     return Trainer(
@@ -335,7 +336,8 @@ def start(config: DictConfig) -> None:
     try:
         run(schema.typed(config), folder)
     except ValueError as error:
-        log.debug("", exc_info=True)
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            raise
         sys.exit(f"error: {error}")
 
 

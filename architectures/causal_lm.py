@@ -64,14 +64,15 @@ class CausalLM(LightningModule):
         self.strict_loading = False  # a checkpoint lacks the frozen base; on_load_checkpoint checks the rest
         self.loss_mean, self.accuracy_mean = MeanMetric(), MeanMetric()
         self.window: list[Counts] = []
-        self.seen_tokens, self.since = 0, time.perf_counter()
+        self.seen_tokens, self.since = torch.tensor(0), time.perf_counter()
         self.gradient_norm = torch.tensor(0.0)
 
     def configure_model(self) -> None:
         """Build the net where the Trainer wants it; called again, it does nothing."""
         if self.net is None:
-            self.net = adapters.build(**self.model_settings)
+            self.net = adapters.build(**self.model_settings).train()  # a loaded base is in eval mode, which Lightning would keep
             self.trained, self.parameters_in_all = adapters.count_parameters(self.net)
+            self.embedded = self.net.get_input_embeddings().weight.numel()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states. input_ids, attention_mask: (batch, time) -> (batch, time, width)"""
@@ -107,7 +108,7 @@ class CausalLM(LightningModule):
         """
         counts = self.count(batch)
         self.window.append(Counts(counts.nll.detach(), counts.right, counts.tokens))
-        self.seen_tokens += batch["input_ids"].numel()
+        self.seen_tokens = self.seen_tokens + batch["attention_mask"].sum()
         return counts.nll * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch["step_tokens"])
 
     def configure_gradient_clipping(
@@ -123,7 +124,7 @@ class CausalLM(LightningModule):
         if self.trainer.fit_loop._should_accumulate() or step % self.optimization["log_every"]:
             return
         nll, right, tokens = (float(torch.stack([getattr(c, k) for c in self.window]).sum()) for k in ("nll", "right", "tokens"))
-        rate = self.seen_tokens / (time.perf_counter() - self.since)
+        rate = float(self.seen_tokens) / (time.perf_counter() - self.since)
         metrics = {
             "train/loss": nll / tokens,
             "train/perplexity": math.exp(min(nll / tokens, 50)),
@@ -134,17 +135,19 @@ class CausalLM(LightningModule):
         }
         peak = peak_flops()
         if peak:
-            # Forward 2N, backward through activations 2N, through weights 2N only where all are trained.
-            per_token = (4 if adapters.has_adapter(self.net) else 6) * self.parameters_in_all
+            # FLOPs a token: forward 2N, backward through activations 2N, through weights 2N only where all are trained. N leaves
+            # out the embedding, which multiplies nothing on the way in; on the way out only answer tokens meet it.
+            per_token = (4 if adapters.has_adapter(self.net) else 6) * (self.parameters_in_all - self.embedded)
             metrics["train/model_flops_utilisation"] = rate * per_token / peak
         self.log("loss", nll / tokens, prog_bar=True, logger=False)
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
-        self.window, self.seen_tokens, self.since = [], 0, time.perf_counter()
+        self.window = []
+        self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
         """Waiting between epochs does not count as training time."""
-        self.seen_tokens, self.since = 0, time.perf_counter()
+        self.seen_tokens, self.since = torch.tensor(0), time.perf_counter()
 
     on_validation_end = on_train_epoch_start
 

@@ -155,10 +155,10 @@ class RunLogger(Logger):
 
     def connect(self) -> Any:
         """Import MLflow, find or make the experiment, start the run."""
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
+            logging.getLogger(name).setLevel(logging.WARNING)
         client = MlflowClient(self.uri)
         found = client.get_experiment_by_name(self.experiment)
         experiment = found.experiment_id if found else client.create_experiment(self.experiment)

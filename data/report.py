@@ -29,7 +29,7 @@ def table(header: list[str], rows: list[list[Any]]) -> str:
 
 def grounded_table(scores: Scores) -> str:
     """One row for each 'model, slice'; the six verdicts sum to n."""
-    header = ["answers", "n", *(v.replace("_", " ") for v in VERDICTS), "right product", "right facts", "facts right of told"]
+    header = ["answers", "n", *(v.replace("_", " ") for v in VERDICTS), "product right", "all facts right", "details right"]
     keys = ["n", *VERDICTS]
     shares = ["right_product_rate", "right_facts_rate", "fact_accuracy"]
     return table(header, [[name, *(int(s[k]) for k in keys), *(float(s[k]) for k in shares)] for name, s in scores.items()])

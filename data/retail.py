@@ -108,6 +108,10 @@ class RetailData(LightningDataModule):
                 "cut_off": sum(len(e.ids) > longest for e in examples),
                 "fully_masked": len(rows) - len(rows.trainable()),
             }
+            if split == "validation" and not len(rows):
+                raise ValueError(
+                    "no question is left for validation, by which the best model is chosen: raise data.validation or data.limit"
+                )
             if split == "train" and not len(rows.trainable()):
                 shortest = min((e.prompt_length for e in examples), default=0)
                 raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import functional
 
 from architectures import adapters, causal_lm, checkpoints
@@ -27,6 +28,7 @@ def module_of(settings: dict[str, Any], seed: int = 3) -> CausalLM:
 def rows(count: int = 24) -> TokenRows:
     generator = torch.Generator().manual_seed(0)
     draw = [torch.randint(6, 60, (8 + 3 * (i % 5),), generator=generator).tolist() for i in range(count)]
+    draw = [ids[:5] + [70 + i % 3] * (len(ids) - 5) for i, ids in enumerate(draw)]  # something that can be learnt
     return TokenRows.of([Example(ids, 3 + i % 4) for i, ids in enumerate(draw)], 64)
 
 
@@ -104,18 +106,16 @@ def test_the_adapter_changes_and_the_base_does_not(model_settings: Any, tmp_path
     after = state(module)
     for name, tensor in after.items():
         assert torch.equal(tensor, before[name]) != ("lora_" in name), name
-    fresh = module_of(model_settings()).count(rows().batch(list(range(24))))
     now = module.count(rows().batch(list(range(24))))
-    assert float(now.nll.detach()) < 0.9 * float(fresh.nll.detach())
+    assert int(now.right) > 0.8 * int(now.tokens)
 
 
 @pytest.mark.parametrize("changes", [{"quantization": "nf4"}, {"gradient_checkpointing": True}, {"dtype": "bfloat16"}, {"adapter": "none"}])
 def test_other_ways_to_train_learn_too(model_settings: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
     settings = model_settings("llama", **changes)
     module, _ = trained(settings, tmp_path, epochs=8)
-    fresh = module_of(settings).count(rows().batch(list(range(24))))
     now = module.count(rows().batch(list(range(24))))
-    assert float(now.nll.detach()) < 0.9 * float(fresh.nll.detach())
+    assert int(now.right) > 0.8 * int(now.tokens)
 
 
 def test_gradient_checkpointing_changes_nothing(model_settings: Any, tmp_path: Path) -> None:
@@ -153,18 +153,17 @@ def test_a_checkpoint_of_another_model_is_refused(model_settings: Any, tmp_path:
         checkpoints.restore(module_of(model_settings()), content)
 
 
-@pytest.mark.parametrize("stop", [1, 4])
+@pytest.mark.parametrize("stop", [1, 3, 4])
 def test_resuming_equals_never_having_stopped(model_settings: Any, tmp_path: Path, stop: int) -> None:
-    """Stopped after step 1 (in the first epoch) and 4 (in the second), of 6."""
-    whole = state(trained(model_settings(), tmp_path)[0])
-    _, first = trained(model_settings(), tmp_path, max_steps=stop)
-    first.save_checkpoint(tmp_path / "stop.ckpt")
+    """Resumed in the first epoch, between epochs, and in the second, of a run of two epochs with three steps each."""
+    every = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = state(trained(model_settings(), tmp_path, enable_checkpointing=True, callbacks=[every])[0])
     module = module_of(model_settings(), seed=9)
     trainer = Trainer(
         accelerator="cpu", max_epochs=2, gradient_clip_val=1.0, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, default_root_dir=tmp_path,
     )  # fmt: skip
-    trainer.fit(module, Batches(rows(), 8, 8, seed=0, shuffle=True), ckpt_path=str(tmp_path / "stop.ckpt"), weights_only=True)
+    trainer.fit(module, Batches(rows(), 8, 8, seed=0, shuffle=True), ckpt_path=tmp_path / f"step={stop}.ckpt", weights_only=True)
     assert trainer.global_step == 6
     for name, tensor in whole.items():
         assert torch.equal(state(module)[name], tensor), name
@@ -183,7 +182,7 @@ def test_base_dtype_follows_hardware_and_size(model_settings: Any) -> None:
     from transformers import AutoConfig, Gemma2Config
 
     small = AutoConfig.from_pretrained(model_settings()["base"])
-    assert adapters.base_dtype(Gemma2Config(), "auto") == torch.bfloat16
-    assert adapters.base_dtype(small, "bfloat16") == torch.bfloat16
-    if not torch.cuda.is_available():
-        assert adapters.base_dtype(small, "auto") == torch.float32
+    assert adapters.base_dtype(Gemma2Config(), "auto", frozen=True) == torch.bfloat16
+    assert adapters.base_dtype(Gemma2Config(), "auto", frozen=False) == torch.float32
+    assert adapters.base_dtype(small, "bfloat16", frozen=True) == torch.bfloat16
+    assert adapters.base_dtype(small, "auto", frozen=True) == torch.float32

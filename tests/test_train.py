@@ -1,0 +1,276 @@
+"""The spine from end to end on the embedded model: train, export, evaluate each kind of result, sweep, and refuse bad data."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import evaluate
+import train
+from config import schema
+from data.retail import RetailData
+from data.scoring import VERDICTS
+from tests.conftest import POCKET, ROOT, real
+
+SMALL = ["data.limit=60", "data.max_details=2", "trainer.max_steps=6", "trainer.log_every=1", "evaluation.questions=6"]
+SMALL += ["trainer.precision=32-true", "tracking.system_metrics=false"]
+
+
+def typed(*overrides: str) -> Any:
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        config = compose("train", list(overrides))
+    assert schema.problems_of(config) == []
+    return schema.typed(config)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One whole small run: (its folder, what it printed)."""
+    import contextlib
+    import io
+
+    outputs = tmp_path_factory.mktemp("outputs")
+    folder = outputs / "run"
+    folder.mkdir()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.chdir(ROOT):
+        train.run(typed("+experiment=quickstart", f"outputs={outputs}", *SMALL), folder)
+    return folder, printed.getvalue()
+
+
+def client_of(folder: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{folder.parent / 'mlflow.db'}")
+
+
+def only_run(folder: Path) -> Any:
+    client = client_of(folder)
+    return client.search_runs([client.get_experiment_by_name("strata").experiment_id])[0]
+
+
+def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    assert {"config.yaml", "metrics.jsonl", "model", "checkpoints", "predictions.parquet", "scores.json", "report.md"} <= {
+        path.name for path in folder.iterdir()
+    }
+    steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in steps if "train/loss" in row] == [1, 2, 3, 4, 5, 6]
+    for name in ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"):
+        assert all(row[f"train/{name}"] >= 0 for row in steps if "train/loss" in row), name
+    losses = [row["train/loss"] for row in steps if "train/loss" in row]
+    assert losses[-1] < losses[0]
+    assert "python evaluate.py ckpt=" in printed
+    results = json.loads((folder / "results.json").read_text())
+    assert {"test_loss_last", "test_loss_best", "validation_loss", "right_product", "legacy_accuracy"} <= set(results)
+
+
+def test_predictions_are_one_row_a_question(finished: tuple[Path, str]) -> None:
+    rows = pl.read_parquet(finished[0] / "predictions.parquet")
+    assert {"question", "kind", "answer", "prediction", "named", "verdict", "model", "split"} <= set(rows.columns)
+    assert sorted(rows.group_by("model", "split").len().rows()) == [
+        ("tuned", "test", 6), ("tuned", "unseen", 6), ("untuned", "test", 6), ("untuned", "unseen", 6),
+    ]  # fmt: skip
+    scores = json.loads((finished[0] / "scores.json").read_text())
+    assert all(sum(s[v] for v in VERDICTS) == s["n"] for s in [*scores["grounded"].values(), *scores["kinds"].values()])
+
+
+def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    run, client = only_run(folder), client_of(folder)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.lora_r"] == "16"
+    assert len(run.data.params["git_commit"]) >= 40
+    local = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for name in ("train/loss", "validation/loss"):
+        sent = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name)]
+        assert sent == [(row["step"], row[name]) for row in local if name in row]
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "model", "predictions.parquet", "report.md"}
+    assert run.inputs.dataset_inputs[0].dataset.digest == run.data.params["data_digest"]
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "folder", "run"])
+def test_evaluate_gives_the_same_figures(finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, printed = finished
+    ckpt = {"checkpoint": folder / "checkpoints/best.ckpt", "folder": folder / "model", "run": only_run(folder).info.run_id}[kind]
+    nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
+    evaluate.run(OmegaConf.create({"ckpt": str(ckpt), "outputs": str(folder.parent), **nothing}))
+    table = (folder / "report.md").read_text().strip()
+    assert table in printed
+    assert capsys.readouterr().out.strip() == table
+
+
+def test_checkpoints_hold_the_adapter_alone(finished: tuple[Path, str]) -> None:
+    for name in ("best", "last"):
+        path = finished[0] / f"checkpoints/{name}.ckpt"
+        content = torch.load(path, weights_only=True)
+        assert all("lora_" in key for key in content["state_dict"])
+        assert path.stat().st_size < 3 * sum(t.numel() * 4 for t in content["state_dict"].values()) + 200_000
+
+
+def test_cached_data_equals_fresh_data(finished: tuple[Path, str], tmp_path: Path) -> None:
+    config = typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL)
+    fresh = train.prepare(config)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    cached = train.prepare(config)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+    other = train.prepare(typed("+experiment=quickstart", f"outputs={finished[0].parent}", *SMALL))
+    for data in (cached, other):
+        assert data.digest == fresh.digest
+        for split in ("train", "validation", "test"):
+            assert torch.equal(data.rows[split].ids, fresh.rows[split].ids)
+    changed = train.prepare(typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, "data.max_details=3"))
+    assert changed.digest != fresh.digest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.path=nowhere.csv"], "no table at data.path=nowhere.csv"),
+        (["data.columns.name=titel"], "no column 'titel'"),
+        (["data.root=Shoes"], "no product is left"),
+        (["data.max_seq_length=64", "data.limit=3"], "no training row has room"),
+        (["data.limit=1", "data.unseen=0"], "data.validation"),
+        (["model.base=nobody/nothing"], "no tokenizer for model.base=nobody/nothing"),
+    ],
+)
+def test_data_that_nothing_can_be_learnt_from_is_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        train.prepare(typed("+experiment=quickstart", f"outputs={tmp_path}", *overrides))
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".ckpt"]
+
+
+def test_what_is_cut_off_is_counted(tmp_path: Path) -> None:
+    data = train.prepare(typed("data.limit=30", "data.max_seq_length=90", f"outputs={tmp_path}"))
+    counts = data.token_report["train"]
+    assert 0 < counts["cut_off"] <= counts["rows"]
+    assert int(data.rows["train"].lengths.max()) == 90
+
+
+def test_real_rows_are_prepared(tmp_path: Path) -> None:
+    table = real("flipkart/flipkart_raw15_first999.csv")
+    data = train.prepare(typed("data=flipkart", f"data.path={table}", f"outputs={tmp_path}"))
+    assert dict(data.report["counts"])["at least 10 rows in its level 4"] == 339
+    assert data.token_report["train"]["rows"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("ckpt=nowhere", "there is no such file or folder"),
+        ("ckpt=" + "0" * 32, "has no exported model"),
+        ("ckpt=config", "no exported folder"),
+    ],
+)
+def test_evaluate_refuses_what_is_no_model(argument: str, message: str, tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
+    with pytest.raises(ValueError, match=message):
+        evaluate.run(OmegaConf.create({"ckpt": argument.split("=")[1], "outputs": str(tmp_path), **nothing}))
+
+
+def test_show_prints_an_example_as_the_model_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.run(typed("stage=show", "data.limit=30", f"outputs={tmp_path}"), tmp_path)
+    printed = capsys.readouterr().out
+    assert "\033[2m<start_of_turn>\033[0m" in printed
+    assert "Product" in printed
+
+
+def test_training_goes_on_without_a_tracking_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    overrides = [*SMALL, "stage=fit", f"outputs={tmp_path}", "tracking.uri=http://127.0.0.1:9"]
+    train.run(typed("+experiment=quickstart", *overrides), tmp_path)
+    assert "did not take the whole run" in caplog.text
+    assert (tmp_path / "model/adapter_model.safetensors").is_file()
+    assert (tmp_path / "metrics.jsonl").read_text().count("train/loss") == 6
+
+
+def test_the_default_command_line(tmp_path: Path) -> None:
+    """The README's command as a user types it, made small: it trains and ends with a table."""
+    small = [*SMALL, "trainer.max_steps=2", "evaluation.questions=2"]
+    command = [sys.executable, "train.py", f"outputs={tmp_path}", *small]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "tuned, known products" in done.stdout
+    again = subprocess.run(
+        [sys.executable, "evaluate.py", "ckpt=nowhere", "+rnk=3"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert again.returncode != 0
+    assert "rnk: no such key" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
+    small = [*SMALL, "trainer.max_steps=2", "evaluation.questions=2", "data.limit=30"]
+    command = [sys.executable, "train.py", "-m", "+experiment=base,job-0", f"outputs={tmp_path}", *small]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "best by validation loss" in done.stdout
+    comparison = next(tmp_path.glob("sweeps/*/comparison.md")).read_text()
+    assert "base r=8" in comparison
+    assert "job-0 r=8" in comparison
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("strata").experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(runs) == 3
+    assert len(parents) == 1
+    assert {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parents[0]} == {parents[0].info.run_id}
+
+
+def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> None:
+    from data.pocket_text import pocket_texts
+
+    names = pl.read_csv(ROOT / "data/sample/catalogue.csv", infer_schema=False)["product_name"].drop_nulls().unique().to_list()
+    texts = [f"{text.user}\n{text.reply}" for text in pocket_texts(43, 20_000)]
+    assert not pl.Series(texts).str.contains_any(names).any()
+    assert not any("Product Name" in text or "Product Details" in text or "\n- " in text for text in texts)
+
+
+def test_the_pocket_recipe_runs_and_its_export_is_a_base(tmp_path: Path) -> None:
+    overrides = ["data.texts=200", "trainer.max_steps=3", "trainer.validate_every=2", "tracking.system_metrics=false"]
+    train.run(typed("+experiment=pocket", f"outputs={tmp_path}", *overrides), tmp_path)
+    made = tmp_path / "model"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in made.iterdir()}
+    for name in ("config.json", "tokenizer.json"):
+        ignored = {"transformers_version"}
+        ours, theirs = (json.loads((folder / name).read_text()) for folder in (made, POCKET))
+        assert {k: v for k, v in ours.items() if k not in ignored} == {k: v for k, v in theirs.items() if k not in ignored}
+    shutil.rmtree(tmp_path / "cache")
+
+
+def test_the_embedded_model_is_small() -> None:
+    assert (POCKET / "model.safetensors").stat().st_size < 16_000_000
+
+
+@pytest.mark.parametrize("empty", ["validation"])
+def test_no_validation_rows_are_refused(empty: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"data.{empty}"):
+        train.prepare(typed("data.limit=30", f"data.{empty}=0", f"outputs={tmp_path}"))
+
+
+def test_the_data_module_takes_a_generic_table(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "title": [f"Mug {i}" for i in range(40)],
+            "department": ["Kitchen > Mugs"] * 40,
+            "colour": ["red", "blue"] * 20,
+        }
+    )
+    frame.write_parquet(tmp_path / "shop.parquet")
+    columns = ["data.columns.name=title", "data.columns.category=department", "data.attributes=[colour]"]
+    data = train.prepare(typed("data=table", f"data.path={tmp_path / 'shop.parquet'}", *columns, f"outputs={tmp_path}"))
+    assert isinstance(data, RetailData)
+    assert data.questions("train")["question"].str.contains("colour").any()
