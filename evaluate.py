@@ -16,8 +16,10 @@ import polars as pl
 
 from data import report, scoring
 from data.retail import RetailData
+from data.tokens import digest_of
 
 log = logging.getLogger("strata")
+ROOT = Path(__file__).resolve().parent
 SPLITS = {"test": "known products", "unseen": "unseen products"}
 
 
@@ -40,6 +42,24 @@ def spread(questions: pl.DataFrame, count: int) -> pl.DataFrame:
     return questions[[i * questions.height // count for i in range(count)]]
 
 
+def untuned_answers(module: Any, data: RetailData, questions: pl.DataFrame, size: int) -> list[str | None]:
+    """What the untuned base answers; kept, since every run on the same data asks it the same."""
+    from architectures import adapters
+
+    base = module.model_settings["base"]
+    weights = sorted(Path(base).glob("*.safetensors")) or [base, str(getattr(module.net.config, "_commit_hash", ""))]
+    asked = questions.select("context", "question").rows()
+    code = [ROOT / "architectures/generation.py", ROOT / "data/prompts.py", ROOT / "evaluate.py"]
+    settings = [str(module.net.dtype), module.model_settings["quantization"], size, data.max_new_tokens]
+    kept = data.cache / f"untuned-{digest_of(asked, settings, *weights, *code)}.parquet"
+    if not kept.is_file():
+        with adapters.untuned(module.net):
+            answers = answer(module, data, questions, "untuned", size)
+        pl.DataFrame({"answer": answers}, schema={"answer": pl.String}).write_parquet(kept.with_suffix(".partial"))
+        kept.with_suffix(".partial").rename(kept)
+    return pl.read_parquet(kept)["answer"].to_list()
+
+
 def predict(module: Any, data: RetailData, settings: dict[str, Any]) -> pl.DataFrame:
     """Judged answers of the tuned model, and of its untuned base, to the test questions and those about unseen products."""
     from architectures import adapters
@@ -48,8 +68,7 @@ def predict(module: Any, data: RetailData, settings: dict[str, Any]) -> pl.DataF
     size = settings["batch_size"]
     frames = []
     if settings["untuned"] and adapters.has_adapter(module.net):
-        with adapters.untuned(module.net):
-            frames.append(data.judge(questions, answer(module, data, questions, "untuned", size)).with_columns(model=pl.lit("untuned")))
+        frames.append(data.judge(questions, untuned_answers(module, data, questions, size)).with_columns(model=pl.lit("untuned")))
     frames.append(data.judge(questions, answer(module, data, questions, "tuned", size)).with_columns(model=pl.lit("tuned")))
     return pl.concat(frames)
 

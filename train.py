@@ -5,6 +5,7 @@ The only module that may import from all the layers. Read it top down; each stag
 
 import json
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -16,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from config import schema
+from config import command_line, schema
 from config.schema import TrainConfig
 from data import report
 from evaluate import configure_logging, evaluate, tracking_uri
@@ -28,9 +28,6 @@ from evaluate import configure_logging, evaluate, tracking_uri
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
-
-ConfigStore.instance().store("schema", schema.defaults())
-OmegaConf.register_new_resolver("twice", lambda value: 2 * value, replace=True)
 
 
 def run(config: TrainConfig, folder: Path) -> None:
@@ -85,10 +82,10 @@ def show(data: Any) -> None:
     print(data.renderer.show(data.render(data.questions("train").head(1))[0]))
 
 
-def total_steps(config: TrainConfig, data: Any) -> int:
+def total_steps(config: TrainConfig, batches: Any) -> int:
     """Optimiser steps of the whole run, from the data."""
-    steps = data.train_dataloader().steps * config.trainer.epochs
-    return min(steps, config.trainer.max_steps) if config.trainer.max_steps >= 0 else steps
+    steps = batches.steps * config.trainer.epochs
+    return min(steps, config.trainer.max_steps or steps)
 
 
 def build_model(config: TrainConfig, data: Any) -> Any:
@@ -103,7 +100,7 @@ def build_model(config: TrainConfig, data: Any) -> Any:
     t = config.trainer
     model = {key: value for key, value in asdict(config.model).items() if key != "name"}
     optimization = {k: getattr(t, k) for k in ("learning_rate", "weight_decay", "beta2", "warmup_ratio", "log_every")}
-    optimization["total_steps"] = total_steps(config, data)
+    optimization["total_steps"] = total_steps(config, data.train_dataloader())
     origin = {"data": asdict(config.data), "evaluation": asdict(config.evaluation), "seed": config.seed, "digest": data.digest}
     module = CausalLM(model, optimization, {**origin, "name": config.model.name, "experiment": config.experiment})
     module.configure_model()
@@ -139,7 +136,15 @@ def precision_of(config: TrainConfig, module: Any) -> str:
     return "bf16-mixed" if wide or str(base.dtype) == "torch.bfloat16" else "32-true"
 
 
-def build_trainer(config: TrainConfig, module: Any, logger: Any, folder: Path) -> Any:
+def validation_interval(config: TrainConfig, batches: Any, accumulate: int) -> int:
+    """Micro-batches between validations, evened out so that the last validation falls on the end of the run."""
+    epochs, rest = divmod(total_steps(config, batches), batches.steps)
+    whole = epochs * len(batches) + rest * accumulate
+    wanted = config.trainer.validate_every * accumulate or len(batches)
+    return whole // -(-whole // wanted)
+
+
+def build_trainer(config: TrainConfig, batches: Any, module: Any, logger: Any, folder: Path) -> Any:
     """Lightning's Trainer with early stopping and the best and last checkpoint by validation loss."""
     from lightning import Trainer
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -156,11 +161,11 @@ def build_trainer(config: TrainConfig, module: Any, logger: Any, folder: Path) -
         devices=1,
         precision=precision_of(config, module),  # type: ignore[arg-type]
         max_epochs=t.epochs,
-        max_steps=t.max_steps,
+        max_steps=t.max_steps or -1,
         accumulate_grad_batches=accumulate,
         gradient_clip_val=t.max_grad_norm or None,
-        val_check_interval=t.validate_every * accumulate or None,
-        check_val_every_n_epoch=None if t.validate_every else 1,
+        val_check_interval=validation_interval(config, batches, accumulate),
+        check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=logger,
@@ -176,14 +181,17 @@ def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) 
 
     from architectures import checkpoints
 
-    trainer = build_trainer(config, module, logger, folder)
-    log.info("training on %s in %s, %d steps", trainer.strategy.root_device, trainer.precision, total_steps(config, data))
+    batches = data.train_dataloader()
+    trainer = build_trainer(config, batches, module, logger, folder)
+    log.info("training on %s in %s, %d steps", trainer.strategy.root_device, trainer.precision, total_steps(config, batches))
     start = time.perf_counter()
-    trainer.fit(module, data.train_dataloader(), data.val_dataloader())
+    trainer.fit(module, batches, data.val_dataloader())
     seconds = time.perf_counter() - start
     if trainer.interrupted:
         raise KeyboardInterrupt
-    best = trainer.checkpoint_callback.best_model_path
+    keeper = trainer.checkpoint_callback
+    if keeper.best_model_score is None or not math.isfinite(keeper.best_model_score):
+        raise ValueError("the validation loss was never finite, so there is no model to keep: lower trainer.learning_rate")
     results: dict[str, Any] = {
         "name": f"{config.experiment} r={config.model.lora_r}",
         "experiment": config.experiment,
@@ -191,21 +199,30 @@ def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) 
         "learning_rate": config.trainer.learning_rate,
         "steps": trainer.global_step,
         "seconds": seconds,
-        "validation_loss": float(trainer.checkpoint_callback.best_model_score),
+        "validation_loss": float(keeper.best_model_score),
         "digest": data.digest,
     }
-    for name, path in (("last", None), ("best", best)):
-        if path:
-            checkpoints.restore(module, torch.load(path, map_location="cpu", weights_only=True))
-        if config.data.task == "retail" and len(data.rows["test"]):
-            metrics = trainer.test(module, data.test_dataloader(), verbose=False)[0]
-            results |= {f"test_loss_{name}": metrics["test/loss"], f"test_accuracy_{name}": metrics["test/accuracy"]}
+    results |= test(config, data, module, trainer, "last")
+    best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
+    if best["global_step"] < trainer.global_step:
+        checkpoints.restore(module, best)
+        results |= test(config, data, module, trainer, "best")
+    else:
+        results |= {name.replace("last", "best"): value for name, value in results.items()}
     module.to("cuda" if trainer.strategy.root_device.type == "cuda" else "cpu")
     checkpoints.export(module, folder / "model")
     data.renderer.tokenizer.save_pretrained(folder / "model")
     logger.log_artifact(folder / "model", "model")
     log.info("trained in %.0f s; validation loss %.4f; exported to %s", seconds, results["validation_loss"], folder / "model")
     return results
+
+
+def test(config: TrainConfig, data: Any, module: Any, trainer: Any, name: str) -> dict[str, float]:
+    """Loss and token accuracy on the test questions, where there are any."""
+    if config.data.task != "retail" or not len(data.rows["test"]):
+        return {}
+    metrics = trainer.test(module, data.test_dataloader(), verbose=False)[0]
+    return {f"test_loss_{name}": metrics["test/loss"], f"test_accuracy_{name}": metrics["test/accuracy"]}
 
 
 def headline(scores: dict[str, Any]) -> dict[str, float]:
@@ -242,52 +259,7 @@ def git_commit() -> str:
     return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-# --- the command line ------------------------------------------------------------------------------------------------
-
-
-def with_experiment(arguments: list[str]) -> list[str]:
-    """Without an experiment and without another model, the quickstart, which is tuned for the embedded model."""
-    keys = [argument.split("=", 1)[0].lstrip("+~") for argument in arguments]
-    return arguments if "experiment" in keys or "model" in keys else [*arguments, "+experiment=quickstart"]
-
-
-def check(arguments: list[str]) -> bool:
-    """Check every job of a command line before anything is loaded; say whether it is a sweep.
-
-    Raises ValueError with all that is wrong: unknown keys, also appended ones, types, ranges.
-    """
-    from hydra import compose, initialize_config_dir
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
-    problems: list[str] = []
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        groups = {path.name for path in (ROOT / "config").iterdir() if path.is_dir()} | {"hydra"}
-        strange = [
-            o for o in parsed if not (o.key_or_group in groups or schema.known(o.key_or_group) or o.key_or_group.startswith("hydra"))
-        ]
-        problems += [schema.unknown(o.key_or_group) for o in strange]
-        sound = [o for o in parsed if o not in strange]
-        with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
-            plain = [str(o.input_line) for o in sound if not o.is_sweep_override()]
-            composed = compose("train", plain, return_hydra_config=True)
-            sweep = "-m" in arguments or "--multirun" in arguments or str(composed.hydra.mode) == "RunMode.MULTIRUN"
-            params = composed.hydra.sweeper.params or {} if sweep else {}
-            lines = [str(o.input_line) for o in sound] + [f"{key}={value}" for key, value in params.items()]
-            jobs = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(lines), None)[0] if sweep else [lines]
-            for job in jobs:
-                config = compose("train", job)
-                problems += [p for p in schema.problems_of(config) if p not in problems]
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        problems.append(str(error))
-        sweep = False
-    if problems:
-        raise ValueError("the configuration is not sound; nothing was started:\n  " + "\n  ".join(problems))
-    return sweep
+# --- the command line: -----------------------------------------------------------------------------------------------
 
 
 def start_sweep(arguments: list[str]) -> tuple[Path, Any]:
@@ -345,13 +317,9 @@ def main() -> None:
     """Check the command line, then run it, as one run or as a sweep."""
     configure_logging()
     os.chdir(ROOT)
-    sys.argv[1:] = arguments = with_experiment(sys.argv[1:])
-    asks = any(
-        argument in ("-h", "--help", "--hydra-help", "--version", "-i", "--info", "-c", "--cfg", "-sc", "--shell-completion")
-        for argument in arguments
-    )
+    sys.argv[1:] = arguments = command_line.with_experiment(sys.argv[1:])
     try:
-        sweep = not asks and check(arguments)
+        sweep = command_line.check(arguments)
     except ValueError as error:
         sys.exit(f"error: {error}")
     if sweep:

@@ -143,6 +143,7 @@ def export(net: Any, folder: Path) -> None:
         net.save_pretrained(folder)
     else:
         state = {name: tensor.to(torch.bfloat16) for name, tensor in net.state_dict().items()}
+        net.config.dtype = torch.bfloat16
         net.save_pretrained(folder, state_dict=state)
 
 

@@ -74,7 +74,7 @@ class TrainerConfig:
     precision: str = "auto"  # 32-true, bf16-mixed; auto: bf16-mixed where the hardware multiplies bf16 faster, for that size
     threads: int = 0  # CPU threads; 0: all cores
     epochs: int = 1  # passes over the training rows
-    max_steps: int = -1  # optimiser steps; -1: as many as the epochs take
+    max_steps: int = 0  # most optimiser steps; 0: as many as the epochs take
     batch_size: int = 16  # rows an optimiser step
     micro_batch_size: int = 0  # rows a forward pass: fewer take less memory, the result is the same; 0: the whole batch
     learning_rate: float = 2e-4  # peak, after warm-up
@@ -82,7 +82,7 @@ class TrainerConfig:
     beta2: float = 0.999  # of AdamW
     warmup_ratio: float = 0.03  # share of the steps in which the learning rate rises; it falls along a cosine after that
     max_grad_norm: float = 0.3  # gradients are clipped to this norm
-    validate_every: int = 0  # optimiser steps between validations; 0: once an epoch
+    validate_every: int = 0  # optimiser steps between validations, evened out over the run; 0: once an epoch
     patience: int = 3  # validations without a lower loss before training stops; 0: never stop early
     log_every: int = 10  # optimiser steps between logged metrics
 
@@ -149,7 +149,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "data.vocabulary": (300, 1_000_000, True),
     "trainer.threads": (0, 1024, True),
     "trainer.epochs": (1, 10_000, True),
-    "trainer.max_steps": (-1, float("inf"), True),
+    "trainer.max_steps": (0, float("inf"), True),
     "trainer.batch_size": (1, 1_000_000, True),
     "trainer.micro_batch_size": (0, 1_000_000, True),
     "trainer.learning_rate": (0, 1, False),

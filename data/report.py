@@ -27,12 +27,25 @@ def table(header: list[str], rows: list[list[Any]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
+def wilson(count: float, n: float) -> str:
+    """A share in per cent with its 95% interval (Wilson 1927, doi.org/10.1080/01621459.1927.10502953)."""
+    if not n:
+        return "-"
+    z, p = 1.96, count / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (100 * (middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    return f"{100 * p:.1f}% [{low:.1f}, {high:.1f}]"
+
+
 def grounded_table(scores: Scores) -> str:
-    """One row for each 'model, slice'; the six verdicts sum to n."""
+    """One row for each 'model, slice'; the six verdicts sum to n; shares stand with 95% intervals."""
     header = ["answers", "n", *(v.replace("_", " ") for v in VERDICTS), "product right", "all facts right", "details right"]
-    keys = ["n", *VERDICTS]
-    shares = ["right_product_rate", "right_facts_rate", "fact_accuracy"]
-    return table(header, [[name, *(int(s[k]) for k in keys), *(float(s[k]) for k in shares)] for name, s in scores.items()])
+    rows: list[list[Any]] = []
+    for name, s in scores.items():
+        right = s["right_facts"] + s["wrong_fact"]
+        shares = [wilson(right, s["n"]), wilson(s["right_facts"], s["n"]), float(s["fact_accuracy"])]
+        rows.append([name, int(s["n"]), *(int(s[verdict]) for verdict in VERDICTS), *shares])
+    return table(header, rows)
 
 
 def legacy_table(scores: Scores) -> str:

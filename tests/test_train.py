@@ -138,7 +138,6 @@ def test_cached_data_equals_fresh_data(finished: tuple[Path, str], tmp_path: Pat
         (["data.path=nowhere.csv"], "no table at data.path=nowhere.csv"),
         (["data.columns.name=titel"], "no column 'titel'"),
         (["data.root=Shoes"], "no product is left"),
-        (["data.max_seq_length=64", "data.limit=3"], "no training row has room"),
         (["data.limit=1", "data.unseen=0"], "data.validation"),
         (["model.base=nobody/nothing"], "no tokenizer for model.base=nobody/nothing"),
     ],
@@ -147,6 +146,15 @@ def test_data_that_nothing_can_be_learnt_from_is_refused(overrides: list[str], m
     with pytest.raises(ValueError, match=message):
         train.prepare(typed("+experiment=quickstart", f"outputs={tmp_path}", *overrides))
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".ckpt"]
+
+
+def test_prompts_that_leave_no_room_for_an_answer_are_refused(tmp_path: Path) -> None:
+    """Every label would be masked, and the loss 0."""
+    names = [f"Mug {'very ' * 60} large {i}" for i in range(20)]
+    pl.DataFrame({"title": names, "department": "Kitchen"}).write_csv(tmp_path / "shop.csv")
+    columns = ["data=table", f"data.path={tmp_path / 'shop.csv'}", "data.columns.name=title", "data.columns.category=department"]
+    with pytest.raises(ValueError, match="no training row has room for an answer"):
+        train.prepare(typed(*columns, "data.max_seq_length=64", f"outputs={tmp_path}"))
 
 
 def test_what_is_cut_off_is_counted(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-import train
-from config import schema
+from config import command_line, schema
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "config/experiment").glob("*.yaml"))
@@ -33,7 +32,7 @@ def composed(*overrides: str) -> Any:
 
 def wrong(*arguments: str) -> str:
     with pytest.raises(ValueError, match="nothing was started") as raised:
-        train.check(list(arguments))
+        command_line.check(list(arguments))
     return str(raised.value)
 
 
@@ -69,7 +68,7 @@ def test_published_values(place: int) -> None:
 
 
 def test_rank_search_is_a_sweep_with_alpha_twice_the_rank() -> None:
-    assert train.check(["+experiment=rank-search"])
+    assert command_line.check(["+experiment=rank-search"])
     config = schema.typed(composed("+experiment=rank-search", "model.lora_r=64"))
     assert (config.model.lora_alpha, config.data.validation, config.trainer.max_steps, config.trainer.validate_every) == (128, 0.2, 500, 50)
 
@@ -134,6 +133,6 @@ def test_a_mistake_ends_the_program_without_a_traceback() -> None:
 
 
 def test_quickstart_is_for_the_embedded_model_alone() -> None:
-    assert train.with_experiment(["data.limit=64"]) == ["data.limit=64", "+experiment=quickstart"]
-    assert train.with_experiment(["model=gemma-2-9b-it"]) == ["model=gemma-2-9b-it"]
-    assert train.with_experiment(["-m", "+experiment=base,job-0"]) == ["-m", "+experiment=base,job-0"]
+    assert command_line.with_experiment(["data.limit=64"]) == ["data.limit=64", "+experiment=quickstart"]
+    assert command_line.with_experiment(["model=gemma-2-9b-it"]) == ["model=gemma-2-9b-it"]
+    assert command_line.with_experiment(["-m", "+experiment=base,job-0"]) == ["-m", "+experiment=base,job-0"]

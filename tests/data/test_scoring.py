@@ -92,7 +92,7 @@ def test_verdicts_sum_to_n() -> None:
     summary = scoring.summarise(scoring.judge(pl.DataFrame(rows, schema=schema, orient="row"), shop()))
     assert sum(summary[name] for name in scoring.VERDICTS) == summary["n"] == 4
     assert summary["right_product_rate"] == 0.25
-    assert "25.0%" in grounded_table({"x": summary})
+    assert "25.0% [4.6, 69.9]" in grounded_table({"x": summary})
 
 
 def test_no_questions_give_no_figures() -> None:

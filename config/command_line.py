@@ -1,0 +1,60 @@
+"""The command line, checked whole before anything is loaded: every job of a sweep, every mistake at once."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from config import schema
+
+HERE = Path(__file__).resolve().parent
+ONLY_ASKS = ("-h", "--help", "--hydra-help", "--version", "-i", "--info", "-c", "--cfg", "-sc", "--shell-completion")
+
+ConfigStore.instance().store("schema", schema.defaults())
+OmegaConf.register_new_resolver("twice", lambda value: 2 * value, replace=True)
+
+
+def with_experiment(arguments: list[str]) -> list[str]:
+    """Without an experiment and without another model, the quickstart, which is tuned for the embedded model."""
+    keys = [argument.split("=", 1)[0].lstrip("+~") for argument in arguments]
+    return arguments if "experiment" in keys or "model" in keys else [*arguments, "+experiment=quickstart"]
+
+
+def check(arguments: list[str]) -> bool:
+    """Check every job of a command line before anything is loaded; say whether it is a sweep.
+
+    What Hydra itself answers (--help and the like) is left to it. Raises ValueError with all that is wrong.
+    """
+    if any(argument in ONLY_ASKS for argument in arguments):
+        return False
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    problems: list[str] = []
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        groups = {path.name for path in HERE.iterdir() if path.is_dir()} | {"hydra"}
+        strange = [
+            o for o in parsed if not (o.key_or_group in groups or schema.known(o.key_or_group) or o.key_or_group.startswith("hydra"))
+        ]
+        problems += [schema.unknown(o.key_or_group) for o in strange]
+        sound = [o for o in parsed if o not in strange]
+        with initialize_config_dir(str(HERE), version_base="1.3"):
+            plain = [str(o.input_line) for o in sound if not o.is_sweep_override()]
+            composed = compose("train", plain, return_hydra_config=True)
+            sweep = "-m" in arguments or "--multirun" in arguments or str(composed.hydra.mode) == "RunMode.MULTIRUN"
+            params = composed.hydra.sweeper.params or {} if sweep else {}
+            lines = [str(o.input_line) for o in sound] + [f"{key}={value}" for key, value in params.items()]
+            jobs = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(lines), None)[0] if sweep else [lines]
+            for job in jobs:
+                config = compose("train", job)
+                problems += [p for p in schema.problems_of(config) if p not in problems]
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        problems.append(str(error))
+        sweep = False
+    if problems:
+        raise ValueError("the configuration is not sound; nothing was started:\n  " + "\n  ".join(problems))
+    return sweep
