@@ -47,7 +47,7 @@ def untuned_answers(module: Any, data: RetailData, questions: pl.DataFrame, size
     from architectures import adapters
 
     base = module.model_settings["base"]
-    weights = sorted(Path(base).glob("*.safetensors")) or [base, str(getattr(module.net.config, "_commit_hash", ""))]
+    weights: list[Any] = sorted(Path(base).glob("*.safetensors")) or [base, str(getattr(module.net.config, "_commit_hash", ""))]
     asked = questions.select("context", "question").rows()
     code = [ROOT / "architectures/generation.py", ROOT / "data/prompts.py", ROOT / "evaluate.py"]
     settings = [str(module.net.dtype), module.model_settings["quantization"], size, data.max_new_tokens]

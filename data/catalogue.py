@@ -108,8 +108,8 @@ def rename(raw: pl.DataFrame, columns: dict[str, str], attributes: list[str], pa
     )
     pairs = [pl.struct(pl.lit(a).alias("key"), raw[a].cast(pl.String).alias("value")) for a in attributes]
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(pl.Struct({"key": pl.String, "value": pl.String})))
-    ids = pl.coalesce(pl.col("id"), pl.col("name").hash(0).cast(pl.String))
-    return frame.with_columns(id=ids, table_attributes=table).with_row_index("row", 1)
+    numbered = frame.with_columns(table_attributes=table).with_row_index("row", 1)
+    return numbered.with_columns(id=pl.coalesce("id", pl.format("row-{}", "row")))
 
 
 def unescape(text: pl.Expr) -> pl.Expr:
@@ -195,7 +195,7 @@ def clean(path: Path, columns: dict[str, str], attributes: list[str], rule: Filt
     specified = pl.col("specifications").is_not_null() & ~pl.col("specifications").str.contains(SPECIFICATIONS)
     frame, unparsed = set_aside(frame, specified, "specifications cannot be parsed")
     counts.append(("with a name, a category and sound specifications", frame.height))
-    frame = frame.unique("id", keep="first", maintain_order=True)
+    frame = frame.unique("id" if "id" in columns else pl.exclude("id", "row"), keep="first", maintain_order=True)
     counts.append(("without repeats", frame.height))
     lazy = frame.lazy().with_columns(levels=parse_category())
     depth = int(lazy.select(pl.col("levels").list.len().max()).collect().item() or 0)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 START, END = "<start_of_turn>", "<end_of_turn>"
+FIXED = {"enable_thinking": False, "date_string": "26 Jul 2024"}  # what templates ask for, so that a prompt is the same every day
+AT_ONCE = 4096  # texts that the tokenizer takes at a time
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ class Renderer:
             raise ValueError(f"model.base={self.base} has no chat template: choose the instruction-tuned (-it, -instruct) model")
         messages = [{"role": "user", "content": user}]
         apply = self.tokenizer.apply_chat_template
-        prompt = apply(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+        prompt = apply(messages, tokenize=False, add_generation_prompt=True, **FIXED)
         bos = self.tokenizer.bos_token
         lead = bos if bos and self.begins_with_bos and not prompt.startswith(bos) else ""
         if told is None:
             return lead + prompt, ""
-        whole = apply([*messages, {"role": "assistant", "content": told}], tokenize=False, enable_thinking=False)
+        whole = apply([*messages, {"role": "assistant", "content": told}], tokenize=False, **FIXED)
         if not whole.startswith(prompt):
             raise ValueError(f"the chat template of {self.base} rewrites a prompt once it is answered: training on it is not sound")
         tail = whole[len(prompt) :]
@@ -119,7 +121,8 @@ class Renderer:
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Texts whose control tokens are meant -> ids, nothing added."""
-        return self.tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+        parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
+        return [ids for part in parts for ids in self.tokenizer(part, add_special_tokens=False).input_ids]
 
     @cached_property
     def stop_ids(self) -> list[int]:

@@ -282,3 +282,38 @@ def test_the_data_module_takes_a_generic_table(tmp_path: Path) -> None:
     data = train.prepare(typed("data=table", f"data.path={tmp_path / 'shop.parquet'}", *columns, f"outputs={tmp_path}"))
     assert isinstance(data, RetailData)
     assert data.questions("train")["question"].str.contains("colour").any()
+
+
+@pytest.mark.slow
+def test_rank_search_names_the_best_rank(tmp_path: Path) -> None:
+    small = ["data.limit=40", "trainer.max_steps=4", "trainer.validate_every=2", "evaluation.questions=2", "tracking.system_metrics=false"]
+    command = [sys.executable, "train.py", "+experiment=rank-search", f"outputs={tmp_path}", *small]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for place, rank in enumerate((8, 16, 32, 64)):
+        folder = next(tmp_path.glob(f"sweeps/*/{place}_rank-search"))
+        config = OmegaConf.load(folder / "config.yaml")
+        assert (config.model.lora_r, config.model.lora_alpha) == (rank, 2 * rank)
+        losses = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in losses if "validation/loss" in row] == [1, 3]
+    assert "best by validation loss: rank-search r=" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [["model.quantization=nf4"], ["trainer.micro_batch_size=2"], ["model.gradient_checkpointing=true"]])
+def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> None:
+    train.run(typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, *changes), tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["steps"] == 6
+    assert 0 < results["validation_loss"] < 10
+    nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
+    evaluate.run(OmegaConf.create({"ckpt": str(tmp_path / "model"), "outputs": str(tmp_path), **nothing}))
+
+
+@pytest.mark.slow
+def test_the_quickstart_learns(tmp_path: Path) -> None:
+    """The default run, whole: on questions about known products the tuned model names the right one, the untuned does not."""
+    train.run(typed("+experiment=quickstart", f"outputs={tmp_path}"), tmp_path)
+    scores = json.loads((tmp_path / "scores.json").read_text())["grounded"]
+    assert scores["tuned, known products"]["right_product_rate"] >= 0.9
+    assert scores["untuned, known products"]["right_product_rate"] <= 0.1

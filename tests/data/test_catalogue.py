@@ -159,3 +159,18 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, name: str, content: bytes |
 def test_a_filter_that_leaves_nothing_says_where_the_rows_went() -> None:
     with pytest.raises(ValueError, match=r"level 1 is Nothing: 0.*loosen data.root"):
         clean(ROOT / "data/sample/catalogue.csv", FULL, [], Filter("Nothing", (), 10, False))
+
+
+def test_repeats_go_by_id_or_else_by_content(tmp_path: Path) -> None:
+    path = tmp_path / "repeats.csv"
+    path.write_text("id,t,c\n1,Mug,A\n1,Mug,A\n2,Mug,A\n,Mug,B\n,Mug,B\n")
+    by_id = clean(path, {"id": "id", "name": "t", "category": "c"}, [], NO_FILTER).products
+    assert by_id["id"].to_list() == ["1", "2", "row-4", "row-5"]
+    by_content = clean(path, {"name": "t", "category": "c"}, [], NO_FILTER).products
+    assert by_content["id"].to_list() == ["row-1", "row-4"]
+
+
+def test_text_that_is_not_utf8_is_read_with_marks(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("t,c\nCaf\xe9,A\n".encode("latin-1"))
+    assert clean(path, {"name": "t", "category": "c"}, [], NO_FILTER).products["name"].to_list() == ["Caf\ufffd"]
