@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -79,7 +78,7 @@ def prepare(config: TrainConfig) -> Any:
 
 def show(data: Any) -> None:
     """Print one training example as the model sees it; what is not trained is dimmed."""
-    print(data.renderer.show(data.render(data.questions("train").head(1))[0]))
+    print(data.renderer.show(data.example()))
 
 
 def total_steps(config: TrainConfig, batches: Any) -> int:
@@ -115,7 +114,7 @@ def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
 
     commit = git_commit()
     uri = tracking_uri(config.tracking.uri, Path(config.outputs))
-    tags = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": commit, "host": platform.node()}
+    tags = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": commit}
     name = f"{config.experiment} {config.model.name} {config.data.name}"
     logger = RunLogger(folder, uri, config.tracking.experiment, name, os.environ.get(PARENT, ""), tags, config.tracking.system_metrics)
     OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")

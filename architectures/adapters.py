@@ -3,6 +3,7 @@
 LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. QLoRA and NF4: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314.
 """
 
+import copy
 import difflib
 import logging
 from collections.abc import Iterator
@@ -142,9 +143,7 @@ def export(net: Any, folder: Path) -> None:
     if has_adapter(net):
         net.save_pretrained(folder)
     else:
-        state = {name: tensor.to(torch.bfloat16) for name, tensor in net.state_dict().items()}
-        net.config.dtype = torch.bfloat16
-        net.save_pretrained(folder, state_dict=state)
+        copy.deepcopy(net).to(torch.bfloat16).save_pretrained(folder)
 
 
 def load_exported(net: Any, folder: Path) -> None:

@@ -79,6 +79,10 @@ class PocketData(LightningDataModule):
         ends = [tokenizer.bos_token_id], [tokenizer.eos_token_id]
         return [turn if text.user else Example(ends[0] + next(running) + ends[1], 1) for text, turn in zip(texts, turns, strict=True)]
 
+    def example(self) -> Example:
+        """The first training example."""
+        return self.render(list(pocket_texts(self.seed + 1, 1)))[0]
+
     def say(self) -> None:
         """Log what there is."""
         for split, counts in self.token_report.items():

@@ -125,6 +125,10 @@ class RetailData(LightningDataModule):
         """Questions with their answers -> examples."""
         return self.renderer.render_all(*(questions[c].to_list() for c in ("context", "question", "answer")))
 
+    def example(self) -> Example:
+        """The first training example."""
+        return self.render(self.questions("train").head(1))[0]
+
     def say(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""
         for name, count in self.report["counts"]:
