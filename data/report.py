@@ -33,7 +33,7 @@ def wilson(count: float, n: float) -> str:
         return "-"
     z, p = 1.96, count / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (100 * (middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    low, high = (abs(100 * (middle + sign * half)) / (1 + z * z / n) for sign in (-1, 1))
     return f"{100 * p:.1f}% [{low:.1f}, {high:.1f}]"
 
 

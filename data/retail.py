@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 CODE = [HERE / name for name in ("catalogue.py", "questions.py", "splits.py", "retail.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length"}  # fields that do not change the questions
+NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
 ROOM = 8  # tokens that an answer may be longer than the longest one in training
 
 
@@ -150,21 +151,22 @@ class RetailData(LightningDataModule):
         """Open the prepared token ids."""
         self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in ("train", "validation", "test")}
 
-    def batches(self, split: str, shuffle: bool) -> Batches:
-        """Batches of a split; nothing is dropped."""
-        return Batches(self.rows[split], self.batch_size, self.micro_batch_size, self.seed, shuffle)
-
     def train_dataloader(self) -> Batches:
         """Shuffled by (seed, epoch)."""
-        return self.batches("train", shuffle=True)
+        return Batches(self.rows["train"], self.batch_size, self.micro_batch_size, self.seed, shuffle=True)
+
+    def in_order(self, split: str) -> Batches:
+        """All rows in a fixed order; without gradients more of them fit into memory at once."""
+        size = self.micro_batch_size * NO_GRADIENT
+        return Batches(self.rows[split], size, size, self.seed, shuffle=False)
 
     def val_dataloader(self) -> Batches:
-        """In a fixed order."""
-        return self.batches("validation", shuffle=False)
+        """The validation questions."""
+        return self.in_order("validation")
 
     def test_dataloader(self) -> Batches:
-        """In a fixed order."""
-        return self.batches("test", shuffle=False)
+        """The test questions."""
+        return self.in_order("test")
 
     @property
     def max_new_tokens(self) -> int:

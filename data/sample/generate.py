@@ -71,7 +71,7 @@ def row(rng: random.Random, name: str, brand: str, tree: list[str], text: str, s
 
 def garment_rows(rng: random.Random) -> list[dict[str, str]]:
     """The clothing of the shop: every fourth-level category gets at least ten products, names never repeat."""
-    shelf = [(level_2, garment) for level_2, garments in GARMENTS.items() for garment in garments]
+    shelf = [(level_2, garment) for level_2, garments in GARMENTS.items() for garment in garments[::2]]  # a shop of 16 shelves
     houses = {vocabulary.fresh_brand(rng): vocabulary.house_style(rng) for _ in range(160)}
     rows: list[dict[str, str]] = []
     names: set[str] = set()
