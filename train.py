@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -50,7 +51,7 @@ def run(config: TrainConfig, folder: Path) -> None:
             print(f"\n{scores['text']}\n")
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         status = "FINISHED"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         status = "KILLED"
         raise
     finally:
@@ -186,8 +187,6 @@ def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) 
     start = time.perf_counter()
     trainer.fit(module, batches, data.val_dataloader())
     seconds = time.perf_counter() - start
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     keeper = trainer.checkpoint_callback
     if keeper.best_model_score is None or not math.isfinite(keeper.best_model_score):
         raise ValueError("the validation loss was never finite, so there is no model to keep: lower trainer.learning_rate")
@@ -250,7 +249,9 @@ def say_next(config: TrainConfig, folder: Path, logger: Any) -> None:
 
 
 def git_commit() -> str:
-    """Commit of the code, with '+changes' if the tree differs from it."""
+    """Commit of the code, with '+changes' if the tree differs from it; 'unknown' outside a git checkout."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        return "unknown"
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
