@@ -320,3 +320,9 @@ def test_the_quickstart_learns(tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "scores.json").read_text())["grounded"]
     assert scores["tuned, known products"]["right_product_rate"] >= 0.85
     assert scores["untuned, known products"]["right_product_rate"] <= 0.1
+
+
+def test_the_commit_is_unknown_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(train.git_commit()) >= 40 or not (ROOT / ".git").exists()
+    monkeypatch.setenv("PATH", "")
+    assert train.git_commit() == "unknown"
