@@ -134,9 +134,11 @@ def run(config: Any) -> None:
     """Load what ``ckpt`` names, make sure of its data, evaluate, print the tables."""
     outputs = Path(config.outputs)
     path = locate(config.ckpt, outputs)
+    import torch
+
     from architectures import checkpoints
 
-    module = checkpoints.load(path)
+    module = checkpoints.load(path).to("cuda" if torch.cuda.is_available() else "cpu")
     origin = module.origin
     if origin["data"]["task"] != "retail":
         raise ValueError(f"ckpt={config.ckpt} was trained on {origin['data']['name']}, which has no questions to evaluate")

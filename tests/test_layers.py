@@ -14,7 +14,7 @@ MAY: dict[str, set[str]] = {
     "architectures": {"architectures", "torch", "transformers", "peft", "lightning", "torchmetrics"},
     "config": {"config", "omegaconf", "hydra"},
     "data": {"data", "polars", "tokenizers", "transformers", "torch", "lightning"},
-    "evaluate": {"evaluate", "architectures", "data", "polars", "hydra", "omegaconf", "mlflow", "tqdm"},
+    "evaluate": {"evaluate", "architectures", "data", "polars", "hydra", "omegaconf", "mlflow", "torch", "tqdm"},
     "train": {"train", "evaluate", *LAYERS, "hydra", "omegaconf", "mlflow", "torch", "lightning", "polars"},
 }
 # Packages that one module alone may meet, inside functions.
