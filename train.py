@@ -274,10 +274,11 @@ def start_sweep(arguments: list[str]) -> tuple[Path, Any]:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        from architectures.tracking import experiment_id
+
         client = MlflowClient(uri)
         name = given.get("tracking.experiment", "strata")
-        found = client.get_experiment_by_name(name)
-        experiment = found.experiment_id if found else client.create_experiment(name)
+        experiment = experiment_id(client, name, uri)
         tags = {"command": f"python train.py {' '.join(arguments)}"}
         os.environ[PARENT] = client.create_run(experiment, run_name=f"sweep {stamp}", tags=tags).info.run_id
     except Exception as error:  # noqa: BLE001 - whatever the server does wrong must not stop training

@@ -36,6 +36,15 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return pairs
 
 
+def experiment_id(client: Any, name: str, uri: str) -> str:
+    """Find or make an experiment; the artifacts of a local database lie beside it, not in the working directory."""
+    found = client.get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    path = uri.removeprefix("sqlite:///")
+    return str(client.create_experiment(name, None if path == uri else Path(path).resolve().with_name("mlartifacts").as_uri()))
+
+
 class RunLogger(Logger):
     """Logs metrics to ``folder/metrics.jsonl`` and to an MLflow run.
 
@@ -160,8 +169,7 @@ class RunLogger(Logger):
         for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
             logging.getLogger(name).setLevel(logging.WARNING)
         client = MlflowClient(self.uri)
-        found = client.get_experiment_by_name(self.experiment)
-        experiment = found.experiment_id if found else client.create_experiment(self.experiment)
+        experiment = experiment_id(client, self.experiment, self.uri)
         self.run_id = client.create_run(experiment, run_name=self.run_name, tags=self.tags).info.run_id
         return client
 

@@ -95,6 +95,7 @@ def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
         sent = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name)]
         assert sent == [(row["step"], row[name]) for row in local if name in row]
     assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "model", "predictions.parquet", "report.md"}
+    assert run.info.artifact_uri.startswith((folder.parent / "mlartifacts").as_uri())
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.params["data_digest"]
 
 
