@@ -52,7 +52,7 @@ class DataConfig:
     attributes: list[str] = field(default_factory=list)  # columns that hold one attribute each, beside or instead of specifications
     root: str = ""  # first-level category to keep; empty: all
     departments: list[str] = field(default_factory=list)  # second-level categories to keep; empty: all
-    min_rows: int = 10  # least rows that a third- and a fourth-level category must have in the whole table
+    min_rows: int = 10  # least rows that a third- and a fourth-level category must have among all rows kept so far
     drop_missing_levels: bool = False  # drop rows that have no third or fourth level (false: a missing level is a value)
     attribute_questions: int = 3  # questions about single attributes, a product
     max_details: int = 8  # lines in an answer's Product Details

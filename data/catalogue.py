@@ -163,7 +163,7 @@ def set_aside(frame: pl.DataFrame, bad: pl.Expr, reason: str) -> tuple[pl.DataFr
 
 
 def keep(frame: pl.DataFrame, rule: Filter) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
-    """Apply the filter; the least number of rows counts over the whole table, never over a part of it.
+    """Apply the filter; the least number of rows counts over all rows that the steps before have left, never over batches of them.
 
     A missing level counts as a value unless ``drop_missing_levels``.
     """

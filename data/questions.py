@@ -9,13 +9,12 @@ from collections.abc import Iterable
 
 import polars as pl
 
-KINDS = ("attribute", "search", "alternative", "outfit")
 LEAST_QUESTIONS = 3
 LONGEST_VALUE = 80
 PAIR = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
 
-# Attribute -> (question, answer) phrasings. {low} is the value in lower case, {a_low} the same with its article, {is}, {do} and
-# {have} agree with the product's name ("The Jeans are ..."). An attribute that is not listed is asked by its label.
+# Attribute -> (question, answer) phrasings. {low} is the value in lower case; {is} and {do}
+# agree with the product's name ("The Jeans are ..."). An attribute that is not listed is asked by its label.
 PHRASES: dict[str, list[tuple[str, str]]] = {
     "fabric": [
         ("What kind of material {is} the {name} made of?", "The {name} {is} made of {low}."),

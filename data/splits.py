@@ -2,8 +2,6 @@
 
 import polars as pl
 
-SPLITS = ("train", "validation", "test", "unseen")
-
 
 def unseen_products(products: pl.DataFrame, fraction: float, seed: int) -> pl.Series:
     """Ids of products kept out of training altogether. Products of one name stay together, so that no twin gives them away."""
