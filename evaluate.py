@@ -1,6 +1,8 @@
 """python evaluate.py ckpt=<checkpoint | exported folder | MLflow run id>: predictions, scores and tables of a trained model.
 
-The untuned base is scored the same way and stands in the same tables. Imports architectures and data, never train.
+Of a model that answers questions, the untuned base is scored the same way and stands in the same tables; of a classifier, every
+label and slice. `compare=[DATA, ...]` sets all finished runs on the same data side by side. Imports architectures and data, never
+train.
 """
 
 import json
@@ -14,12 +16,14 @@ from typing import Any
 
 import polars as pl
 
-from data import report, scoring
+from data import label_report, label_scoring, report, scoring
+from data.labelled_text import LabelledText
 from data.retail import RetailData
 from data.tokens import digest_of
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
+KEYS = ("ckpt", "compare", "text", "path", "checks", "batch_size", "questions", "untuned", "outputs")
 SPLITS = {"test": "known products", "unseen": "unseen products"}
 
 
@@ -99,6 +103,84 @@ def evaluate(module: Any, data: RetailData, settings: dict[str, Any], folder: Pa
     return scores | {"text": text}
 
 
+# --- classifiers: ----------------------------------------------------------------------------------------------------
+
+
+def probabilities(model: Any, data: LabelledText, texts: list[str], batch_size: int, name: str) -> tuple[Any, Any]:
+    """(probabilities, decisions of 0 and 1) of a fine-tuned classifier or a baseline for texts. (rows, labels) each"""
+    import torch
+    from tqdm import tqdm
+
+    from architectures.baselines import Baseline, decide
+
+    with tqdm(total=len(texts), desc=name, unit="text", leave=False) as bar:
+        if isinstance(model, Baseline):
+            model.advance = bar.update
+            likely = model.predict_proba(texts)
+            return likely, model.choose(likely)
+        first = data.settings["label_kind"] == "multiple"
+        rows, _ = data.encode(texts, [[] if first else data.labels[:1]] * len(texts), data.tokenizer)
+        found = torch.zeros(len(texts), len(data.labels))
+        for batch in data.in_order(rows, batch_size):
+            found[batch["rows"]] = model.predict_proba(batch)
+            bar.update(len(batch["rows"]))
+    return found, decide(found, data.multi_label)
+
+
+def label_rows(model: Any, data: LabelledText, rows: pl.DataFrame, batch_size: int, name: str) -> pl.DataFrame:
+    """Add ``predicted`` (names) and ``probabilities`` (in the order of the labels) to rows."""
+    likely, decided = probabilities(model, data, rows["text"].to_list(), batch_size, name)
+    names = [[label for label, given in zip(data.labels, row, strict=True) if given] for row in decided.tolist()]
+    predicted = pl.Series(names, dtype=pl.List(pl.String))
+    return rows.with_columns(predicted=predicted, probabilities=pl.Series(likely.tolist(), dtype=pl.List(pl.Float64)))
+
+
+def evaluate_labels(
+    model: Any, data: LabelledText, settings: dict[str, Any], folder: Path, other: pl.DataFrame | None = None
+) -> dict[str, Any]:
+    """Label the validation and test rows (or ``other`` ones), score, write tables, pictures and predictions into ``folder``.
+
+    Args:
+        settings: batch_size, slices, checks.
+    """
+    from architectures.baselines import Baseline
+
+    name, size = model.origin["name"], settings["batch_size"]
+    rows = pl.concat([data.rows_of("validation"), data.rows_of("test")]) if other is None else other
+    checks = label_scoring.read_checks(Path(settings["checks"]), data.labels) if settings["checks"] else []
+    label_report.sliced(rows.clear(), settings["slices"])
+    rows = label_rows(model, data, rows, size, name).with_columns(model=pl.lit(name))
+    rows.write_parquet(folder / "predictions.parquet")
+    task = label_report.Task(name, data.labels, data.multi_label, label_report.headline_of(model.origin["monitor"]), data.seed)
+    scores, tables = label_report.of_rows(task, rows, settings["slices"], folder)
+    if checks:
+        texts = list(dict.fromkeys(check[key] for check in checks for key in ("text", "changed") if key in check))
+        typed = label_rows(model, data, pl.DataFrame({"text": data.texts(texts)}), size, name)
+        named = typed["predicted"].list.join("; ").replace("", "none").to_list()
+        judged = label_scoring.judge_checks(checks, dict(zip(texts, named, strict=True)))
+        judged.write_parquet(folder / "checks.parquet")
+        scores["checks"] = dict(judged.group_by("kind", maintain_order=True).agg(pl.col("passed").mean()).rows())
+        tables.append(report.checks_table(judged))
+    explained = model.explain() if isinstance(model, Baseline) else ""
+    text = "\n\n".join([*([explained] if explained else []), *tables])
+    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(text + "\n", encoding="utf-8")
+    return scores | {"text": text}
+
+
+def compare(names: list[str], outputs: Path) -> None:
+    """Print all finished runs of classifiers on the named data sets, side by side."""
+    runs = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
+    runs.sort(key=lambda path: path.stat().st_mtime)
+    wanted = [path.parent for path in runs if json.loads(path.read_text(encoding="utf-8")).get("data") in names]
+    target = outputs / "comparisons" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    print(label_report.of_runs(wanted, target))
+    log.info("written to %s, with a bar chart", target)
+
+
+# --- the command line: -----------------------------------------------------------------------------------------------
+
+
 def tracking_uri(given: str, outputs: Path) -> str:
     """The tracking server: as given, else MLFLOW_TRACKING_URI, else a SQLite file in the outputs folder."""
     return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs.resolve() / 'mlflow.db'}"
@@ -124,6 +206,7 @@ def configure_logging() -> None:
     """Messages as plain lines; libraries speak up only when something is wrong."""
     import warnings
 
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("httpx", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -133,25 +216,69 @@ def configure_logging() -> None:
 def run(config: Any) -> None:
     """Load what ``ckpt`` names, make sure of its data, evaluate, print the tables."""
     outputs = Path(config.outputs)
+    if config.compare:
+        compare([config.compare] if isinstance(config.compare, str) else list(config.compare), outputs)
+        return
     path = locate(config.ckpt, outputs)
     import torch
 
     from architectures import checkpoints
 
-    module = checkpoints.load(path).to("cuda" if torch.cuda.is_available() else "cpu")
-    origin = module.origin
-    if origin["data"]["task"] != "retail":
-        raise ValueError(f"ckpt={config.ckpt} was trained on {origin['data']['name']}, which has no questions to evaluate")
-    given = {"batch_size": config.batch_size, "questions": config.questions, "untuned": config.untuned}
-    settings = origin["evaluation"] | {key: value for key, value in given.items() if value is not None}
-    data = RetailData(origin["data"], module.model_settings["base"], 1, 1, outputs / "cache", origin["seed"])
+    model: Any = checkpoints.load(path)
+    if isinstance(model, torch.nn.Module):
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    task = model.origin["data"]["task"]
+    if task == "pocket":
+        raise ValueError(f"ckpt={config.ckpt} was trained on {model.origin['data']['name']}, which has no questions to evaluate")
+    for key in ("questions", "untuned") if task == "labels" else ("text", "path", "checks"):
+        if config[key] is not None:
+            raise ValueError(f"{key}: is for models of another task than this one ({task})")
+    if task == "labels" and config.text is not None:
+        print(labelled(model, config.text))
+        return
+    given = {key: config[key] for key in ("batch_size", "questions", "untuned", "checks")}
+    settings = model.origin["evaluation"] | {key: value for key, value in given.items() if value is not None}
+    folder = outputs / "evaluations" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if task == "labels":
+        data = label_data(model, outputs)
+        if config.path is None:
+            prepare(data, model.origin)
+        other = None if config.path is None else data.other_rows(config.path, data.labels)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(evaluate_labels(model, data, settings, folder, other)["text"])
+    else:
+        retail = RetailData(model.origin["data"], model.model_settings["base"], 1, 1, outputs / "cache", model.origin["seed"])
+        prepare(retail, model.origin)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(evaluate(model, retail, settings, folder)["text"])
+    log.info("written to %s", folder)
+
+
+def prepare(data: Any, origin: dict[str, Any]) -> None:
+    """Make the data that the model was trained on again, or find it; warn if it is not the same."""
     data.prepare_data()
     if data.digest != origin["digest"]:
         log.warning("the data differs from what the model was trained on (digest %s, then %s)", data.digest, origin["digest"])
-    folder = outputs / "evaluations" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder.mkdir(parents=True, exist_ok=True)
-    print(evaluate(module, data, settings, folder)["text"])
-    log.info("written to %s", folder)
+
+
+def label_data(model: Any, outputs: Path) -> LabelledText:
+    """The data module of a classifier, with its labels; nothing is read yet."""
+    from architectures.adapters import base_path
+    from architectures.baselines import Baseline
+
+    base = "" if isinstance(model, Baseline) else base_path(model.model_settings["base"])
+    data = LabelledText(model.origin["data"], base, 1, 1, outputs / "cache", model.origin["seed"])
+    data.labels = model.labels if isinstance(model, Baseline) else model.head.labels
+    return data
+
+
+def labelled(model: Any, text: str) -> str:
+    """One text -> its label (or labels), and how probable each one is."""
+    data = label_data(model, Path())
+    likely, decided = probabilities(model, data, data.texts([text]), 1, "text")
+    names = [label for label, given in zip(data.labels, decided[0].tolist(), strict=True) if given]
+    order = sorted(zip(likely[0].tolist(), data.labels, strict=True), reverse=True)
+    return "\n".join([f"label: {'; '.join(names) or 'none'}", *(f"{100 * share:6.2f}%  {label}" for share, label in order)])
 
 
 def main() -> None:
@@ -163,10 +290,8 @@ def main() -> None:
 
     @hydra.main(config_path="config", config_name="evaluate", version_base="1.3")
     def start(config: DictConfig) -> None:
-        problems = [
-            f"{key}: no such key" for key in map(str, config) if key not in ("ckpt", "batch_size", "questions", "untuned", "outputs")
-        ]
-        if config.ckpt is None:
+        problems = [f"{key}: no such key; there are {', '.join(KEYS)}" for key in map(str, config) if key not in KEYS]
+        if config.ckpt is None and config.compare is None:
             problems.append("ckpt: give a checkpoint, an exported folder or an MLflow run id: python evaluate.py ckpt=...")
         try:
             if problems:

@@ -22,32 +22,34 @@ from omegaconf import DictConfig, OmegaConf
 
 from config import command_line, schema
 from config.schema import TrainConfig
-from data import report
-from evaluate import configure_logging, evaluate, tracking_uri
+from data import label_report, report
+from evaluate import configure_logging, evaluate, evaluate_labels, tracking_uri
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
+NOT_OF_THE_NET = ("name", "method", "pooling", "probe", "head_dropout")  # fields of model that `adapters.build` does not take
 
 
 def run(config: TrainConfig, folder: Path) -> None:
     """One run, from the table to the verdict."""
     data = prepare(config)
     if config.stage == "show":
-        show(data)
+        print(data.shown())
     if config.stage in ("prepare", "show"):
         return
-    module = build_model(config, data)
+    fine_tuned = config.model.method == "fine-tune"
+    module = build_model(config, data) if fine_tuned else build_baseline(config, data)
     logger = start_tracking(config, data, folder)
     status = "FAILED"
     try:
-        results = fit(config, data, module, logger, folder)
-        if config.stage == "all" and config.data.task == "retail":
-            scores = evaluate(module, data, asdict(config.evaluation), folder)
-            results |= headline(scores)
-            logger.log_metrics({f"evaluation/{name}": value for name, value in results.items() if isinstance(value, float)})
-            for name in ("predictions.parquet", "scores.json", "report.md"):
-                logger.log_artifact(folder / name)
+        results = describe(config, data) | (fit if fine_tuned else fit_baseline)(config, data, module, logger, folder)
+        if config.stage == "all" and config.data.task != "pocket":
+            scores = (evaluate if config.data.task == "retail" else evaluate_labels)(module, data, asdict(config.evaluation), folder)
+            results |= headline(scores) if config.data.task == "retail" else {"scores": scores["splits"]}
+            logger.log_metrics({f"evaluation/{name}": value for name, value in flat_figures(results).items()})
+            for path in sorted(folder.glob("*.p[an][rg]*")) + [folder / "scores.json", folder / "report.md"]:
+                logger.log_artifact(path)
             print(f"\n{scores['text']}\n")
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         status = "FINISHED"
@@ -59,27 +61,51 @@ def run(config: TrainConfig, folder: Path) -> None:
     say_next(config, folder, logger)
 
 
+def origin_of(config: TrainConfig, data: Any) -> dict[str, Any]:
+    """What a model was made of, kept with it for whoever evaluates it."""
+    settings = {"data": asdict(config.data), "evaluation": asdict(config.evaluation), "seed": config.seed, "digest": data.digest}
+    return {**settings, "name": config.model.name, "experiment": config.experiment, "monitor": config.trainer.monitor}
+
+
+def describe(config: TrainConfig, data: Any) -> dict[str, Any]:
+    """What names a run in tables of several."""
+    return {
+        "name": f"{config.experiment} r={config.model.lora_r}",
+        "experiment": config.experiment,
+        "model": config.model.name,
+        "data": config.data.name,
+        "fold": [config.data.fold, config.data.folds],
+        "monitor": config.trainer.monitor,
+        "lora_r": config.model.lora_r,
+        "learning_rate": config.trainer.learning_rate,
+        "digest": data.digest,
+    }
+
+
+def flat_figures(results: dict[str, Any]) -> dict[str, float]:
+    """The figures among the results, by name; those of a split after its name."""
+    splits = {f"{split}/{name}": value for split, scores in results.get("scores", {}).items() for name, value in scores.items()}
+    return {name: value for name, value in {**results, **splits}.items() if isinstance(value, float)}
+
+
 def prepare(config: TrainConfig) -> Any:
     """The data module, its data prepared or found in the cache."""
+    from architectures.adapters import base_path
+    from data.labelled_text import LabelledText
     from data.pocket import PocketData
     from data.retail import RetailData
 
-    kinds: dict[str, Any] = {"retail": RetailData, "pocket": PocketData}
+    kinds: dict[str, Any] = {"retail": RetailData, "labels": LabelledText, "pocket": PocketData}
     t = config.trainer
     micro = t.micro_batch_size or t.batch_size
-    cache = Path(config.outputs) / "cache"
-    data = kinds[config.data.task](asdict(config.data), config.model.base, t.batch_size, micro, cache, config.seed)
+    base = base_path(config.model.base) if config.model.method == "fine-tune" else ""
     start = time.perf_counter()
+    data = kinds[config.data.task](asdict(config.data), base, t.batch_size, micro, Path(config.outputs) / "cache", config.seed)
     data.prepare_data()
     data.setup()
     data.say()
     log.info("data %s ready in %.1f s", data.digest, time.perf_counter() - start)
     return data
-
-
-def show(data: Any) -> None:
-    """Print one training example as the model sees it; what is not trained is dimmed."""
-    print(data.renderer.show(data.example()))
 
 
 def total_steps(config: TrainConfig, batches: Any) -> int:
@@ -94,19 +120,57 @@ def build_model(config: TrainConfig, data: Any) -> Any:
     from lightning import seed_everything
 
     from architectures.causal_lm import CausalLM
+    from architectures.sequence_classifier import SequenceClassifier
 
     seed_everything(config.seed, verbose=False)
     torch.set_num_threads(config.trainer.threads or os.cpu_count() or 1)
-    t = config.trainer
-    model = {key: value for key, value in asdict(config.model).items() if key != "name"}
-    optimization = {k: getattr(t, k) for k in ("learning_rate", "weight_decay", "beta2", "warmup_ratio", "log_every")}
+    model = {key: value for key, value in asdict(config.model).items() if key not in NOT_OF_THE_NET}
+    names = [
+        "learning_rate",
+        "weight_decay",
+        "beta2",
+        "warmup_ratio",
+        "log_every",
+        "schedule",
+        "plateau_factor",
+        "plateau_patience",
+        "monitor",
+    ]
+    optimization = {name: getattr(config.trainer, name) for name in names}
     optimization["total_steps"] = total_steps(config, data.train_dataloader())
-    origin = {"data": asdict(config.data), "evaluation": asdict(config.evaluation), "seed": config.seed, "digest": data.digest}
-    module = CausalLM(model, optimization, {**origin, "name": config.model.name, "experiment": config.experiment})
+    if config.data.task == "labels":
+        model["head"] = {"labels": data.labels, "multi_label": data.multi_label, "pad_id": data.rows["train"].pad_id}
+        model["head"] |= {"dropout": config.model.head_dropout, "pooling": config.model.pooling}
+        model["class_weights"] = data.class_weights() if config.trainer.class_weights else []
+    module = (SequenceClassifier if config.data.task == "labels" else CausalLM)(model, optimization, origin_of(config, data))
     module.configure_model()
     trained, whole = module.trained, module.parameters_in_all
     log.info("%s: %s of %s parameters are trained (%.2f%%)", config.model.name, f"{trained:,}", f"{whole:,}", 100 * trained / whole)
     return module
+
+
+def build_baseline(config: TrainConfig, data: Any) -> Any:
+    """A classifier that is not fine-tuned."""
+    from architectures.baselines import kinds
+
+    m, t = config.model, config.trainer
+    settings = {"method": m.method, "base": m.base, "monitor": t.monitor, "seed": config.seed, "max_seq_length": config.data.max_seq_length}
+    settings |= {"dtype": m.dtype, "quantization": m.quantization, "attention": m.attention, "batch_size": config.evaluation.batch_size}
+    settings |= {**asdict(config.prompting), "answers": str(Path(config.outputs) / "cache" / f"answers-{data.digest}.jsonl")}
+    return kinds()[m.method](settings, data.labels, data.multi_label, origin_of(config, data))
+
+
+def fit_baseline(config: TrainConfig, data: Any, model: Any, logger: Any, folder: Path) -> dict[str, Any]:
+    """Fit on the training texts; leave it in ``folder/model``; show what it learnt."""
+    rows = data.rows_of("train")
+    log.info("%s: fitting on %d texts", config.model.name, rows.height)
+    start = time.perf_counter()
+    model.fit(rows["text"].to_list(), data.targets(rows["labels"].to_list()))
+    seconds = time.perf_counter() - start
+    model.save(folder / "model")
+    logger.log_artifact(folder / "model", "model")
+    log.info("fitted in %.1f s; saved to %s", seconds, folder / "model")
+    return {"seconds": seconds}
 
 
 def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
@@ -121,7 +185,7 @@ def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
     OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
     logger.log_hyperparams({**asdict(config), "git_commit": commit, "data_digest": data.digest})
     logger.log_artifact(folder / "config.yaml")
-    logger.log_dataset(config.data.name, data.digest, config.data.path, data.token_report["train"]["rows"])
+    logger.log_dataset(config.data.name, data.digest, config.data.path, data.training_rows)
     return logger
 
 
@@ -145,23 +209,25 @@ def validation_interval(config: TrainConfig, batches: Any, accumulate: int) -> i
 
 
 def build_trainer(config: TrainConfig, batches: Any, module: Any, logger: Any, folder: Path) -> Any:
-    """Lightning's Trainer with early stopping and the best and last checkpoint by validation loss."""
+    """Lightning's Trainer with early stopping and the best and last checkpoint by the monitored metric."""
     from lightning import Trainer
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
     t = config.trainer
     accumulate = -(-t.batch_size // (t.micro_batch_size or t.batch_size))
-    best = ModelCheckpoint(folder / "checkpoints", "best", "validation/loss", save_last=True, enable_version_counter=False)
+    watched: dict[str, Any] = {"monitor": f"validation/{t.monitor}", "mode": "min" if t.monitor == "loss" else "max"}
+    best = ModelCheckpoint(folder / "checkpoints", "best", save_last=True, enable_version_counter=False, **watched)
     bar = TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 20)
     callbacks: list[Any] = [best, bar]
     if t.patience:
-        callbacks.append(EarlyStopping("validation/loss", patience=t.patience))
+        callbacks.append(EarlyStopping(patience=t.patience, min_delta=t.min_delta, **watched))
     return Trainer(
         accelerator=t.accelerator,
         devices=1,
         precision=precision_of(config, module),  # type: ignore[arg-type]
         max_epochs=t.epochs,
         max_steps=t.max_steps or -1,
+        max_time={"seconds": int(3600 * t.max_hours)} if t.max_hours else None,
         accumulate_grad_batches=accumulate,
         gradient_clip_val=t.max_grad_norm or None,
         val_check_interval=validation_interval(config, batches, accumulate),
@@ -183,23 +249,17 @@ def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) 
 
     batches = data.train_dataloader()
     trainer = build_trainer(config, batches, module, logger, folder)
-    log.info("training on %s in %s, %d steps", trainer.strategy.root_device, trainer.precision, total_steps(config, batches))
+    device = trainer.strategy.root_device
+    log.info("training on %s in %s, %d steps", device, trainer.precision, total_steps(config, batches))
     start = time.perf_counter()
+    if config.data.task == "labels" and config.model.probe:
+        module.to(device).probe(data.in_order(data.rows["train"], config.trainer.batch_size))
     trainer.fit(module, batches, data.val_dataloader())
     seconds = time.perf_counter() - start
     keeper = trainer.checkpoint_callback
     if keeper.best_model_score is None or not math.isfinite(keeper.best_model_score):
         raise ValueError("the validation loss was never finite, so there is no model to keep: lower trainer.learning_rate")
-    results: dict[str, Any] = {
-        "name": f"{config.experiment} r={config.model.lora_r}",
-        "experiment": config.experiment,
-        "lora_r": config.model.lora_r,
-        "learning_rate": config.trainer.learning_rate,
-        "steps": trainer.global_step,
-        "seconds": seconds,
-        "validation_loss": float(keeper.best_model_score),
-        "digest": data.digest,
-    }
+    results: dict[str, Any] = {"steps": trainer.global_step, "seconds": seconds, "validation": float(keeper.best_model_score)}
     results |= test(config, data, module, trainer, "last")
     best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
     if best["global_step"] < trainer.global_step:
@@ -207,20 +267,21 @@ def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) 
         results |= test(config, data, module, trainer, "best")
     else:
         results |= {name.replace("last", "best"): value for name, value in results.items()}
-    module.to("cuda" if trainer.strategy.root_device.type == "cuda" else "cpu")
+    module.to("cuda" if device.type == "cuda" else "cpu").eval()
     checkpoints.export(module, folder / "model")
-    data.renderer.tokenizer.save_pretrained(folder / "model")
+    data.tokenizer.save_pretrained(folder / "model")
     logger.log_artifact(folder / "model", "model")
-    log.info("trained in %.0f s; validation loss %.4f; exported to %s", seconds, results["validation_loss"], folder / "model")
+    figure = (config.trainer.monitor, results["validation"])
+    log.info("trained in %.0f s; best validation %s %.4f; exported to %s", seconds, *figure, folder / "model")
     return results
 
 
 def test(config: TrainConfig, data: Any, module: Any, trainer: Any, name: str) -> dict[str, float]:
-    """Loss and token accuracy on the test questions, where there are any."""
-    if config.data.task != "retail" or not len(data.rows["test"]):
+    """Loss, accuracy and the monitored metric on the test rows, where there are any."""
+    if config.data.task == "pocket" or not len(data.rows["test"]):
         return {}
     metrics = trainer.test(module, data.test_dataloader(), verbose=False)[0]
-    return {f"test_loss_{name}": metrics["test/loss"], f"test_accuracy_{name}": metrics["test/accuracy"]}
+    return {f"test_{key}_{name}": metrics[f"test/{key}"] for key in dict.fromkeys(("loss", "accuracy", config.trainer.monitor))}
 
 
 def headline(scores: dict[str, Any]) -> dict[str, float]:
@@ -239,13 +300,17 @@ def headline(scores: dict[str, Any]) -> dict[str, float]:
 def say_next(config: TrainConfig, folder: Path, logger: Any) -> None:
     """What to type next."""
     print(f"run folder: {folder}    MLflow run: {logger.run_id or 'not recorded'}")
-    if config.data.task == "retail":
-        print(
-            f"next:  python evaluate.py ckpt={folder / 'model'}    # the same table again\n"
-            "       python train.py -m +experiment=base,job-0,job-1,job-2    # the published grid\n"
-            "       python train.py data=flipkart data.path=YOUR.csv    # your own rows\n"
-            "       make ui    # all runs, in the browser"
-        )
+    ways = {
+        "retail": f"""python evaluate.py ckpt={folder / "model"}    # the same table again
+       python train.py -m +experiment=base,job-0,job-1,job-2    # the published grid
+       python train.py data=flipkart data.path=YOUR.csv    # your own rows
+       make ui    # all runs, in the browser""",
+        "labels": f"""python evaluate.py ckpt={folder / "model"} text="..."    # label a text
+       python train.py -m +experiment={config.experiment} model=majority,keywords,tfidf,embedding,minilm data.path={config.data.path}
+       python evaluate.py compare=[{config.data.name}]    # all models on this data side by side""",
+    }
+    if config.data.task in ways:
+        print(f"next:  {ways[config.data.task]}")
 
 
 def git_commit() -> str:
@@ -292,10 +357,14 @@ def end_sweep(folder: Path, client: Any) -> None:
     done = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*/results.json"))]
     if not done:
         return
-    text = report.runs_table([results for _, results in done])
+    if "scores" in done[0][1]:
+        text, last = label_report.of_runs([path for path, _ in done], folder), ""
+    else:
+        text = report.runs_table([results for _, results in done])
+        path, best = min(done, key=lambda pair: float(pair[1]["validation"]))
+        last = f"\n\nbest by validation {best['monitor']}: {best['name']}\nnext:  python evaluate.py ckpt={path / 'model'}"
     (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
-    path, best = min(done, key=lambda pair: float(pair[1]["validation_loss"]))
-    print(f"\n{text}\n\nbest by validation loss: {best['name']}\nnext:  python evaluate.py ckpt={path / 'model'}")
+    print(f"\n{text}{last}")
     if client and os.environ.get(PARENT):
         client.log_artifact(os.environ[PARENT], str(folder / "comparison.md"))
         client.set_terminated(os.environ[PARENT], "FINISHED")

@@ -7,21 +7,35 @@ from typing import Any
 import torch
 
 from architectures import adapters
+from architectures.baselines import Baseline, load_baseline
 from architectures.causal_lm import CausalLM
+from architectures.fine_tuning import FineTuned
+from architectures.sequence_classifier import SequenceClassifier
 
 RUN_FILE = "run.json"
 
 
-def export(module: CausalLM, folder: Path) -> None:
-    """Write the adapter (or the whole model) with what it takes to use it: settings of model and data, in `run.json`."""
+def class_of(model: dict[str, Any]) -> type[FineTuned]:
+    """Which model the settings are of: a classifier's have a head."""
+    return SequenceClassifier if "head" in model else CausalLM
+
+
+def export(module: FineTuned, folder: Path) -> None:
+    """Write the adapter (or the whole model) with what it takes to use it: settings of model and data, in `run.json`.
+
+    A whole language model is written in bfloat16, a whole classifier as it was trained.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    adapters.export(module.net, folder)
+    adapters.export(module.net, folder, torch.bfloat16 if isinstance(module, CausalLM) else torch.float32)
     record = {"model": module.model_settings, "optimization": module.optimization, "origin": module.origin}
     (folder / RUN_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def load(path: Path) -> CausalLM:
-    """A checkpoint file or an exported folder -> the model, ready to answer. Raises ValueError if it is neither."""
+def load(path: Path) -> FineTuned | Baseline:
+    """A checkpoint file, an exported folder or a baseline's folder -> the model, ready to answer.
+
+    Raises ValueError if it is none of these.
+    """
     if path.is_file():
         return load_checkpoint(path)
     if not (path / RUN_FILE).is_file():
@@ -29,9 +43,11 @@ def load(path: Path) -> CausalLM:
     try:
         record = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
         settings = record["model"]
+        if "method" in settings:
+            return load_baseline(path, record)
         if settings["adapter"] == "none":
             settings = {**settings, "base": str(path), "init": "pretrained"}
-        module = CausalLM(settings, record["optimization"], record["origin"])
+        module = class_of(settings)(settings, record["optimization"], record["origin"])
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f"{path / RUN_FILE} is damaged ({error!r}): export the model again") from None
     module.configure_model()
@@ -40,11 +56,11 @@ def load(path: Path) -> CausalLM:
     return module.eval()
 
 
-def load_checkpoint(path: Path) -> CausalLM:
+def load_checkpoint(path: Path) -> FineTuned:
     """A Trainer's checkpoint -> the model. Only plain types and tensors are read from it."""
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        module = CausalLM(**content["hyper_parameters"])
+        module = class_of(content["hyper_parameters"]["model"])(**content["hyper_parameters"])
     except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are bytes
         raise ValueError(f"ckpt={path} is not a checkpoint of this project, or is damaged: {error!r:.200}") from None
     module.configure_model()
@@ -52,7 +68,7 @@ def load_checkpoint(path: Path) -> CausalLM:
     return module.eval()
 
 
-def restore(module: CausalLM, content: dict[str, Any]) -> None:
+def restore(module: FineTuned, content: dict[str, Any]) -> None:
     """Put a checkpoint's trained tensors into a built model."""
     module.on_load_checkpoint(content)
     module.load_state_dict(content["state_dict"], strict=False)

@@ -14,8 +14,10 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 KNOWN_TARGETS = {*PROJECTIONS, "qkv_proj", "gate_up_proj", "query", "key", "value", "dense", "out_proj", "c_attn", "c_proj"}
-KNOWN_TARGETS |= {"fc1", "fc2", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"}
+KNOWN_TARGETS |= {"fc1", "fc2", "Wqkv", "Wi", "Wo", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"}
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
+CLEANING = ["lowercase", "links", "symbols", "stop_words"]
+MONITORS = ["loss", "accuracy", "f1", "macro_f1", "micro_f1", "weighted_f1", "macro_f1_with_none", "micro_f1_with_none"]
 SHORTEST_SEQUENCE = 64
 ALIASES = {"rank": "model.lora_r", "alpha": "model.lora_alpha", "dropout": "model.lora_dropout", "lr": "trainer.learning_rate"}
 ALIASES |= {"max_length": "data.max_seq_length", "num_epochs": "trainer.epochs", "clip": "trainer.max_grad_norm"}
@@ -26,7 +28,8 @@ class ModelConfig:
     """Which model is trained, and how much of it."""
 
     name: str = "pocket"  # label in tables and runs
-    base: str = "architectures/pocket"  # folder or Hub name of the base model
+    method: str = "fine-tune"  # fine-tune; or a baseline: random, majority, keywords, tfidf, embedding, prompted
+    base: str = "architectures/pocket"  # folder or Hub name of the base model, or package:NAME/FOLDER of an installed Python package
     init: str = "pretrained"  # pretrained: its weights; random: its shapes only, weights drawn from the seed
     adapter: str = "lora"  # lora: train an adapter; none: train every parameter
     lora_r: int = 8  # rank of the adapter
@@ -37,6 +40,10 @@ class ModelConfig:
     dtype: str = "auto"  # of the frozen base: float32, bfloat16; auto: bfloat16 if it is big, or stored so and the hardware gains by it
     attention: str = "auto"  # eager, sdpa, flash_attention_2, flex_attention; auto: the quickest that is right for the model
     gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+    base_dropout: float | None = None  # share dropped inside the base in training; null: as the base has it
+    pooling: str = "native"  # what a classifier's head reads: native, as transformers has it for the model; mean, of all tokens
+    probe: bool = False  # fit a classifier's head alone first, by logistic regression on the frozen base, then fine-tune
+    head_dropout: float = 0.1  # share of what reaches a classifier's head dropped in training
 
 
 @dataclass
@@ -44,8 +51,8 @@ class DataConfig:
     """Which table is learnt, and how it becomes prompts."""
 
     name: str = "sample"  # label in tables and runs
-    task: str = "retail"  # retail: questions about a catalogue; pocket: the texts that the embedded base model is made from
-    path: str = MISSING  # .csv, .csv.gz, .parquet or .jsonl
+    task: str = "retail"  # retail: questions about a catalogue; labels: classify texts; pocket: texts that the embedded base is made from
+    path: str = MISSING  # .csv, .csv.gz, .parquet or .jsonl; for task labels also a folder of them, or hub:OWNER/NAME/FOLDER
     columns: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(COLUMNS, "")
     )  # what is read -> the table's own name for it; empty: not there
@@ -58,10 +65,19 @@ class DataConfig:
     max_details: int = 8  # lines in an answer's Product Details
     suggestions: int = 3  # products that a shelf puts forward as alternative or outfit
     unseen: float = 0.05  # share of the products that never occur in training
-    validation: float = 0.1  # share of the questions about the other products
-    test: float = 0.1  # share of the questions about the other products
-    limit: int = 0  # products to use, for debugging; 0: all
-    max_seq_length: int = 512  # tokens of prompt and answer together; longer answers are cut off, and counted
+    validation: float = 0.1  # share of the rows (questions about the other products; labelled texts)
+    test: float = 0.1  # share of the rows
+    limit: int = 0  # for debugging: products to use; labelled texts a split, as many of each label; 0: all
+    max_seq_length: int = 512  # tokens of a row (prompt and answer together); longer ones are cut off, and counted
+    text_columns: list[str] = field(default_factory=lambda: ["text"])  # task labels: what is read, joined by a space
+    label_column: str = "label"  # task labels: names, or places in label_names
+    label_names: list[str] = field(default_factory=list)  # task labels, in order, of two the positive one last; empty: as in the table
+    label_kind: str = "single"  # single: one label a text; multiple: a list, or text with ';'; any: two labels, no (there is none) and yes
+    clean: list[str] = field(default_factory=list)  # task labels: lowercase, links, symbols, stop_words (taken out)
+    split_by: str = ""  # task labels: SQL expression over the columns, file and line: train, validation or test, if the file's name is none
+    folds: int = 0  # task labels: cross-validation, in which the fold of number data.fold is the test split; 0: none
+    fold: int = 0  # which
+    truncate: str = "end"  # task labels: where texts that are too long are cut: end, middle
     texts: int = 180_000  # task pocket: texts to draw
     vocabulary: int = 4096  # task pocket: tokens in the tokenizer
 
@@ -80,10 +96,17 @@ class TrainerConfig:
     learning_rate: float = 2e-4  # peak, after warm-up
     weight_decay: float = 0.001  # of AdamW, on matrices
     beta2: float = 0.999  # of AdamW
-    warmup_ratio: float = 0.03  # share of the steps in which the learning rate rises; it falls along a cosine after that
+    schedule: str = "cosine"  # of the learning rate after its warm-up: cosine, linear, constant; plateau: no warm-up, lower when it stalls
+    warmup_ratio: float = 0.03  # share of the steps in which the learning rate rises
+    plateau_factor: float = 0.5  # schedule plateau: what the learning rate is multiplied by
+    plateau_patience: int = 1  # schedule plateau: epochs without a better trainer.monitor before it is lowered
     max_grad_norm: float = 0.3  # gradients are clipped to this norm
     validate_every: int = 0  # optimiser steps between validations, evened out over the run; 0: once an epoch
-    patience: int = 3  # validations without a lower loss before training stops; 0: never stop early
+    monitor: str = "loss"  # validation metric that chooses the best checkpoint, stops early, and heads the table; f1: of the last of two
+    patience: int = 3  # validations without a better trainer.monitor before training stops; 0: never stop early
+    min_delta: float = 0.0  # what counts as better
+    max_hours: float = 0.0  # hours of training at most; 0: no limit
+    class_weights: bool = False  # task labels: multiply each label's loss so that rare ones count as much as frequent ones
     log_every: int = 10  # optimiser steps between logged metrics
 
 
@@ -94,6 +117,24 @@ class EvaluationConfig:
     batch_size: int = 64  # prompts a forward pass
     questions: int = 0  # questions of each split to answer, spread evenly; 0: all
     untuned: bool = True  # score the untuned base beside the tuned model
+    slices: dict[str, str] = field(
+        default_factory=dict
+    )  # task labels: name -> SQL condition over text, words, labels and the table's columns
+    checks: str = ""  # task labels: file of behavioural checks (data/checks/); empty: none
+
+
+@dataclass
+class PromptingConfig:
+    """How method prompted asks. The endpoint's address and key come from OPENAI_BASE_URL and OPENAI_API_KEY."""
+
+    backend: str = "local"  # local: model.base scores each label's likelihood; endpoint: an OpenAI-compatible server answers
+    served_model: str = ""  # backend endpoint: the name under which it serves the model
+    shots: int = 0  # labelled examples in the prompt, a label
+    choice: str = "fixed"  # which examples: fixed, the same drawn ones for every text; nearest, the most similar ones
+    concurrency: int = 8  # backend endpoint: requests at once
+    retries: int = 6  # backend endpoint: further tries of a request, with exponential back-off
+    input_price: float = 0.0  # backend endpoint: of a million tokens read
+    output_price: float = 0.0  # backend endpoint: of a million tokens written
 
 
 @dataclass
@@ -117,17 +158,26 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    prompting: PromptingConfig = field(default_factory=PromptingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 CHOICES = {
     "stage": ["prepare", "show", "fit", "all"],
+    "model.method": ["fine-tune", "random", "majority", "keywords", "tfidf", "embedding", "prompted"],
     "model.init": ["pretrained", "random"],
     "model.adapter": ["lora", "none"],
     "model.quantization": ["none", "nf4"],
+    "model.pooling": ["native", "mean"],
     "model.dtype": ["auto", "float32", "bfloat16"],
     "model.attention": ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
-    "data.task": ["retail", "pocket"],
+    "data.task": ["retail", "labels", "pocket"],
+    "data.label_kind": ["single", "multiple", "any"],
+    "data.truncate": ["end", "middle"],
+    "trainer.schedule": ["cosine", "linear", "constant", "plateau"],
+    "trainer.monitor": MONITORS,
+    "prompting.backend": ["local", "endpoint"],
+    "prompting.choice": ["fixed", "nearest"],
     "trainer.accelerator": ["auto", "cpu", "gpu"],
     "trainer.precision": ["auto", "32-true", "bf16-mixed"],
 }
@@ -136,6 +186,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "model.lora_r": (1, 1024, True),
     "model.lora_alpha": (1, 4096, True),
     "model.lora_dropout": (0, 1, False),
+    "model.base_dropout": (0, 1, False),
+    "model.head_dropout": (0, 1, False),
     "data.min_rows": (0, float("inf"), True),
     "data.attribute_questions": (0, 100, True),
     "data.max_details": (1, 1000, True),
@@ -145,6 +197,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "data.test": (0, 0.5, True),
     "data.limit": (0, float("inf"), True),
     "data.max_seq_length": (SHORTEST_SEQUENCE, 1_000_000, True),
+    "data.folds": (0, 100, True),
+    "data.fold": (0, 100, True),
     "data.texts": (100, float("inf"), True),
     "data.vocabulary": (300, 1_000_000, True),
     "trainer.threads": (0, 1024, True),
@@ -159,9 +213,18 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "trainer.max_grad_norm": (0, float("inf"), True),
     "trainer.validate_every": (0, float("inf"), True),
     "trainer.patience": (0, float("inf"), True),
+    "trainer.plateau_factor": (0, 1, False),
+    "trainer.plateau_patience": (0, float("inf"), True),
+    "trainer.min_delta": (0, float("inf"), True),
+    "trainer.max_hours": (0, float("inf"), True),
     "trainer.log_every": (1, float("inf"), True),
     "evaluation.batch_size": (1, 100_000, True),
     "evaluation.questions": (0, float("inf"), True),
+    "prompting.shots": (0, 1000, True),
+    "prompting.concurrency": (1, 1000, True),
+    "prompting.retries": (0, 100, True),
+    "prompting.input_price": (0, float("inf"), True),
+    "prompting.output_price": (0, float("inf"), True),
 }
 HINTS = {
     "trainer.learning_rate": "2e-4 is usual for LoRA; the published table's 2.00E+04 is a misprint of it",
@@ -193,7 +256,7 @@ def unknown(key: str) -> str:
 def known(key: str) -> bool:
     """Whether the command line may set the key; entries of data.columns are known by their own list."""
     parent, _, leaf = key.rpartition(".")
-    return key in KEYS or (parent == "data.columns" and leaf in COLUMNS)
+    return key in KEYS or (parent == "data.columns" and leaf in COLUMNS) or parent == "evaluation.slices"
 
 
 def problems_of(config: DictConfig) -> list[str]:
@@ -256,10 +319,36 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         for column in ("name", "category"):
             if not typed.get("data.columns", {}).get(column):
                 yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
+    yield from check_labels(typed)
     if typed.get("data.validation", 0) + typed.get("data.test", 0) >= 1:
         yield "data.validation and data.test leave nothing to train on"
     if typed.get("trainer.micro_batch_size", 1) > typed.get("trainer.batch_size", 1):
         yield "trainer.micro_batch_size: must not exceed trainer.batch_size"
+
+
+def check_labels(typed: dict[str, Any]) -> Iterator[str]:
+    """Checks of task labels, and of what is for that task alone."""
+    for step in typed.get("data.clean", []):
+        if step not in CLEANING:
+            yield f"data.clean: unknown step {step!r}; there are {', '.join(CLEANING)}"
+    labels, names = typed.get("data.task") == "labels", typed.get("data.label_names", [])
+    method, monitor, kind = (typed.get(key, "") for key in ("model.method", "trainer.monitor", "data.label_kind"))
+    if not labels and method != "fine-tune":
+        yield f"model.method={method} needs texts with labels, which data.task={typed.get('data.task')} has not: choose data.task=labels"
+    if not labels and monitor != "loss":
+        yield f"trainer.monitor={monitor}: only the loss is measured for data.task={typed.get('data.task')}"
+    if labels and kind == "any" and len(names) != 2:
+        yield "data.label_names: label_kind=any needs two names, for no and for yes, such as [fair, unfair]"
+    if labels and monitor.endswith("with_none") and kind != "multiple":
+        yield f"trainer.monitor={monitor} is for data.label_kind=multiple"
+    if labels and monitor == "f1" and (kind == "multiple" or len(names) not in (0, 2)):
+        yield "trainer.monitor=f1 is the last label's of two: choose macro_f1, micro_f1 or weighted_f1"
+    if labels and typed.get("data.text_columns") == []:
+        yield "data.text_columns: names no column"
+    if typed.get("data.folds") == 1 or (typed.get("data.folds") and typed.get("data.fold", 0) >= typed["data.folds"]):
+        yield "data.fold: must be below data.folds, and that at least 2 (or 0)"
+    if method == "prompted" and typed.get("prompting.backend") == "endpoint" and not typed.get("prompting.served_model"):
+        yield "prompting.served_model: what does the endpoint call the model? set prompting.served_model=..."
 
 
 def plain(config: Any) -> dict[str, Any]:

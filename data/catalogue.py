@@ -4,15 +4,12 @@ A column map names the raw columns. Rows that cannot be read or trusted go to a 
 number of rows after every step is kept: nothing disappears unseen.
 """
 
-import csv
-import logging
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-log = logging.getLogger(__name__)
+from data.tables import STOP_WORDS, read_table
 
 REQUIRED = ("name", "category")
 OPTIONAL = ("id", "description", "specifications", "image", "brand", "rating")
@@ -23,11 +20,6 @@ SPECIFICATIONS = (
     rf'^\s*\{{\s*"product_specification"\s*(?:=>|:)\s*'
     rf"(?:nil|null|{BARE_ENTRY}|\[\s*(?:{BARE_ENTRY}(?:\s*,\s*{BARE_ENTRY})*)?\s*\])\s*\}}\s*$"
 )
-STOP_WORDS = """a about above after again all am an and any are as at be because been before being below between both but by can
-did do does doing down during each few for from further had has have having he her here hers him his how i if in into is it its
-just me more most my no nor not now of off on once only or other our out over own same she should so some such than that the
-their them then there these they this those through to too under until up very was we were what when where which while who why
-will with you your""".split()
 
 
 @dataclass(frozen=True)
@@ -47,51 +39,6 @@ class Catalogue:
     products: pl.DataFrame
     quarantine: pl.DataFrame
     counts: list[tuple[str, int]] = field(default_factory=list)
-
-
-def read_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read CSV (also gzipped), Parquet or JSON lines as strings -> (rows, records that could not be read, with the reason).
-
-    Raises ValueError if the file is missing, empty, or of another kind.
-    """
-    if not path.is_file():
-        raise ValueError(f"no table at {path}: set data.path to a .csv, .csv.gz, .parquet or .jsonl file")
-    kind = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
-    nothing = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String, "raw": pl.String})
-    try:
-        if kind == "parquet":
-            return pl.read_parquet(path).with_columns(pl.exclude(pl.List, pl.Struct).cast(pl.String)), nothing
-        if kind in ("jsonl", "ndjson"):
-            return pl.read_ndjson(path, infer_schema_length=None).with_columns(pl.all().cast(pl.String)), nothing
-        if kind == "csv":
-            return read_csv(path, nothing)
-    except pl.exceptions.NoDataError:
-        raise ValueError(f"{path} is empty") from None
-    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
-        raise ValueError(f"{path} cannot be read as .{kind}: {str(error).splitlines()[0]}") from None
-    raise ValueError(f"{path}: unknown kind of table '.{kind}': use .csv, .csv.gz, .parquet or .jsonl")
-
-
-def read_csv(path: Path, nothing: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The fast reader; where it gives up on a record, record by record, with the unreadable ones set aside."""
-    try:
-        return pl.read_csv(path, infer_schema=False), nothing
-    except pl.exceptions.ComputeError as error:
-        log.warning("%s: reading record by record, since some are damaged (%s)", path, str(error).splitlines()[0])
-    csv.field_size_limit(sys.maxsize)
-    good: list[list[str | None]] = []
-    bad: list[tuple[int, str, str]] = []
-    text = pl.read_csv(path, has_header=False, separator="\0", quote_char=None, infer_schema=False, encoding="utf8-lossy")
-    reader = csv.reader(f"{line}\n" for line in text.to_series().fill_null("").to_list())
-    header = next(reader)
-    for record in reader:
-        if len(record) == len(header):
-            good.append([value or None for value in record])
-        elif record:
-            reason = f"{len(record)} fields where the header has {len(header)}"
-            bad.append((reader.line_num, reason, ",".join(record)[:2000]))
-    rows = pl.DataFrame(good, schema=dict.fromkeys(header, pl.String), orient="row")
-    return rows, pl.DataFrame(bad, schema=nothing.schema, orient="row")
 
 
 def rename(raw: pl.DataFrame, columns: dict[str, str], attributes: list[str], path: Path) -> pl.DataFrame:
@@ -189,6 +136,7 @@ def clean(path: Path, columns: dict[str, str], attributes: list[str], rule: Filt
     description, description_words, images. Raises ValueError if the table cannot be read or nothing is left.
     """
     raw, unread = read_table(path)
+    raw = raw.with_columns(pl.exclude(pl.List, pl.Struct).cast(pl.String))
     frame = rename(raw, columns, attributes, path)
     counts = [("rows in the table", raw.height + unread.height), ("readable", frame.height)]
     frame, nameless = set_aside(frame, pl.any_horizontal(pl.col(c).is_null() for c in REQUIRED), "no name or no category")

@@ -69,7 +69,7 @@ class PocketData(LightningDataModule):
         """Draw ``count`` texts and write their token ids."""
         rows = TokenRows.of(self.render(list(pocket_texts(seed, count))), self.settings["max_seq_length"])
         rows.save(path)
-        return {"rows": len(rows), "tokens": int(rows.lengths.sum()), "answer_tokens": int(rows.answer_lengths.sum())}
+        return {"rows": len(rows), "tokens": int(rows.lengths.sum()), "answer_tokens": int(rows.sizes.sum())}
 
     def render(self, texts: list[Text]) -> list[Example]:
         """Texts -> examples: a reply to a turn by the one `render`, running text between BOS and EOS, trained as a whole."""
@@ -79,9 +79,19 @@ class PocketData(LightningDataModule):
         ends = [tokenizer.bos_token_id], [tokenizer.eos_token_id]
         return [turn if text.user else Example(ends[0] + next(running) + ends[1], 1) for text, turn in zip(texts, turns, strict=True)]
 
-    def example(self) -> Example:
-        """The first training example."""
-        return self.render(list(pocket_texts(self.seed + 1, 1)))[0]
+    def shown(self) -> str:
+        """The first training example as the model sees it; what is not trained is dimmed."""
+        return self.renderer.show(self.render(list(pocket_texts(self.seed + 1, 1)))[0])
+
+    @property
+    def tokenizer(self) -> Any:
+        """The one that was trained on the texts."""
+        return self.renderer.tokenizer
+
+    @property
+    def training_rows(self) -> int:
+        """Rows to learn from."""
+        return int(self.token_report["train"]["rows"])
 
     def say(self) -> None:
         """Log what there is."""

@@ -104,7 +104,7 @@ class RetailData(LightningDataModule):
             counts[split] = {
                 "rows": len(rows),
                 "tokens": int(rows.lengths.sum()),
-                "answer_tokens": int(rows.answer_lengths.sum()),
+                "answer_tokens": int(rows.sizes.sum()),
                 "longest_answer": max((len(e.ids) - e.prompt_length for e in examples), default=0),
                 "cut_off": sum(len(e.ids) > longest for e in examples),
                 "fully_masked": len(rows) - len(rows.trainable()),
@@ -126,9 +126,19 @@ class RetailData(LightningDataModule):
         """Questions with their answers -> examples."""
         return self.renderer.render_all(*(questions[c].to_list() for c in ("context", "question", "answer")))
 
-    def example(self) -> Example:
-        """The first training example."""
-        return self.render(self.questions("train").head(1))[0]
+    def shown(self) -> str:
+        """The first training example as the model sees it; what is not trained is dimmed."""
+        return self.renderer.show(self.render(self.questions("train").head(1))[0])
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base's own tokenizer."""
+        return self.renderer.tokenizer
+
+    @property
+    def training_rows(self) -> int:
+        """Rows to learn from."""
+        return int(self.token_report["train"]["rows"])
 
     def say(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""

@@ -35,3 +35,22 @@ def leakage(questions: pl.DataFrame) -> pl.DataFrame:
     }
     others = questions.filter(pl.col("split") != "train").with_columns(**shared)
     return others.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), pl.col(shared.keys()).sum())
+
+
+def every_nth(share: float) -> pl.Expr:
+    """True for this share of the rows, spread evenly over all of them."""
+    place = pl.int_range(pl.len())
+    return ((place + 1) * share).floor() > (place * share).floor()
+
+
+def in_turn(folds: int) -> pl.Expr:
+    """0, 1, ..., folds - 1, 0, 1, ..."""
+    return pl.int_range(pl.len()) % folds
+
+
+def balanced(frame: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
+    """At most ``limit`` rows of each split, as evenly over their labels as these have rows."""
+    label = pl.col("labels").list.join(";")
+    drawn = frame.with_columns(order=pl.struct("text", "file", "line").hash(seed), label=label).sort("order")
+    turns = drawn.with_columns(turn=pl.int_range(pl.len()).over("split", "label")).sort("turn", "label")
+    return turns.filter(pl.int_range(pl.len()).over("split") < limit).drop("order", "label", "turn")

@@ -10,9 +10,9 @@ import logging
 import random
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -62,36 +62,32 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class TokenRows:
-    """Many examples in three flat tensors: ``ids`` of all rows on end, where each row ``starts``, its ``prompt_lengths``.
+class Rows:
+    """Many token sequences in flat tensors: ``ids`` of all rows on end, and where each row ``starts``.
 
-    ids: int32 (all tokens,); starts: int64 (rows + 1,); prompt_lengths: int64 (rows,)
+    ids: int32 (all tokens,); starts: int64 (rows + 1,)
     """
 
     ids: torch.Tensor
     starts: torch.Tensor
-    prompt_lengths: torch.Tensor
 
-    @classmethod
-    def of(cls, examples: list[Example], longest: int) -> "TokenRows":
-        """Pack examples; ids past ``longest`` are cut off at the end, so a prompt stays whole as long as it fits."""
-        kept = [example.ids[:longest] for example in examples]
-        lengths = torch.tensor([0] + [len(ids) for ids in kept])
-        flat = torch.tensor([i for ids in kept for i in ids], dtype=torch.int32)
-        prompts = torch.tensor([min(e.prompt_length, longest) for e in examples], dtype=torch.int64)
-        return cls(flat, lengths.cumsum(0), prompts)
+    @staticmethod
+    def flatten(sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sequences -> (ids, starts)."""
+        lengths = torch.tensor([0] + [len(ids) for ids in sequences])
+        return torch.tensor([i for ids in sequences for i in ids], dtype=torch.int32), lengths.cumsum(0)
 
     def save(self, path: Path) -> None:
         """Write as plain tensors."""
-        torch.save({"ids": self.ids, "starts": self.starts, "prompt_lengths": self.prompt_lengths}, path)
+        torch.save({field.name: getattr(self, field.name) for field in fields(self)}, path)
 
     @classmethod
-    def load(cls, path: Path) -> "TokenRows":
+    def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
         return cls(**torch.load(path, weights_only=True))
 
     def __len__(self) -> int:
-        return len(self.prompt_lengths)
+        return len(self.starts) - 1
 
     @property
     def lengths(self) -> torch.Tensor:
@@ -99,44 +95,67 @@ class TokenRows:
         return self.starts.diff()
 
     @property
-    def answer_lengths(self) -> torch.Tensor:
-        """Trained ids in each row. (rows,)"""
-        return self.lengths - self.prompt_lengths
+    def sizes(self) -> torch.Tensor:
+        """What each row adds to the number that the loss of its optimiser step is divided by. (rows,)"""
+        raise NotImplementedError
 
     def trainable(self) -> torch.Tensor:
-        """Indices of the rows that have at least one trained id."""
-        return (self.answer_lengths > 0).nonzero().flatten()
+        """Indices of the rows that add something to the loss."""
+        return (self.sizes > 0).nonzero().flatten()
 
     def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
         """Rows padded on the right to the longest of them.
 
-        input_ids, labels: int64 (rows, time); labels hold the ids that are trained, `IGNORED` elsewhere.
-        attention_mask: int64 (rows, time), 1 where there is a token, so that padding is never told by its id.
+        input_ids: int64 (rows, time). attention_mask: int64 (rows, time), 1 where there is a token, so that padding is never
+        told by its id.
         """
         width = int(self.lengths[rows].max())
         input_ids = torch.zeros(len(rows), width, dtype=torch.int64)
-        labels = torch.full((len(rows), width), IGNORED, dtype=torch.int64)
         attention_mask = torch.zeros(len(rows), width, dtype=torch.int64)
         for place, row in enumerate(rows):
             ids = self.ids[self.starts[row] : self.starts[row + 1]]
-            prompt = int(self.prompt_lengths[row])
             input_ids[place, : len(ids)] = ids
-            labels[place, prompt : len(ids)] = ids[prompt:]
             attention_mask[place, : len(ids)] = 1
-        return {"input_ids": input_ids, "labels": labels, "attention_mask": attention_mask}
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+@dataclass(frozen=True)
+class TokenRows(Rows):
+    """Rows of a prompt and an answer; ``prompt_lengths``: int64 (rows,)."""
+
+    prompt_lengths: torch.Tensor
+
+    @classmethod
+    def of(cls, examples: list[Example], longest: int) -> Self:
+        """Pack examples; ids past ``longest`` are cut off at the end, so a prompt stays whole as long as it fits."""
+        prompts = torch.tensor([min(e.prompt_length, longest) for e in examples], dtype=torch.int64)
+        return cls(*cls.flatten([example.ids[:longest] for example in examples]), prompts)
+
+    @property
+    def sizes(self) -> torch.Tensor:
+        """Trained ids in each row. (rows,)"""
+        return self.lengths - self.prompt_lengths
+
+    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        """As `Rows.batch`, with labels: int64 (rows, time), the ids that are trained, `IGNORED` elsewhere."""
+        padded = super().batch(rows)
+        places = torch.arange(padded["input_ids"].shape[1])
+        trained = (places >= self.prompt_lengths[rows, None]) & (places < self.lengths[rows, None])
+        return {**padded, "labels": padded["input_ids"].where(trained, IGNORED)}
 
 
 class Batches:
-    """Batches of `TokenRows` for a Trainer: rows of like length together, the order fixed by (seed, epoch).
+    """Batches of rows for a Trainer: rows of like length together, the order fixed by (seed, epoch).
 
     Every optimiser step takes ``batch_size`` rows in ``batch_size / micro_batch_size`` micro-batches; each of these carries
-    ``step_tokens``, the number of trained ids in its whole step, by which the loss is normalised.
+    ``step_size``, the sum of its whole step's row sizes, by which the loss is normalised.
+
+    Args:
+        pool: steps whose rows are sorted by length together before they are cut into batches.
     """
 
-    POOL = 50  # steps whose rows are sorted by length together before they are cut into batches
-
-    def __init__(self, rows: TokenRows, batch_size: int, micro_batch_size: int, seed: int, shuffle: bool) -> None:
-        self.rows, self.seed, self.shuffle = rows, seed, shuffle
+    def __init__(self, rows: Rows, batch_size: int, micro_batch_size: int, seed: int, shuffle: bool, pool: int = 50) -> None:
+        self.rows, self.seed, self.shuffle, self.pool = rows, seed, shuffle, pool
         self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self.epoch, self.done = 0, 0
 
@@ -161,7 +180,7 @@ class Batches:
         if self.shuffle:
             rng.shuffle(order)
         lengths = self.rows.lengths.tolist()
-        pool = self.batch_size * self.POOL
+        pool = self.batch_size * self.pool
         ordered = [row for i in range(0, len(order), pool) for row in sorted(order[i : i + pool], key=lengths.__getitem__)]
         steps = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
         if self.shuffle:
@@ -173,16 +192,16 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """The rest of the epoch, from the position on; the position moves on before a batch is handed out."""
-        answers = self.rows.answer_lengths
+        sizes = self.rows.sizes
         start = self.done if self.shuffle else 0
         last, place = len(self), 0
         for step in self.plan(self.epoch):
-            step_tokens = answers[[row for micro in step for row in micro]].sum()
+            step_size = sizes[[row for micro in step for row in micro]].sum()
             for micro in step:
                 place += 1
                 if place > start:
                     self.epoch, self.done = (self.epoch + 1, 0) if place == last else (self.epoch, place)
-                    yield {**self.rows.batch(micro), "step_tokens": step_tokens}
+                    yield {**self.rows.batch(micro), "step_size": step_size}
 
     def state_dict(self) -> dict[str, int]:
         """The position: epoch, and micro-batches of it handed out."""

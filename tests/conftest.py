@@ -30,9 +30,9 @@ def real(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """tiny_model('gemma2' | 'llama' | 'qwen3') -> folder of a small random model of that architecture, with weights."""
+    """tiny_model('gemma2' | 'llama' | 'qwen3' | 'bert' | 'roberta' | 'distilbert') -> folder of a small random model, with weights."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     made: dict[str, str] = {}
 
@@ -42,7 +42,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
             shape |= {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 4096, "max_position_embeddings": 512}
             shape |= {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
             torch.manual_seed(0)
-            net = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape))
+            if kind == "distilbert":
+                shape |= {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}
+            encoder = kind in ("bert", "roberta", "distilbert")
+            net = (AutoModelForMaskedLM if encoder else AutoModelForCausalLM).from_config(AutoConfig.for_model(kind, **shape))
             made[kind] = str(tmp_path_factory.mktemp(kind))
             net.save_pretrained(made[kind])
         return made[kind]
@@ -67,6 +70,7 @@ def model_settings(tiny_model: Any) -> Any:
             "dtype": "float32",
             "attention": "auto",
             "gradient_checkpointing": False,
+            "base_dropout": None,
         } | changes
 
     return make

@@ -71,7 +71,7 @@ def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
     assert losses[-1] < losses[0]
     assert "python evaluate.py ckpt=" in printed
     results = json.loads((folder / "results.json").read_text())
-    assert {"test_loss_last", "test_loss_best", "validation_loss", "right_product", "legacy_accuracy"} <= set(results)
+    assert {"test_loss_last", "test_loss_best", "validation", "right_product", "legacy_accuracy"} <= set(results)
 
 
 def test_predictions_are_one_row_a_question(finished: tuple[Path, str]) -> None:
@@ -306,7 +306,7 @@ def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> No
     train.run(typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, *changes), tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["steps"] == 6
-    assert 0 < results["validation_loss"] < 10
+    assert 0 < results["validation"] < 10
     nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
     evaluate.run(OmegaConf.create({"ckpt": str(tmp_path / "model"), "outputs": str(tmp_path), **nothing}))
 

@@ -10,11 +10,20 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import functional
 
 from architectures import adapters, causal_lm, checkpoints
-from architectures.causal_lm import IGNORED, CausalLM, schedule
+from architectures.causal_lm import IGNORED, CausalLM
+from architectures.fine_tuning import schedule
 from data.prompts import Example
 from data.tokens import Batches, TokenRows
 
-OPTIMIZATION = {"learning_rate": 1e-2, "weight_decay": 0.0, "beta2": 0.99, "warmup_ratio": 0.1, "total_steps": 20, "log_every": 1}
+OPTIMIZATION = {
+    "learning_rate": 1e-2,
+    "weight_decay": 0.0,
+    "beta2": 0.99,
+    "warmup_ratio": 0.1,
+    "total_steps": 20,
+    "log_every": 1,
+    "schedule": "cosine",
+}
 ORIGIN = {"name": "test", "data": {"columns": {"a": "b"}, "list": [1, 2.5, None]}}
 
 
@@ -55,8 +64,8 @@ def test_loss_is_that_of_the_whole_model(model_settings: Any, kind: str) -> None
     counts = module.count(batch)
     logits = module.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     whole = functional.cross_entropy(logits[:, :-1].transpose(1, 2), batch["labels"][:, 1:], ignore_index=IGNORED, reduction="sum")
-    torch.testing.assert_close(counts.nll, whole, rtol=1e-5, atol=1e-4)
-    assert int(counts.tokens) == int((batch["labels"][:, 1:] != IGNORED).sum())
+    torch.testing.assert_close(counts.loss, whole, rtol=1e-5, atol=1e-4)
+    assert int(counts.size) == int((batch["labels"][:, 1:] != IGNORED).sum())
     assert int(counts.right) == int((logits[:, :-1].argmax(-1) == batch["labels"][:, 1:]).sum())
 
 
@@ -66,7 +75,7 @@ def test_loss_and_gradients_do_not_depend_on_the_batch(model_settings: Any, kind
 
     def gradients(parts: list[list[int]]) -> tuple[float, dict[str, torch.Tensor]]:
         module = module_of(model_settings(kind))
-        losses = [module.count(table.batch(part)).nll for part in parts]
+        losses = [module.count(table.batch(part)).loss for part in parts]
         total = torch.stack(losses).sum()
         total.backward()
         return float(total.detach()), {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
@@ -82,8 +91,8 @@ def test_chunks_of_the_head_change_nothing(model_settings: Any, monkeypatch: pyt
     def run() -> tuple[float, torch.Tensor]:
         module = module_of(model_settings())
         counts = module.count(rows().batch(list(range(6))))
-        counts.nll.backward()
-        return float(counts.nll.detach()), torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+        counts.loss.backward()
+        return float(counts.loss.detach()), torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
 
     whole = run()
     monkeypatch.setattr(causal_lm, "HEAD_ROWS", 7)
@@ -107,7 +116,7 @@ def test_the_adapter_changes_and_the_base_does_not(model_settings: Any, tmp_path
     for name, tensor in after.items():
         assert torch.equal(tensor, before[name]) != ("lora_" in name), name
     now = module.count(rows().batch(list(range(24))))
-    assert int(now.right) > 0.8 * int(now.tokens)
+    assert int(now.right) > 0.8 * int(now.size)
 
 
 @pytest.mark.parametrize("changes", [{"quantization": "nf4"}, {"gradient_checkpointing": True}, {"dtype": "bfloat16"}, {"adapter": "none"}])
@@ -115,7 +124,7 @@ def test_other_ways_to_train_learn_too(model_settings: Any, tmp_path: Path, chan
     settings = model_settings("llama", **changes)
     module, _ = trained(settings, tmp_path, epochs=8)
     now = module.count(rows().batch(list(range(24))))
-    assert int(now.right) > 0.8 * int(now.tokens)
+    assert int(now.right) > 0.8 * int(now.size)
 
 
 def test_gradient_checkpointing_changes_nothing(model_settings: Any, tmp_path: Path) -> None:
@@ -169,13 +178,21 @@ def test_resuming_equals_never_having_stopped(model_settings: Any, tmp_path: Pat
         assert torch.equal(state(module)[name], tensor), name
 
 
-def test_schedule_rises_then_falls_to_nothing() -> None:
-    shares = [schedule(step, 100, 0.1) for step in range(101)]
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+def test_schedule_rises_then_falls_to_nothing(kind: str) -> None:
+    shares = [schedule(step, 100, 0.1, kind) for step in range(101)]
     assert shares[:11] == sorted(shares[:11])
     assert shares[10] == 1.0
     assert shares[10:] == sorted(shares[10:], reverse=True)
+    assert shares[55] == pytest.approx(0.5)
     assert shares[100] == pytest.approx(0)
-    assert schedule(0, 1, 0.0) == 1.0
+    assert schedule(0, 1, 0.0, kind) == 1.0
+
+
+def test_a_constant_schedule_rises_and_stays() -> None:
+    shares = [schedule(step, 100, 0.1, "constant") for step in range(101)]
+    assert shares[0] < shares[9] < 1
+    assert set(shares[10:]) == {1.0}
 
 
 def test_base_dtype_follows_hardware_and_size(model_settings: Any) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data.catalogue import Catalogue, Filter, clean, read_table
+from data.catalogue import Catalogue, Filter, clean
+from data.tables import read_table
 from tests.conftest import ROOT, real
 
 SHORT = {"id": "uniq_id", "name": "product_name", "category": "product_category_tree", "brand": "brand"}

@@ -28,7 +28,7 @@ def test_batch_is_padded_and_masked_by_length() -> None:
 def test_cut_rows_lose_their_end() -> None:
     cut = TokenRows.of([Example([1, 2, 3, 4], 2), Example([1, 2, 3, 4], 4)], 3)
     assert cut.lengths.tolist() == [3, 3]
-    assert cut.answer_lengths.tolist() == [1, 0]
+    assert cut.sizes.tolist() == [1, 0]
     assert cut.trainable().tolist() == [0]
 
 
@@ -43,7 +43,7 @@ def test_every_row_occurs_once_and_steps_know_their_tokens(micro: int) -> None:
     for step in plan:
         parts = [next(fresh) for _ in step]
         trained = sum(int((part["labels"] != IGNORED).sum()) for part in parts)
-        assert {int(part["step_tokens"]) for part in parts} == {trained}
+        assert {int(part["step_size"]) for part in parts} == {trained}
 
 
 def test_order_is_fixed_by_seed_and_epoch() -> None:
