@@ -135,6 +135,12 @@ def label_rows(model: Any, data: LabelledText, rows: pl.DataFrame, batch_size: i
     return rows.with_columns(predicted=predicted, probabilities=pl.Series(likely.tolist(), dtype=pl.List(pl.Float64)))
 
 
+def checks_of(data: LabelledText, settings: dict[str, Any], rows: pl.DataFrame) -> list[dict[str, str]]:
+    """The behavioural checks. Raises ValueError for wrong ones, and for slices that cannot be taken of such rows."""
+    label_report.sliced(rows.clear(), settings["slices"])
+    return label_scoring.read_checks(Path(settings["checks"]), data.labels) if settings["checks"] else []
+
+
 def evaluate_labels(
     model: Any, data: LabelledText, settings: dict[str, Any], folder: Path, other: pl.DataFrame | None = None
 ) -> dict[str, Any]:
@@ -147,8 +153,7 @@ def evaluate_labels(
 
     name, size = model.origin["name"], settings["batch_size"]
     rows = pl.concat([data.rows_of("validation"), data.rows_of("test")]) if other is None else other
-    checks = label_scoring.read_checks(Path(settings["checks"]), data.labels) if settings["checks"] else []
-    label_report.sliced(rows.clear(), settings["slices"])
+    checks = checks_of(data, settings, rows)
     rows = label_rows(model, data, rows, size, name).with_columns(model=pl.lit(name))
     rows.write_parquet(folder / "predictions.parquet")
     task = label_report.Task(name, data.labels, data.multi_label, label_report.headline_of(model.origin["monitor"]), data.seed)

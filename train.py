@@ -23,11 +23,12 @@ from omegaconf import DictConfig, OmegaConf
 from config import command_line, schema
 from config.schema import TrainConfig
 from data import label_report, report
-from evaluate import configure_logging, evaluate, evaluate_labels, tracking_uri
+from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, tracking_uri
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
+RESULTS = (".parquet", ".png", ".md")  # files of an evaluation that MLflow gets
 NOT_OF_THE_NET = ("name", "method", "pooling", "probe", "head_dropout")  # fields of model that `adapters.build` does not take
 
 
@@ -38,6 +39,8 @@ def run(config: TrainConfig, folder: Path) -> None:
         print(data.shown())
     if config.stage in ("prepare", "show"):
         return
+    if config.data.task == "labels":
+        checks_of(data, asdict(config.evaluation), data.rows_of("train"))  # wrong ones are told before the work, not after it
     fine_tuned = config.model.method == "fine-tune"
     module = build_model(config, data) if fine_tuned else build_baseline(config, data)
     logger = start_tracking(config, data, folder)
@@ -48,7 +51,7 @@ def run(config: TrainConfig, folder: Path) -> None:
             scores = (evaluate if config.data.task == "retail" else evaluate_labels)(module, data, asdict(config.evaluation), folder)
             results |= headline(scores) if config.data.task == "retail" else {"scores": scores["splits"]}
             logger.log_metrics({f"evaluation/{name}": value for name, value in flat_figures(results).items()})
-            for path in sorted(folder.glob("*.p[an][rg]*")) + [folder / "scores.json", folder / "report.md"]:
+            for path in sorted(path for path in folder.iterdir() if path.suffix in RESULTS or path.name == "scores.json"):
                 logger.log_artifact(path)
             print(f"\n{scores['text']}\n")
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -366,7 +369,8 @@ def end_sweep(folder: Path, client: Any) -> None:
     (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
     print(f"\n{text}{last}")
     if client and os.environ.get(PARENT):
-        client.log_artifact(os.environ[PARENT], str(folder / "comparison.md"))
+        for path in [*folder.glob("comparison.md"), *folder.glob("models.png")]:
+            client.log_artifact(os.environ[PARENT], str(path))
         client.set_terminated(os.environ[PARENT], "FINISHED")
 
 

@@ -6,6 +6,7 @@ scikit-learn is imported where it is used.
 
 import json
 import logging
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,37 +160,43 @@ class Linear(Baseline):
     """A logistic regression on features; its hyper-parameters are chosen by cross-validation on the training part alone."""
 
     def search(self, steps: list[tuple[str, Any]], grid: dict[str, list[Any]], features: Any, targets: Tensor) -> Any:
-        """Fit all of the grid, keep the best; its coefficients go into the state. Gives back the fitted pipeline."""
+        """Try all of the grid, fit the best on everything; its coefficients go into the state. Gives back the fitted pipeline."""
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+        from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, cross_val_score
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.pipeline import Pipeline
 
         prefix = "linear__estimator__" if self.multi_label else "linear__"
         linear = LogisticRegression(max_iter=1000, random_state=self.settings["seed"])
-        pipeline = Pipeline([*steps, ("linear", OneVsRestClassifier(linear) if self.multi_label else linear)])
-        grid = grid | {f"{prefix}C": [1, 10, 100], f"{prefix}class_weight": [None, "balanced"]}
         wanted = self.settings["monitor"]
         if wanted == "loss" and self.multi_label:
             wanted = "macro_f1"  # scikit-learn's log loss takes one label a row
         rarest = int(self.one_hot(targets).sum(0).min())
         folds: Any = FOLDS if self.multi_label else max(2, min(FOLDS, rarest))
         shuffled = (KFold if self.multi_label else StratifiedKFold)(folds, shuffle=True, random_state=self.settings["seed"])
-        found = GridSearchCV(pipeline, grid, scoring=SCORING[wanted], cv=shuffled, n_jobs=-1).fit(features, targets.numpy())
-        best = found.best_estimator_
-        one = best[-1].estimators_ if self.multi_label else [best[-1]]
+        best: tuple[float, dict[str, Any]] = (-float("inf"), {})
+        with tempfile.TemporaryDirectory() as memory:  # features of a fold are made once, not for every C
+            pipeline = Pipeline([*steps, ("linear", OneVsRestClassifier(linear) if self.multi_label else linear)], memory=memory)
+            for given in ParameterGrid(grid | {f"{prefix}C": [1, 10, 100], f"{prefix}class_weight": [None, "balanced"]}):
+                pipeline.set_params(**given)
+                score = float(cross_val_score(pipeline, features, targets.numpy(), scoring=SCORING[wanted], cv=shuffled, n_jobs=-1).mean())
+                log.info("%s: %s %.4f", chosen_of(given), wanted, score)
+                best = max(best, (score, given), key=lambda pair: pair[0])
+            pipeline.set_params(**best[1]).fit(features, targets.numpy())
+        one = pipeline[-1].estimators_ if self.multi_label else [pipeline[-1]]
         weight = torch.cat([torch.tensor(e.coef_, dtype=torch.float32) for e in one])  # (labels, features), of two labels (1, features)
         bias = torch.cat([torch.tensor(e.intercept_, dtype=torch.float32) for e in one])
         if len(weight) == 1 and not self.multi_label:
             weight, bias = torch.cat([-weight / 2, weight / 2]), torch.cat([-bias / 2, bias / 2])
-        chosen = {name.rsplit("__", 1)[-1]: value for name, value in found.best_params_.items()}
-        self.state = {"weight": weight, "bias": bias, "chosen": chosen, "score": float(found.best_score_)}
-        return best
+        self.state = {"weight": weight, "bias": bias, "chosen": chosen_of(best[1]), "score": best[0]}
+        if "features__ngram_range" in best[1]:
+            self.state["words"] = list(best[1]["features__ngram_range"])
+        return pipeline
 
     def explain(self) -> str:
         """The hyper-parameters that were chosen."""
-        chosen = ", ".join(f"{name} {value}" for name, value in self.state["chosen"].items())
-        return f"chosen by cross-validation on the training part: {chosen} ({self.settings['monitor']} {self.state['score']:.3f})"
+        score = f"{self.settings['monitor']} {self.state['score']:.3f}"
+        return f"chosen by cross-validation on the training part: {self.state['chosen']} ({score})"
 
 
 class Tfidf(Linear):
@@ -210,7 +217,7 @@ class Tfidf(Linear):
 
     def predict_proba(self, texts: list[str]) -> Tensor:
         """Of the sparse features, multiplied as such."""
-        made = self.vectorizer(vocabulary=self.state["terms"], ngram_range=tuple(self.state["chosen"]["ngram_range"]))
+        made = self.vectorizer(vocabulary=self.state["terms"], ngram_range=tuple(self.state["words"]))
         made.idf_ = self.state["idf"].numpy()
         scores = made.transform(texts) @ self.state["weight"].numpy().T  # (rows, labels)
         return self.normalise(torch.tensor(scores, dtype=torch.float32) + self.state["bias"])
@@ -268,6 +275,11 @@ class Encoder:
             rows[some] = mean_of(hidden, batch["attention_mask"]).cpu()
             advance(len(some))
         return rows
+
+
+def chosen_of(given: dict[str, Any]) -> str:
+    """Hyper-parameters by their short names, for people."""
+    return ", ".join(f"{name.rsplit('__', 1)[-1]} {value}" for name, value in given.items())
 
 
 def kinds() -> dict[str, type[Baseline]]:

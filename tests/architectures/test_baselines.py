@@ -119,7 +119,7 @@ def test_hyper_parameters_are_chosen_by_the_monitored_metric(monitor: str) -> No
     model = Tfidf({"method": "tfidf", "monitor": monitor, "seed": 0}, LABELS[:2], False, {})
     model.fit(words, targets.clamp(max=1))
     assert monitor in model.explain()
-    assert set(model.state["chosen"]) == {"C", "class_weight", "ngram_range"}
+    assert all(name in model.state["chosen"] for name in ("C", "class_weight", "ngram_range"))
 
 
 def test_embeddings_of_one_text_do_not_depend_on_the_others() -> None:

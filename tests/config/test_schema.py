@@ -38,21 +38,24 @@ def wrong(*arguments: str) -> str:
 
 def test_all_experiments_are_there() -> None:
     assert {"base", "job-0", "job-1", "job-2", "quickstart", "rank-search", "pocket"} <= set(EXPERIMENTS)
-    assert len(EXPERIMENTS) >= 7
+    assert {"unfair-tos", "unfair-tos-multilabel", "tags", "imdb", "rotten-tomatoes", "labels"} <= set(EXPERIMENTS)
+    assert len(EXPERIMENTS) >= 13
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_composes(name: str) -> None:
-    config = composed(f"+experiment={name}")
+    config = composed(f"+experiment={name}", *(["data.path=x.csv"] if name in ("tags", "labels") else []))
     assert schema.problems_of(config) == []
     assert schema.typed(config).experiment == name
 
 
 @pytest.mark.parametrize(("group", "name"), GROUPS)
 def test_group_composes(group: str, name: str) -> None:
-    extra = (
-        ["data.path=x.csv", "data.columns.name=a", "data.columns.category=b"] if group == "data" and name in ("flipkart", "table") else []
-    )
+    extra = []
+    if group == "data" and name in ("flipkart", "table", "tags", "labelled"):
+        extra = ["data.path=x.csv", "data.columns.name=a", "data.columns.category=b"]
+    if group == "model" and composed(f"{group}={name}").model.method != "fine-tune":
+        extra = ["data=labelled", "data.path=x.csv"]
     config = composed(f"{group}={name}", *extra)
     assert schema.problems_of(config) == []
     if group == "model":
@@ -65,6 +68,26 @@ def test_published_values(place: int) -> None:
     for key, values in PUBLISHED.items():
         group, name = key.split(".")
         assert config[group][name] == values[place], key
+
+
+def test_unfair_tos_is_as_published() -> None:
+    config = schema.typed(composed("+experiment=unfair-tos"))
+    assert (config.model.base, config.model.adapter) == ("FacebookAI/roberta-base", "lora")
+    t = config.trainer
+    assert (config.data.max_seq_length, t.batch_size, t.learning_rate, t.epochs) == (128, 256, 2e-4, 10)
+    assert (t.monitor, t.patience, t.min_delta, t.max_hours) == ("f1", 4, 0.005, 3.0)
+
+
+def test_presets_of_encoders_name_layers_that_are_there() -> None:
+    """The shapes of each encoder, built without weights, have the layers that its preset adapts."""
+    from transformers import AutoConfig, AutoModel
+
+    from architectures.adapters import linear_names
+
+    kinds = {"roberta-base": "roberta", "distilbert": "distilbert", "legal-bert": "bert", "scibert": "bert", "minilm": "bert"}
+    for name, kind in kinds.items():
+        net = AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=10, num_hidden_layers=1, n_layers=1))
+        assert set(composed(f"model={name}").model.lora_targets) <= linear_names(net), name
 
 
 def test_rank_search_is_a_sweep_with_alpha_twice_the_rank() -> None:
@@ -117,6 +140,17 @@ def test_everything_wrong_is_told_at_once() -> None:
         (["model.adapter=none", "model.quantization=nf4"], "cannot be trained as a whole"),
         (["-m", "trainer.learning_rate=1e-4,7"], "trainer.learning_rate=7"),
         (["data.validation=0.5", "data.test=0.5"], "leave nothing to train on"),
+        (["model=tfidf"], "model.method=tfidf needs texts with labels"),
+        (["trainer.monitor=f1"], "only the loss is measured"),
+        (["data=labelled"], "data.path: no value is given"),
+        (["data=labelled", "data.path=x", "data.clean=[lowercas]"], "data.clean: unknown step 'lowercas'"),
+        (["data=labelled", "data.path=x", "data.label_kind=any"], "label_kind=any needs two names"),
+        (["data=labelled", "data.path=x", "trainer.monitor=macro_f1_with_none"], "is for data.label_kind=multiple"),
+        (["data=labelled", "data.path=x", "data.label_names=[a,b,c]", "trainer.monitor=f1"], "is the last label's of two"),
+        (["data=labelled", "data.path=x", "data.folds=5", "data.fold=5"], "data.fold: must be below data.folds"),
+        (["data=labelled", "data.path=x", "model=prompted", "prompting.backend=endpoint"], "what does the endpoint call the model"),
+        (["data=labelled", "data.path=x", "trainer.schedule=cosin"], "did you mean cosine?"),
+        (["data=labelled", "data.path=x", "model.base_dropout=1"], "model.base_dropout=1.0: must be at least 0 and below 1"),
     ],
 )
 def test_a_mistake_is_told(arguments: list[str], expected: str) -> None:
