@@ -29,6 +29,7 @@ log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
 RESULTS = (".parquet", ".png", ".md")  # files of an evaluation that MLflow gets
+PROBE_ROWS = 64  # texts a forward pass of the probe
 NOT_OF_THE_NET = ("name", "method", "pooling", "probe", "head_dropout")  # fields of model that `adapters.build` does not take
 
 
@@ -256,7 +257,8 @@ def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) 
     log.info("training on %s in %s, %d steps", device, trainer.precision, total_steps(config, batches))
     start = time.perf_counter()
     if config.data.task == "labels" and config.model.probe:
-        module.to(device).probe(data.in_order(data.rows["train"], config.trainer.batch_size))
+        with trainer.precision_plugin.forward_context():
+            module.to(device).probe(data.in_order(data.rows["train"], PROBE_ROWS))
     trainer.fit(module, batches, data.val_dataloader())
     seconds = time.perf_counter() - start
     keeper = trainer.checkpoint_callback

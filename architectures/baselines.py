@@ -272,7 +272,7 @@ class Encoder:
             batch = batch.to(self.net.device)
             with torch.autocast(self.net.device.type, torch.bfloat16, enabled=adapters.quick_bfloat16()):
                 hidden = self.net(**batch).last_hidden_state  # (rows, time, width)
-            rows[some] = mean_of(hidden, batch["attention_mask"]).cpu()
+            rows[some] = functional.normalize(mean_of(hidden, batch["attention_mask"]), dim=1).cpu()
             advance(len(some))
         return rows
 

@@ -1,4 +1,4 @@
-"""MeanPooled: a classifier on the mean of an encoder's hidden states, of length 1, as sentence encoders are made to be read.
+"""MeanPooled: a classifier on the mean of an encoder's hidden states, as sentence encoders are made to be read.
 
 transformers' own classifiers read the first token, which in a sentence encoder has learnt nothing. Imported where it is used,
 since it needs transformers at once.
@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -17,9 +16,9 @@ HEAD_FILE = "head.pt"
 
 
 def mean_of(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The mean over the tokens that are there, of length 1. (rows, time, width), (rows, time) -> float32 (rows, width)"""
+    """The mean over the tokens that are there. (rows, time, width), (rows, time) -> float32 (rows, width)"""
     there = attention_mask[..., None]
-    return functional.normalize((hidden.float() * there).sum(1) / there.sum(1), dim=1)
+    return (hidden.float() * there).sum(1) / there.sum(1)
 
 
 class MeanPooled(PreTrainedModel):

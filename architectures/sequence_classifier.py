@@ -120,18 +120,19 @@ class SequenceClassifier(FineTuned):
         if read[0].ndim != 2:
             raise ValueError("model.probe=true: this model's head reads every token, not one vector a text; set model.pooling=mean")
         features, wanted = torch.cat(read), torch.cat(targets)  # (rows, width)
+        scale = features.norm(dim=1).mean()  # the strength of the regularisation is that for features of length 1
         weight, bias = (torch.zeros_like(p, requires_grad=True) for p in (last.weight, last.bias))
         optimizer = torch.optim.LBFGS([weight, bias], max_iter=PROBE_STEPS, line_search_fn="strong_wolfe")
 
         def objective() -> float:
             optimizer.zero_grad()
-            loss = self.count(functional.linear(features, weight, bias), wanted).loss + weight.square().sum() / (2 * PROBE_C)
+            loss = self.count(functional.linear(features / scale, weight, bias), wanted).loss + weight.square().sum() / (2 * PROBE_C)
             loss.backward()
             return float(loss.detach())
 
         optimizer.step(objective)
         with torch.no_grad():
-            last.weight.copy_(weight)
+            last.weight.copy_(weight / scale)
             last.bias.copy_(bias)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
