@@ -59,7 +59,10 @@ def read(path: str, settings: dict[str, Any]) -> pl.DataFrame:
     frames = []
     for file in files_of(path, settings["label_names"]):
         if file.suffix[1:] in settings["label_names"]:
-            lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+            try:
+                lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{file} is not in UTF-8 ({error.reason} at byte {error.start}): convert it first") from None
             frame = pl.DataFrame({settings["text_columns"][0]: lines, settings["label_column"]: file.suffix[1:]})
         else:
             frame, unread = read_table(file)

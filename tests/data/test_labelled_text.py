@@ -113,6 +113,12 @@ def test_lines_of_text_files_are_labelled_by_the_ending_and_split_by_an_expressi
     assert data.labels == ["neg", "pos"]
 
 
+def test_lines_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "reviews.neg").write_bytes(b"caf\xe9\n")
+    with pytest.raises(ValueError, match=r"reviews\.neg is not in UTF-8"):
+        module(tmp_path, tmp_path / "cache", label_names=["neg", "pos"])
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "names", "found"),
     [
