@@ -55,12 +55,8 @@ class CausalLM(FineTuned):
         return Counts(nll, right, kept.sum())
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Loss, normalised by the answer tokens of the whole optimiser step, over its micro-batches and processes.
-
-        Lightning divides by the number of micro-batches and averages over processes; both are undone here.
-        """
-        loss = self.keep(self.count(batch), batch["attention_mask"])
-        return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch["step_size"])
+        """Loss, normalised by the answer tokens of the whole optimiser step, over its micro-batches and processes."""
+        return self.step_loss(self.count(batch), batch)
 
     def derived(self, loss: float) -> dict[str, float]:
         """Perplexity, of a loss in nats."""
@@ -72,17 +68,7 @@ class CausalLM(FineTuned):
         self.loss_mean.update(counts.loss / counts.size, weight=counts.size)
         self.accuracy_mean.update(counts.right / counts.size, weight=counts.size)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over all answer tokens of all processes."""
-        self.log_means("validation")
-
-    test_step = validation_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log the means over all answer tokens of all processes."""
-        self.log_means("test")
-
-    def log_means(self, split: str) -> None:
+    def log_split(self, split: str) -> None:
         """Loss, perplexity and token accuracy of a split."""
         loss, accuracy = self.loss_mean.compute(), self.accuracy_mean.compute()
         self.loss_mean.reset()

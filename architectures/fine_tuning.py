@@ -72,11 +72,30 @@ class FineTuned(LightningModule):
             self.trained, self.parameters_in_all = adapters.count_parameters(self.net)
             self.embedded = self.net.get_input_embeddings().weight.numel()
 
-    def keep(self, counts: Counts, attention_mask: Tensor) -> Tensor:
-        """Remember a micro-batch for the log; give back its loss."""
+    def step_loss(self, counts: Counts, batch: dict[str, Tensor]) -> Tensor:
+        """Remember a micro-batch for the log; give back its loss, normalised by the size of the whole optimiser step.
+
+        Lightning divides by the number of micro-batches and averages over processes; both are undone here.
+        """
         self.window.append(Counts(counts.loss.detach(), counts.right, counts.size))
-        self.seen_tokens = self.seen_tokens + attention_mask.sum()
-        return counts.loss
+        self.seen_tokens = self.seen_tokens + batch["attention_mask"].sum()
+        return counts.loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch["step_size"])
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """As in validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was counted over all rows of all processes."""
+        self.log_split("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was counted over all rows of all processes."""
+        self.log_split("test")
+
+    def log_split(self, split: str) -> None:
+        """Log the figures of a split, and start counting anew."""
+        raise NotImplementedError
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -136,13 +136,9 @@ class SequenceClassifier(FineTuned):
             last.bias.copy_(bias)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Loss, normalised by the rows of the whole optimiser step, over its micro-batches and processes.
-
-        Lightning divides by the number of micro-batches and averages over processes; both are undone here.
-        """
+        """Loss, normalised by the rows of the whole optimiser step, over its micro-batches and processes."""
         logits = self(batch["input_ids"], batch["attention_mask"])
-        loss = self.keep(self.count(logits, batch["targets"]), batch["attention_mask"])
-        return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch["step_size"])
+        return self.step_loss(self.count(logits, batch["targets"]), batch)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Count; nothing is averaged before the end."""
@@ -154,17 +150,7 @@ class SequenceClassifier(FineTuned):
         if self.head.multi_label:
             self.none_metrics.update(with_none(decided), with_none(targets.long()))
 
-    def on_validation_epoch_end(self) -> None:
-        """Log what was counted over all rows of all processes."""
-        self.log_metrics("validation")
-
-    test_step = validation_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log what was counted over all rows of all processes."""
-        self.log_metrics("test")
-
-    def log_metrics(self, split: str) -> None:
+    def log_split(self, split: str) -> None:
         """Loss, the averages, and each class's precision, recall and F1; of two classes, the last one's stand as f1, too."""
         labels = self.head.labels
         self.log(f"{split}/loss", self.loss_mean.compute(), prog_bar=True)

@@ -63,7 +63,9 @@ class PocketData(LightningDataModule):
             target.commit()
         self.folder = target.path
         self.renderer = Renderer(str(self.folder / "tokenizer"))
+        self.tokenizer = self.renderer.tokenizer
         self.token_report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        self.training_rows = self.token_report["train"]["rows"]
 
     def write(self, path: Path, seed: int, count: int) -> dict[str, int]:
         """Draw ``count`` texts and write their token ids."""
@@ -82,16 +84,6 @@ class PocketData(LightningDataModule):
     def shown(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
         return self.renderer.show(self.render(list(pocket_texts(self.seed + 1, 1)))[0])
-
-    @property
-    def tokenizer(self) -> Any:
-        """The one that was trained on the texts."""
-        return self.renderer.tokenizer
-
-    @property
-    def training_rows(self) -> int:
-        """Rows to learn from."""
-        return int(self.token_report["train"]["rows"])
 
     def say(self) -> None:
         """Log what there is."""

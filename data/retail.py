@@ -42,6 +42,7 @@ class RetailData(LightningDataModule):
         self.settings, self.seed, self.cache = settings, seed, cache
         self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self.renderer = Renderer(base)
+        self.tokenizer = self.renderer.tokenizer
 
     def prepare_data(self) -> None:
         """Make what is not there yet. Raises ValueError for a table or settings that nothing can be learnt from."""
@@ -63,6 +64,7 @@ class RetailData(LightningDataModule):
         self.token_folder = tokens.path
         self.report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
         self.token_report = json.loads((self.token_folder / "report.json").read_text(encoding="utf-8"))
+        self.training_rows = self.token_report["train"]["rows"]
 
     def make_questions(self, table: Path, target: Cache) -> None:
         """Table -> products, questions with splits, quarantine, and a report of every step's count and of leakage."""
@@ -129,16 +131,6 @@ class RetailData(LightningDataModule):
     def shown(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
         return self.renderer.show(self.render(self.questions("train").head(1))[0])
-
-    @property
-    def tokenizer(self) -> Any:
-        """The base's own tokenizer."""
-        return self.renderer.tokenizer
-
-    @property
-    def training_rows(self) -> int:
-        """Rows to learn from."""
-        return int(self.token_report["train"]["rows"])
 
     def say(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""
