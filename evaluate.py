@@ -213,7 +213,7 @@ def configure_logging() -> None:
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for name in ("httpx", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch", "bitsandbytes"):
+    for name in ("httpx", "openai", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning|torch|mlflow|peft")
 

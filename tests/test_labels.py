@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,13 +179,13 @@ def test_checkpoints_hold_what_was_trained(tmp_path: Path) -> None:
 
 def test_baselines_and_folds_stand_in_one_table(tmp_path: Path) -> None:
     """A sweep over models and folds, as a user types it: every row of the table predicted once by each model."""
-    path = things(tmp_path)
-    arguments = command(path, tmp_path, "model=majority,keywords,tfidf", "data.folds=2", "data.fold=0,1")
+    path = things(tmp_path, 60)
+    arguments = command(path, tmp_path, "model=majority,tfidf", "data.folds=2", "data.fold=0,1")
     done = subprocess.run([sys.executable, "train.py", "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     table = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines() if line.startswith("| things")]
-    assert {tuple(row[2:5]) for row in table[-3:]} == {("2 folds", name, "90") for name in ("majority", "keywords", "tfidf")}
-    order = [row[3] for row in table[-3:]]
+    assert {tuple(row[2:5]) for row in table[-2:]} == {("2 folds", name, "60") for name in ("majority", "tfidf")}
+    order = [row[3] for row in table[-2:]]
     assert order.index("tfidf") < order.index("majority")
     assert next(tmp_path.glob("sweeps/*/models.png")).stat().st_size > 5000
     shown = subprocess.run(
@@ -192,7 +193,7 @@ def test_baselines_and_folds_stand_in_one_table(tmp_path: Path) -> None:
     )
     assert [line for line in shown.stdout.splitlines() if line.startswith("| things")] == [
         line for line in done.stdout.splitlines() if line.startswith("| things")
-    ][-3:]
+    ][-2:]
 
 
 def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,9 +217,9 @@ def test_a_local_model_is_prompted(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_several_labels_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"text": f"a {THINGS['food'][i % 5]} and a {THINGS['tools'][i % 5]}", "label": "food;tools"} for i in range(30)]
-    rows += [{"text": f"only a {THINGS['food'][i % 5]}", "label": "food"} for i in range(30)]
-    rows += [{"text": f"nothing {i}", "label": ""} for i in range(30)]
+    rows = [{"text": f"a {THINGS['food'][i % 5]} and a {THINGS['tools'][i % 5]}", "label": "food;tools"} for i in range(15)]
+    rows += [{"text": f"only a {THINGS['food'][i % 5]}", "label": "food"} for i in range(15)]
+    rows += [{"text": f"nothing {i}", "label": ""} for i in range(15)]
     pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
     more = [
         "data.label_kind=multiple",
@@ -263,7 +264,10 @@ def test_an_openai_compatible_server_is_prompted(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    pocket = str(ROOT / "architectures/pocket")
+    pocket = str(shutil.copytree(ROOT / "architectures/pocket", tmp_path / "pocket"))
+    turn = "<start_of_turn>{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content }}<end_of_turn>\n"
+    loop = "{{ bos_token }}{% for m in messages %}" + turn + "{% endfor %}"
+    Path(pocket, "chat_template.jinja").write_text(loop + "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}")
     serve = [
         str(Path(sys.executable).with_name("transformers")),
         "serve",
