@@ -20,7 +20,7 @@ from tests.conftest import ROOT, real
 from tests.test_train import typed
 
 SMALL = ["tracking.system_metrics=false", "trainer.log_every=1", "trainer.precision=32-true"]
-NOTHING = dict.fromkeys(("compare", "text", "path", "checks", "batch_size", "questions", "untuned"))
+NOTHING = dict.fromkeys(evaluate.KEYS)
 THINGS = {
     "food": ["soup", "bread", "cheese", "apple pie", "noodles"],
     "tools": ["hammer", "saw", "drill", "spanner", "chisel"],
@@ -70,7 +70,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def evaluated(finished: tuple[Path, str], capsys: pytest.CaptureFixture[str], **given: Any) -> str:
     folder = finished[0]
     capsys.readouterr()
-    evaluate.run(OmegaConf.create({"ckpt": str(folder / "model"), "outputs": str(folder.parents[1]), **NOTHING, **given}))
+    evaluate.run(OmegaConf.create(NOTHING | {"ckpt": str(folder / "model"), "outputs": str(folder.parents[1])} | given))
     return capsys.readouterr().out
 
 
@@ -202,7 +202,7 @@ def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.C
     train.run(typed(*command(things(tmp_path), tmp_path, "model=keywords")), folder)
     printed = capsys.readouterr().out
     assert "food: " in printed
-    nothing = {"ckpt": str(folder / "model"), "outputs": str(tmp_path), **NOTHING}
+    nothing = NOTHING | {"ckpt": str(folder / "model"), "outputs": str(tmp_path)}
     evaluate.run(OmegaConf.create(nothing))
     assert capsys.readouterr().out.strip() == (folder / "report.md").read_text().strip()
     evaluate.run(OmegaConf.create(nothing | {"text": "a piano"}))

@@ -103,8 +103,8 @@ def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
 def test_evaluate_gives_the_same_figures(finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder, printed = finished
     ckpt = {"checkpoint": folder / "checkpoints/best.ckpt", "folder": folder / "model", "run": only_run(folder).info.run_id}[kind]
-    nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
-    evaluate.run(OmegaConf.create({"ckpt": str(ckpt), "outputs": str(folder.parent), **nothing}))
+    nothing = dict.fromkeys(evaluate.KEYS)
+    evaluate.run(OmegaConf.create(nothing | {"ckpt": str(ckpt), "outputs": str(folder.parent)}))
     table = (folder / "report.md").read_text().strip()
     assert table in printed
     assert capsys.readouterr().out.strip() == table
@@ -181,9 +181,9 @@ def test_real_rows_are_prepared(tmp_path: Path) -> None:
     ],
 )
 def test_evaluate_refuses_what_is_no_model(argument: str, message: str, tmp_path: Path) -> None:
-    nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
+    nothing = dict.fromkeys(evaluate.KEYS)
     with pytest.raises(ValueError, match=message):
-        evaluate.run(OmegaConf.create({"ckpt": argument.split("=")[1], "outputs": str(tmp_path), **nothing}))
+        evaluate.run(OmegaConf.create(nothing | {"ckpt": argument.split("=")[1], "outputs": str(tmp_path)}))
 
 
 def test_show_prints_an_example_as_the_model_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,8 +307,8 @@ def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> No
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["steps"] == 6
     assert 0 < results["validation"] < 10
-    nothing = dict.fromkeys(("batch_size", "questions", "untuned"))
-    evaluate.run(OmegaConf.create({"ckpt": str(tmp_path / "model"), "outputs": str(tmp_path), **nothing}))
+    nothing = dict.fromkeys(evaluate.KEYS)
+    evaluate.run(OmegaConf.create(nothing | {"ckpt": str(tmp_path / "model"), "outputs": str(tmp_path)}))
 
 
 @pytest.mark.slow
