@@ -68,7 +68,9 @@ def of_split(task: Task, rows: pl.DataFrame, split: str, folder: Path) -> list[s
 
 
 def of_runs(folders: list[Path], target: Path) -> str:
-    """Finished runs side by side: a row for each data set, split and model; table and bar chart go into ``target``.
+    """Finished runs side by side: a row for each data set and model, of test rows where there are any, else of validation rows.
+
+    Table and bar chart go into ``target``.
 
     Of several runs of one model on the same data the last one counts; the folds of a cross-validation are put together, so that
     every row is predicted once. Raises ValueError if there is nothing to compare.
@@ -107,5 +109,5 @@ def of_model(runs: dict[int, tuple[Path, dict[str, Any]]], folds: int) -> list[d
     return [
         {**common, "split": str(split), **label_scoring.score(some, labels, several, 0)}
         for (split,), some in frame.group_by("split", maintain_order=True)
-        if not (folds and split == "validation")  # rows that other folds hold too
+        if not (split == "validation" and "test" in frame["split"])  # by these rows the model was chosen; others tell what it is worth
     ]
