@@ -118,8 +118,7 @@ def probabilities(model: Any, data: LabelledText, texts: list[str], batch_size: 
             model.advance = bar.update
             likely = model.predict_proba(texts)
             return likely, model.choose(likely)
-        first = data.settings["label_kind"] == "multiple"
-        rows, _ = data.encode(texts, [[] if first else data.labels[:1]] * len(texts), data.tokenizer)
+        rows, _ = data.encode(texts, torch.zeros(len(texts)), data.tokenizer)  # targets that nothing reads
         found = torch.zeros(len(texts), len(data.labels))
         for batch in data.in_order(rows, batch_size):
             found[batch["rows"]] = model.predict_proba(batch)
@@ -179,7 +178,9 @@ def compare(names: list[str], outputs: Path) -> None:
     runs.sort(key=lambda path: path.stat().st_mtime)
     wanted = [path.parent for path in runs if json.loads(path.read_text(encoding="utf-8")).get("data") in names]
     target = outputs / "comparisons" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    print(label_report.of_runs(wanted, target))
+    text = label_report.of_runs(wanted, target)
+    (target / "comparison.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
     log.info("written to %s, with a bar chart", target)
 
 

@@ -4,6 +4,7 @@ Each has fit / predict / predict_proba on plain texts, and a state of tensors an
 scikit-learn is imported where it is used.
 """
 
+import functools
 import json
 import logging
 import tempfile
@@ -189,8 +190,6 @@ class Linear(Baseline):
         if len(weight) == 1 and not self.multi_label:
             weight, bias = torch.cat([-weight / 2, weight / 2]), torch.cat([-bias / 2, bias / 2])
         self.state = {"weight": weight, "bias": bias, "chosen": chosen_of(best[1]), "score": best[0]}
-        if "features__ngram_range" in best[1]:
-            self.state["words"] = list(best[1]["features__ngram_range"])
         return pipeline
 
     def explain(self) -> str:
@@ -213,7 +212,7 @@ class Tfidf(Linear):
         ngrams = {"features__ngram_range": [(1, 1), (1, 2), (1, 3)]}
         best = self.search([("features", self.vectorizer(min_df=min(2, len(texts))))], ngrams, texts, targets)
         terms = best[0].get_feature_names_out().tolist()
-        self.state |= {"terms": terms, "idf": torch.tensor(best[0].idf_, dtype=torch.float32)}
+        self.state |= {"words": list(best[0].ngram_range), "terms": terms, "idf": torch.tensor(best[0].idf_, dtype=torch.float32)}
 
     def predict_proba(self, texts: list[str]) -> Tensor:
         """Of the sparse features, multiplied as such."""
@@ -238,7 +237,12 @@ class Embedding(Linear):
 
     def embed(self, texts: list[str]) -> Tensor:
         """(rows, width), of length 1; texts of like length go through the encoder together."""
-        return Encoder(self.settings["base"], self.settings["max_seq_length"]).embed(texts, self.BATCH, self.advance)
+        return self.encoder.embed(texts, self.BATCH, self.advance)
+
+    @functools.cached_property
+    def encoder(self) -> "Encoder":
+        """Loaded once, however often it is asked."""
+        return Encoder(self.settings["base"], self.settings["max_seq_length"])
 
 
 class Encoder:

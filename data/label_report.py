@@ -70,7 +70,7 @@ def of_split(task: Task, rows: pl.DataFrame, split: str, folder: Path) -> list[s
 def of_runs(folders: list[Path], target: Path) -> str:
     """Finished runs side by side: a row for each data set and model, of test rows where there are any, else of validation rows.
 
-    Table and bar chart go into ``target``.
+    A bar chart goes into ``target``.
 
     Of several runs of one model on the same data the last one counts; the folds of a cross-validation are put together, so that
     every row is predicted once. Raises ValueError if there is nothing to compare.
@@ -92,9 +92,7 @@ def of_runs(folders: list[Path], target: Path) -> str:
         panels.setdefault(f"{row['data']}, {report.split_name(row)}: {name.replace('_', ' ')}", []).append(bar)
     target.mkdir(parents=True, exist_ok=True)
     charts.models_chart(list(panels.items()), target / "models.png")
-    text = report.models_table(rows)
-    (target / "comparison.md").write_text(text + "\n", encoding="utf-8")
-    return text
+    return report.models_table(rows)
 
 
 def of_model(runs: dict[int, tuple[Path, dict[str, Any]]], folds: int) -> list[dict[str, Any]]:

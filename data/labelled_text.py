@@ -84,7 +84,6 @@ class LabelledText(LightningDataModule):
             "set_aside": aside.group_by("reason").len().sort("reason").rows(),
             "splits": counts,
             "also_in_train": dict(others.rows()),
-            "repeated": frame.height - frame.select("text", "split").n_unique(),
         }
         refuse(counts, labels)
         folder = target.begin()
@@ -120,7 +119,7 @@ class LabelledText(LightningDataModule):
             counts = {}
             for split in SPLITS:
                 frame = self.rows_of(split)
-                rows, cut_off = self.encode(frame["text"].to_list(), frame["labels"].to_list(), tokenizer)
+                rows, cut_off = self.encode(frame["text"].to_list(), self.targets(frame["labels"].to_list()), tokenizer)
                 rows.save(folder / f"{split}.pt")
                 counts[split] = {"rows": len(rows), "tokens": int(rows.lengths.sum()), "cut_off": cut_off}
             (folder / "report.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
@@ -128,7 +127,7 @@ class LabelledText(LightningDataModule):
         self.token_folder = target.path
         self.token_report = json.loads((self.token_folder / "report.json").read_text(encoding="utf-8"))
 
-    def encode(self, texts: list[str], labels: list[list[str]], tokenizer: Any) -> tuple[LabelledRows, int]:
+    def encode(self, texts: list[str], targets: torch.Tensor, tokenizer: Any) -> tuple[LabelledRows, int]:
         """(rows of token ids, how many were cut off): at the end, or (``truncate=middle``) so that beginning and end stay."""
         longest = self.settings["max_seq_length"]
         empty = tokenizer("")["input_ids"]  # the special tokens alone: those at the end are kept
@@ -137,7 +136,7 @@ class LabelledText(LightningDataModule):
         whole = tokenizer(texts, verbose=False)["input_ids"] if texts else []
         kept = [ids if len(ids) <= longest else ids[: longest - tail] + ids[len(ids) - tail :] for ids in whole]
         pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
-        return LabelledRows(*Rows.flatten(kept), self.targets(labels), pad), sum(len(ids) > longest for ids in whole)
+        return LabelledRows(*Rows.flatten(kept), targets, pad), sum(len(ids) > longest for ids in whole)
 
     def targets(self, labels: list[list[str]]) -> torch.Tensor:
         """Names -> int64 (rows,) places, or float32 (rows, labels) of 0 and 1 where there can be several."""
@@ -173,7 +172,7 @@ class LabelledText(LightningDataModule):
         first = self.rows_of("train").row(0, named=True)
         lines = [f"text:   {first['text']}", f"labels: {'; '.join(first['labels']) or 'none'}"]
         if self.base:
-            rows, _ = self.encode([first["text"]], [first["labels"]], self.tokenizer)
+            rows, _ = self.encode([first["text"]], self.targets([first["labels"]]), self.tokenizer)
             lines.insert(1, f"tokens: {' '.join(self.tokenizer.convert_ids_to_tokens(rows.ids.tolist()))}")
         return "\n".join(lines)
 

@@ -34,7 +34,7 @@ def read_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
             return read_csv(path, nothing)
     except pl.exceptions.NoDataError:
         raise ValueError(f"{path} is empty") from None
-    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError) as error:  # the last of a .gz that is cut off
         raise ValueError(f"{path} cannot be read as .{kind}: {str(error).splitlines()[0]}") from None
     raise ValueError(f"{path}: unknown kind of table '.{kind}': use {KINDS}")
 

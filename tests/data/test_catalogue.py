@@ -146,6 +146,7 @@ def test_records_of_the_wrong_width_are_set_aside(tmp_path: Path) -> None:
         ("empty.csv", b"", "is empty"),
         ("table.xlsx", b"PK", "unknown kind of table '.xlsx'"),
         ("broken.parquet", b"not parquet", "cannot be read as .parquet"),
+        ("cut.csv.gz", gzip.compress(b"".join(b"%d,mug %d\n" % (i, i * i) for i in range(5000)))[:9000], "cannot be read as .csv"),
         ("table.csv", b"title,department\nMug,Kitchen\n", "has no column 'uniq_id', 'product_name'"),
     ],
 )
