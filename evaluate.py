@@ -19,7 +19,7 @@ import polars as pl
 from data import label_report, label_scoring, report, scoring
 from data.labelled_text import LabelledText
 from data.retail import RetailData
-from data.tokens import digest_of
+from data.tokens import EvaluationBatches, digest_of
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
@@ -120,7 +120,7 @@ def probabilities(model: Any, data: LabelledText, texts: list[str], batch_size: 
             return likely, model.choose(likely)
         rows, _ = data.encode(texts, torch.zeros(len(texts)), data.tokenizer)  # targets that nothing reads
         found = torch.zeros(len(texts), len(data.labels))
-        for batch in data.in_order(rows, batch_size):
+        for batch in EvaluationBatches(rows, batch_size):
             found[batch["rows"]] = model.predict_proba(batch)
             bar.update(len(batch["rows"]))
     return found, decide(found, data.multi_label)
@@ -253,7 +253,7 @@ def run(config: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         print(evaluate_labels(model, data, settings, folder, other)["text"])
     else:
-        retail = RetailData(model.origin["data"], model.model_settings["base"], 1, 1, outputs / "cache", model.origin["seed"])
+        retail = RetailData(model.origin["data"], model.model_settings["base"], outputs / "cache", model.origin["seed"])
         prepare(retail, model.origin)
         folder.mkdir(parents=True, exist_ok=True)
         print(evaluate(model, retail, settings, folder)["text"])
@@ -273,7 +273,7 @@ def label_data(model: Any, outputs: Path) -> LabelledText:
     from architectures.baselines import Baseline
 
     base = "" if isinstance(model, Baseline) else base_path(model.model_settings["base"])
-    data = LabelledText(model.origin["data"], base, 1, 1, outputs / "cache", model.origin["seed"])
+    data = LabelledText(model.origin["data"], base, outputs / "cache", model.origin["seed"])
     data.labels = model.labels if isinstance(model, Baseline) else model.head.labels
     return data
 

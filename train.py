@@ -7,11 +7,12 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from config import command_line, schema
+from architectures.signals import RESUME_ME, Interrupted, Signals
+from config import command_line, runs, schema
 from config.schema import TrainConfig
 from data import label_report, report
+from data.tokens import digest_of
 from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, tracking_uri
 
 log = logging.getLogger("strata")
@@ -30,11 +33,19 @@ ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
 RESULTS = (".parquet", ".png", ".md")  # files of an evaluation that MLflow gets
 PROBE_ROWS = 64  # texts a forward pass of the probe
+NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
+# fields of trainer that the module takes
+OPTIMIZATION = "learning_rate weight_decay beta2 warmup_ratio log_every schedule plateau_factor plateau_patience monitor".split()
 NOT_OF_THE_NET = ("name", "method", "pooling", "probe", "head_dropout")  # fields of model that `adapters.build` does not take
 
 
-def run(config: TrainConfig, folder: Path) -> None:
-    """One run, from the table to the verdict."""
+def run(config: TrainConfig, folder: Path, signals: Any) -> None:
+    """One run, from the table to the verdict; or the rest of it, where an earlier attempt got only so far."""
+    if first_process():
+        runs.check_same(folder, config)
+    if config.resume != "never" and runs.read_state(folder).get("status") == "finished":
+        log.info("the run in %s is finished; resume=never starts it anew", folder)
+        return
     data = prepare(config)
     if config.stage == "show":
         print(data.shown())
@@ -42,33 +53,53 @@ def run(config: TrainConfig, folder: Path) -> None:
         return
     if config.data.task == "labels":
         checks_of(data, asdict(config.evaluation), data.rows_of("train"))  # wrong ones are told before the work, not after it
-    fine_tuned = config.model.method == "fine-tune"
-    module = build_model(config, data) if fine_tuned else build_baseline(config, data)
+    if first_process():
+        settings = runs.identity(config)
+        runs.write_state(folder, config=runs.digest(settings), settings=settings, experiment=config.experiment, status="running")
     logger = start_tracking(config, data, folder)
-    status = "FAILED"
+    status, results = "FAILED", dict[str, Any]()
     try:
-        results = describe(config, data) | (fit if fine_tuned else fit_baseline)(config, data, module, logger, folder)
-        if config.stage == "all" and config.data.task != "pocket":
-            scores = (evaluate if config.data.task == "retail" else evaluate_labels)(module, data, asdict(config.evaluation), folder)
-            results |= headline(scores) if config.data.task == "retail" else {"scores": scores["splits"]}
-            logger.log_metrics({f"evaluation/{name}": value for name, value in flat_figures(results).items()})
-            for path in sorted(path for path in folder.iterdir() if path.suffix in RESULTS or path.name == "scores.json"):
-                logger.log_artifact(path)
-            print(f"\n{scores['text']}\n")
+        module, results = (fit if config.model.method == "fine-tune" else fit_baseline)(config, data, logger, folder, signals)
+        if not first_process():
+            return
+        results = describe(config, data) | results
+        if config.stage == "all" and config.data.task != "pocket" and not results.get("pruned"):
+            results |= judge(config, data, module, logger, folder)
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+    except (KeyboardInterrupt, SystemExit, Interrupted):
         status = "KILLED"
         raise
     finally:
         logger.close(status)
+        if first_process():
+            ended = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}[status]
+            runs.write_state(folder, status=ended, run_id=logger.run_id, metric=results.get("validation"), pruned=results.get("pruned"))
     say_next(config, folder, logger)
 
 
+def judge(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) -> dict[str, Any]:
+    """Predict, score, print the tables, and record what came of it."""
+    retail = config.data.task == "retail"
+    scores = (evaluate if retail else evaluate_labels)(module, data, asdict(config.evaluation), folder)
+    results: dict[str, Any] = headline(scores) if retail else {"scores": scores["splits"]}
+    logger.log_metrics({f"evaluation/{name}": value for name, value in flat_figures(results).items()})
+    for path in sorted(path for path in folder.iterdir() if path.suffix in RESULTS or path.name == "scores.json"):
+        logger.log_artifact(path)
+    print(f"\n{scores['text']}\n")
+    return results
+
+
+def first_process() -> bool:
+    """Whether this process is the one that writes and prints, of those that a launcher has numbered."""
+    return next((int(os.environ[name]) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), 0) == 0
+
+
 def origin_of(config: TrainConfig, data: Any) -> dict[str, Any]:
-    """What a model was made of, kept with it for whoever evaluates it."""
+    """What a model was made of, kept with it for whoever evaluates it or goes on training it."""
     settings = {"data": asdict(config.data), "evaluation": asdict(config.evaluation), "seed": config.seed, "digest": data.digest}
-    return {**settings, "name": config.model.name, "experiment": config.experiment, "monitor": config.trainer.monitor}
+    settings |= {"name": config.model.name, "experiment": config.experiment, "monitor": config.trainer.monitor}
+    return settings | {"settings": runs.identity(config)}
 
 
 def describe(config: TrainConfig, data: Any) -> dict[str, Any]:
@@ -100,26 +131,35 @@ def prepare(config: TrainConfig) -> Any:
     from data.retail import RetailData
 
     kinds: dict[str, Any] = {"retail": RetailData, "labels": LabelledText, "pocket": PocketData}
-    t = config.trainer
-    micro = t.micro_batch_size or t.batch_size
     base = base_path(config.model.base) if config.model.method == "fine-tune" else ""
     start = time.perf_counter()
-    data = kinds[config.data.task](asdict(config.data), base, t.batch_size, micro, Path(config.outputs) / "cache", config.seed)
+    data = kinds[config.data.task](asdict(config.data), base, Path(config.outputs) / "cache", config.seed)
     data.prepare_data()
     data.setup()
-    data.say()
+    if first_process():
+        data.say()
     log.info("data %s ready in %.1f s", data.digest, time.perf_counter() - start)
     return data
 
 
-def total_steps(config: TrainConfig, batches: Any) -> int:
-    """Optimiser steps of the whole run, from the data."""
-    steps = batches.steps * config.trainer.epochs
-    return min(steps, config.trainer.max_steps or steps)
+def train_batches(config: TrainConfig, data: Any) -> Any:
+    """The training batches, for the micro-batches and the processes there are."""
+    from data.tokens import Batching
+
+    t = config.trainer
+    together = (t.micro_batch_size or t.batch_size) * world(config)
+    return data.train_batches(Batching(t.batch_size, -(-t.batch_size // together), t.epochs, t.max_steps))
 
 
-def build_model(config: TrainConfig, data: Any) -> Any:
-    """The LightningModule, seeded, built."""
+def world(config: TrainConfig) -> int:
+    """Processes on all machines."""
+    from architectures.training import processes
+
+    return processes(config.trainer.devices, config.trainer.accelerator) * config.trainer.nodes
+
+
+def build_model(config: TrainConfig, data: Any, batches: Any) -> Any:
+    """The LightningModule, seeded; the net in it is built too, unless it will be sharded."""
     import torch
     from lightning import seed_everything
 
@@ -127,29 +167,17 @@ def build_model(config: TrainConfig, data: Any) -> Any:
     from architectures.sequence_classifier import SequenceClassifier
 
     seed_everything(config.seed, verbose=False)
-    torch.set_num_threads(config.trainer.threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.trainer.threads or max(1, (os.cpu_count() or 1) * config.trainer.nodes // world(config)))
     model = {key: value for key, value in asdict(config.model).items() if key not in NOT_OF_THE_NET}
-    names = [
-        "learning_rate",
-        "weight_decay",
-        "beta2",
-        "warmup_ratio",
-        "log_every",
-        "schedule",
-        "plateau_factor",
-        "plateau_patience",
-        "monitor",
-    ]
-    optimization = {name: getattr(config.trainer, name) for name in names}
-    optimization["total_steps"] = total_steps(config, data.train_dataloader())
+    optimization = {name: getattr(config.trainer, name) for name in OPTIMIZATION}
+    optimization["total_steps"] = batches.steps
     if config.data.task == "labels":
         model["head"] = {"labels": data.labels, "multi_label": data.multi_label, "pad_id": data.rows["train"].pad_id}
         model["head"] |= {"dropout": config.model.head_dropout, "pooling": config.model.pooling}
         model["class_weights"] = data.class_weights() if config.trainer.class_weights else []
     module = (SequenceClassifier if config.data.task == "labels" else CausalLM)(model, optimization, origin_of(config, data))
-    module.configure_model()
-    trained, whole = module.trained, module.parameters_in_all
-    log.info("%s: %s of %s parameters are trained (%.2f%%)", config.model.name, f"{trained:,}", f"{whole:,}", 100 * trained / whole)
+    if config.trainer.strategy != "fsdp":
+        module.configure_model()
     return module
 
 
@@ -164,8 +192,9 @@ def build_baseline(config: TrainConfig, data: Any) -> Any:
     return kinds()[m.method](settings, data.labels, data.multi_label, origin_of(config, data))
 
 
-def fit_baseline(config: TrainConfig, data: Any, model: Any, logger: Any, folder: Path) -> dict[str, Any]:
-    """Fit on the training texts; leave it in ``folder/model``; show what it learnt."""
+def fit_baseline(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any) -> tuple[Any, dict[str, Any]]:
+    """Fit on the training texts; leave it in ``folder/model``."""
+    model = build_baseline(config, data)
     rows = data.rows_of("train")
     log.info("%s: fitting on %d texts", config.model.name, rows.height)
     start = time.perf_counter()
@@ -174,7 +203,7 @@ def fit_baseline(config: TrainConfig, data: Any, model: Any, logger: Any, folder
     model.save(folder / "model")
     logger.log_artifact(folder / "model", "model")
     log.info("fitted in %.1f s; saved to %s", seconds, folder / "model")
-    return {"seconds": seconds}
+    return model, {"seconds": seconds}
 
 
 def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
@@ -186,106 +215,132 @@ def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
     tags = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": commit}
     name = f"{config.experiment} {config.model.name} {config.data.name}"
     logger = RunLogger(folder, uri, config.tracking.experiment, name, os.environ.get(PARENT, ""), tags, config.tracking.system_metrics)
-    OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
+    if first_process():
+        OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
     logger.log_hyperparams({**asdict(config), "git_commit": commit, "data_digest": data.digest})
     logger.log_artifact(folder / "config.yaml")
     logger.log_dataset(config.data.name, data.digest, config.data.path, data.training_rows)
     return logger
 
 
-def precision_of(config: TrainConfig, module: Any) -> str:
-    """bf16-mixed where the hardware gains by it: for every base that is in bfloat16, and for one wide enough."""
-    from architectures.adapters import quick_bfloat16
+def fit(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any) -> tuple[Any, dict[str, Any]]:
+    """Train, whatever comes: out of memory with half the micro-batch, after gradients that are not finite from a checkpoint on."""
+    from architectures.recovery import NotFinite, out_of_memory
 
-    if config.trainer.precision != "auto":
-        return config.trainer.precision
-    base = module.net.get_input_embeddings().weight
-    wide = base.shape[1] >= 256 and quick_bfloat16()
-    return "bf16-mixed" if wide or str(base.dtype) == "torch.bfloat16" else "32-true"
+    micro = runs.read_state(folder).get("micro_batch_size")
+    config = with_micro_batch(config, micro) if micro else config
+    went_back = False
+    while True:
+        try:
+            return fit_once(config, data, logger, folder, signals)
+        except NotFinite as error:
+            rows = data.described(error.rows)
+            if went_back:
+                raise ValueError(
+                    f"training stopped: the gradients of more than {config.trainer.skip_steps} steps in a row are not finite, again after "
+                    f"going back to the last checkpoint. Look at the rows of these steps, or lower trainer.learning_rate: {rows}"
+                ) from None
+            log.warning("the gradients of these rows are not finite; going back to the last checkpoint, once: %s", rows)
+            went_back = True
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            config = with_less_memory(config, folder)
+        config = replace(config, resume="auto")
 
 
-def validation_interval(config: TrainConfig, batches: Any, accumulate: int) -> int:
-    """Micro-batches between validations, evened out so that the last validation falls on the end of the run."""
-    epochs, rest = divmod(total_steps(config, batches), batches.steps)
-    whole = epochs * len(batches) + rest * accumulate
-    wanted = config.trainer.validate_every * accumulate or len(batches)
-    return whole // -(-whole // wanted)
+def with_micro_batch(config: TrainConfig, rows: int) -> TrainConfig:
+    """The configuration with other micro-batches; the steps stay what they are."""
+    return replace(config, trainer=replace(config.trainer, micro_batch_size=rows))
 
 
-def build_trainer(config: TrainConfig, batches: Any, module: Any, logger: Any, folder: Path) -> Any:
-    """Lightning's Trainer with early stopping and the best and last checkpoint by the monitored metric."""
-    from lightning import Trainer
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-
+def with_less_memory(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Halve the micro-batch, and remember that; several processes cannot go on by themselves, but can be started again."""
     t = config.trainer
-    accumulate = -(-t.batch_size // (t.micro_batch_size or t.batch_size))
-    watched: dict[str, Any] = {"monitor": f"validation/{t.monitor}", "mode": "min" if t.monitor == "loss" else "max"}
-    best = ModelCheckpoint(folder / "checkpoints", "best", save_last=True, enable_version_counter=False, **watched)
-    bar = TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 20)
-    callbacks: list[Any] = [best, bar]
-    if t.patience:
-        callbacks.append(EarlyStopping(patience=t.patience, min_delta=t.min_delta, **watched))
-    return Trainer(
-        accelerator=t.accelerator,
-        devices=1,
-        precision=precision_of(config, module),  # type: ignore[arg-type]
-        max_epochs=t.epochs,
-        max_steps=t.max_steps or -1,
-        max_time={"seconds": int(3600 * t.max_hours)} if t.max_hours else None,
-        accumulate_grad_batches=accumulate,
-        gradient_clip_val=t.max_grad_norm or None,
-        val_check_interval=validation_interval(config, batches, accumulate),
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        logger=logger,
-        callbacks=callbacks,
-        default_root_dir=folder,
-        enable_model_summary=False,
-    )
+    micro = min(t.micro_batch_size or t.batch_size, -(-t.batch_size // world(config)))
+    if micro == 1:
+        raise ValueError("out of memory with one row a forward pass: lower data.max_seq_length, or set model.gradient_checkpointing=true")
+    half = -(-micro // 2)
+    runs.write_state(folder, micro_batch_size=half)
+    log.warning("out of memory with %d rows a forward pass: going on with %d, the steps stay the same", micro, half)
+    if world(config) > 1:
+        raise Interrupted("out of memory")
+    return with_micro_batch(config, half)
 
 
-def fit(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) -> dict[str, Any]:
-    """Train; test the last and the best checkpoint; leave the best in the module and exported in ``folder/model``."""
+def fit_once(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any) -> tuple[Any, dict[str, Any]]:
+    """Train from the newest checkpoint, if any; test the last and the best; export the best to ``folder/model``."""
     import torch
 
-    from architectures import checkpoints
+    from architectures import checkpoint_io, checkpoints
+    from architectures.training import build_trainer, precision_of
+    from data.tokens import EvaluationBatches
 
-    batches = data.train_dataloader()
-    trainer = build_trainer(config, batches, module, logger, folder)
+    batches = train_batches(config, data)
+    module = build_model(config, data, batches)
+    precision = precision_of(config.trainer.precision, config.model.base, config.model.dtype, config.model.adapter)
+    trainer: Any = build_trainer(asdict(config.trainer), batches, precision, config.seed, logger, folder, signals)
     device = trainer.strategy.root_device
-    log.info("training on %s in %s, %d steps", device, trainer.precision, total_steps(config, batches))
-    start = time.perf_counter()
-    if config.data.task == "labels" and config.model.probe:
+    resumed = None if config.resume == "never" else resumable(config, data, folder)
+    if resumed is None and config.model.probe:
         with trainer.precision_plugin.forward_context():
-            module.to(device).probe(data.in_order(data.rows["train"], PROBE_ROWS))
-    trainer.fit(module, batches, data.val_dataloader())
+            module.to(device).probe(EvaluationBatches(data.rows["train"], PROBE_ROWS))
+    if first_process():
+        logger.rewind(checkpoint_io.read(resumed)["recorded"] if resumed else 0)
+        log.info("training on %s in %s, %d steps%s", device, trainer.precision, batches.steps, f", on from {resumed}" if resumed else "")
+    size = NO_GRADIENT * (config.trainer.micro_batch_size or config.trainer.batch_size)
+    start = time.perf_counter()
+    trainer.fit(module, batches, EvaluationBatches(data.rows["validation"], size), ckpt_path=resumed, weights_only=True)
     seconds = time.perf_counter() - start
     keeper = trainer.checkpoint_callback
     if keeper.best_model_score is None or not math.isfinite(keeper.best_model_score):
         raise ValueError("the validation loss was never finite, so there is no model to keep: lower trainer.learning_rate")
     results: dict[str, Any] = {"steps": trainer.global_step, "seconds": seconds, "validation": float(keeper.best_model_score)}
-    results |= test(config, data, module, trainer, "last")
-    best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
+    results["pruned"] = any(getattr(callback, "pruned", False) for callback in trainer.callbacks)
+    results |= test(config, data, module, trainer, "last", size)
+    best = checkpoint_io.read(Path(keeper.best_model_path))
     if best["global_step"] < trainer.global_step:
-        checkpoints.restore(module, best)
-        results |= test(config, data, module, trainer, "best")
+        trainer.strategy.load_model_state_dict(best, strict=False)
+        results |= test(config, data, module, trainer, "best", size)
     else:
         results |= {name.replace("last", "best"): value for name, value in results.items()}
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    if not trainer.is_global_zero:
+        return module, results
+    if config.trainer.strategy == "fsdp":
+        module = checkpoints.load(Path(keeper.best_model_path))  # whole, in this process
     module.to("cuda" if device.type == "cuda" else "cpu").eval()
     checkpoints.export(module, folder / "model")
     data.tokenizer.save_pretrained(folder / "model")
     logger.log_artifact(folder / "model", "model")
     figure = (config.trainer.monitor, results["validation"])
     log.info("trained in %.0f s; best validation %s %.4f; exported to %s", seconds, *figure, folder / "model")
-    return results
+    return module, results
 
 
-def test(config: TrainConfig, data: Any, module: Any, trainer: Any, name: str) -> dict[str, float]:
-    """Loss, accuracy and the monitored metric on the test rows, where there are any."""
+def resumable(config: TrainConfig, data: Any, folder: Path) -> Path | None:
+    """The newest sound checkpoint of the run. Raises ValueError if it is of another configuration or other data."""
+    from architectures import checkpoint_io
+
+    path = checkpoint_io.newest_sound(folder / "checkpoints")
+    if path:
+        origin = checkpoint_io.read(path)["hyper_parameters"]["origin"]
+        here = json.loads(json.dumps(runs.identity(config))) | {"the prepared data": data.digest}
+        other = runs.differences(origin["settings"] | {"the prepared data": origin["digest"]}, here)
+        if other:
+            raise ValueError(f"the checkpoint {path} is of another configuration; nothing was changed:\n  " + "\n  ".join(other))
+    return path
+
+
+def test(config: TrainConfig, data: Any, module: Any, trainer: Any, name: str, size: int) -> dict[str, float]:
+    """Loss, accuracy and the monitored metric on the test rows, where there are any, ``size`` a forward pass."""
     if config.data.task == "pocket" or not len(data.rows["test"]):
         return {}
-    metrics = trainer.test(module, data.test_dataloader(), verbose=False)[0]
+    from data.tokens import EvaluationBatches
+
+    metrics = trainer.test(module, EvaluationBatches(data.rows["test"], size), verbose=False)[0]
     return {f"test_{key}_{name}": metrics[f"test/{key}"] for key in dict.fromkeys(("loss", "accuracy", config.trainer.monitor))}
 
 
@@ -332,57 +387,62 @@ def git_commit() -> str:
 # --- the command line: -----------------------------------------------------------------------------------------------
 
 
-def start_sweep(arguments: list[str]) -> tuple[Path, Any]:
-    """Name the sweep's folder and open the MLflow run under which its jobs stand."""
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    os.environ[SWEEP] = stamp
-    given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+def start_sweep(arguments: list[str]) -> tuple[Path, str]:
+    """(folder, MLflow run under which its jobs stand) of a sweep. The same command has the same ones, unless resume=never."""
+    from architectures.tracking import start_parent
+
+    given = {key.lstrip("+"): value for key, _, value in (argument.partition("=") for argument in arguments)}
+    what = sorted(argument for argument in arguments if not argument.startswith(("hydra/launcher", "hydra.launcher", "-")))
+    anew = datetime.now().strftime("_%Y-%m-%d_%H-%M-%S") if given.get("resume") == "never" else ""
+    os.environ[SWEEP] = name = f"{re.sub(r'[^a-z0-9-]+', '_', given.get('experiment', 'none'))}-{digest_of(what)[:8]}{anew}"
     outputs = Path(given.get("outputs", "outputs"))
-    uri = tracking_uri(given.get("tracking.uri", ""), outputs)
     outputs.mkdir(parents=True, exist_ok=True)
-    try:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        from mlflow import MlflowClient
-
-        from architectures.tracking import experiment_id
-
-        client = MlflowClient(uri)
-        name = given.get("tracking.experiment", "strata")
-        experiment = experiment_id(client, name, uri)
-        tags = {"command": f"python train.py {' '.join(arguments)}"}
-        os.environ[PARENT] = client.create_run(experiment, run_name=f"sweep {stamp}", tags=tags).info.run_id
-    except Exception as error:  # noqa: BLE001 - whatever the server does wrong must not stop training
-        log.warning("MLflow at %s: %s; the jobs stand without a common parent", uri, error)
-        client = None
-    return outputs / "sweeps" / stamp, client
+    if given.get("hydra/launcher") != "azureml" and given.get("hydra.launcher.dry_run") != "true":  # a workspace has parents of its own
+        uri = tracking_uri(given.get("tracking.uri", ""), outputs)
+        experiment = given.get("tracking.experiment", TrainConfig().tracking.experiment)
+        os.environ[PARENT] = start_parent(uri, experiment, f"sweep {name}", f"python train.py {' '.join(arguments)}")
+    return outputs / "sweeps" / name, tracking_uri(given.get("tracking.uri", ""), outputs)
 
 
-def end_sweep(folder: Path, client: Any) -> None:
-    """Print the jobs side by side, name the best one, and close the parent run."""
-    done = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*/results.json"))]
-    if not done:
-        return
-    if "scores" in done[0][1]:
-        text, last = label_report.of_runs([path for path, _ in done], folder), ""
-    else:
-        text = report.runs_table([results for _, results in done])
-        path, best = min(done, key=lambda pair: float(pair[1]["validation"]))
-        last = f"\n\nbest by validation {best['monitor']}: {best['name']}\nnext:  python evaluate.py ckpt={path / 'model'}"
-    (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
-    print(f"\n{text}{last}")
-    if client and os.environ.get(PARENT):
-        for path in [*folder.glob("comparison.md"), *folder.glob("models.png")]:
-            client.log_artifact(os.environ[PARENT], str(path))
-        client.set_terminated(os.environ[PARENT], "FINISHED")
+def end_sweep(folder: Path, uri: str) -> int:
+    """Print the jobs side by side, the best first, and what to type next; how many of them are not finished."""
+    from architectures.tracking import end_parent
+
+    ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8")) if (folder / "ledger.json").is_file() else []
+    left = [row for row in ledger if row["status"] != "finished"]
+    for row in left:
+        log.warning("job %d is not finished (%s): %s", row["number"], row["status"] or "not begun", row["folder"])
+    done = [(Path(row["folder"]), json.loads((Path(row["folder"]) / "results.json").read_text())) for row in ledger if row not in left]
+    if done:
+        if "scores" in done[0][1]:
+            text, last = label_report.of_runs([path for path, _ in done], folder), ""
+        else:
+            monitor, sign = done[0][1]["monitor"], 1 if done[0][1]["monitor"] == "loss" else -1
+            done.sort(key=lambda pair: sign * float(pair[1]["validation"]))
+            text = report.runs_table([results for _, results in done])
+            path, best = done[0]
+            last = f"\n\nbest by validation {monitor}: {best['name']}\nnext:  python evaluate.py ckpt={path / 'model'}"
+        (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
+        print(f"\n{text}{last}")
+        if os.environ.get(PARENT):
+            end_parent(uri, os.environ[PARENT], [*folder.glob("comparison.md"), *folder.glob("models.png"), folder / "ledger.json"])
+    if left:
+        print(f"{len(left)} of {len(ledger)} jobs are not finished: the same command goes on with them")
+    return len(left)
 
 
 @hydra.main(config_path="config", config_name="train", version_base="1.3")
 def start(config: DictConfig) -> None:
-    """What Hydra calls for each job; a user's mistake is one message and status 1."""
+    """What Hydra calls for each job; a user's mistake is one message and status 1, being told to stop is status 75."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    signals = Signals()
+    signals.listen()
     try:
-        run(schema.typed(config), folder)
+        run(schema.typed(config), folder, signals)
+    except Interrupted as reason:
+        log.warning("stopped (%s); the same command with resume=auto goes on from there", reason)
+        sys.exit(RESUME_ME)
     except ValueError as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
@@ -395,14 +455,18 @@ def main() -> None:
     os.chdir(ROOT)
     sys.argv[1:] = arguments = command_line.with_experiment(sys.argv[1:])
     try:
-        sweep = command_line.check(arguments)
+        sweep, configs = command_line.check(arguments)
+        if not sweep and configs and not any(argument.startswith("hydra.run.dir=") for argument in arguments):
+            folder = runs.folder_of(configs[0])
+            sys.argv += [f"hydra.run.dir='{folder}'"] if folder else []
     except ValueError as error:
         sys.exit(f"error: {error}")
-    if sweep:
-        folder, client = start_sweep(arguments)
+    if not sweep:
+        start()
+        return
+    folder, uri = start_sweep(arguments)
     start()
-    if sweep:
-        end_sweep(folder, client)
+    sys.exit(min(end_sweep(folder, uri), 1))
 
 
 if __name__ == "__main__":

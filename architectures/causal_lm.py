@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from torchmetrics import MeanMetric
+from torchmetrics import MetricCollection, SumMetric
 
 from architectures import adapters
-from architectures.fine_tuning import Counts, FineTuned
+from architectures.fine_tuning import COUNTED, Counts, FineTuned
 
 IGNORED = -100  # label of a token that is not trained
 HEAD_ROWS = 1024  # answer tokens whose logits are held at once
@@ -26,11 +26,11 @@ class CausalLM(FineTuned):
 
     def __init__(self, model: dict[str, Any], optimization: dict[str, Any], origin: dict[str, Any]) -> None:
         super().__init__(model, optimization, origin)
-        self.loss_mean, self.accuracy_mean = MeanMetric(), MeanMetric()
+        self.held = MetricCollection({name: SumMetric() for name in COUNTED}, compute_groups=False)
 
-    def build(self) -> nn.Module:
+    def build(self, shapes_only: bool = False) -> nn.Module:
         """A causal LM, with an adapter or trained whole."""
-        return adapters.build(**self.model_settings)
+        return adapters.build(**self.model_settings | ({"init": "random"} if shapes_only else {}))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states. input_ids, attention_mask: (batch, time) -> (batch, time, width)"""
@@ -41,18 +41,20 @@ class CausalLM(FineTuned):
         logits = adapters.logits_of(self.net, hidden)  # (tokens, vocabulary)
         return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(-1) == labels).sum()
 
-    def count(self, batch: dict[str, Tensor]) -> Counts:
-        """Loss and right guesses of a batch; the logits of at most `HEAD_ROWS` tokens exist at any time."""
-        hidden = self(batch["input_ids"], batch["attention_mask"])
-        kept = batch["labels"][:, 1:] != IGNORED  # (batch, time - 1)
-        hidden, labels = hidden[:, :-1][kept], batch["labels"][:, 1:][kept]
+    def sums(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, right guesses, answer tokens), summed. (batch, time) each. The logits of at most `HEAD_ROWS` tokens exist at once."""
+        hidden = self.forward(input_ids, attention_mask)  # not self(...): under FSDP that would free what the head needs
+        kept = labels[:, 1:] != IGNORED  # (batch, time - 1)
+        hidden, labels = hidden[:, :-1][kept], labels[:, 1:][kept]
         if len(labels) <= HEAD_ROWS:
-            nll, right = self.head(hidden, labels)
-        else:
-            pairs = zip(hidden.split(HEAD_ROWS), labels.split(HEAD_ROWS), strict=True)
-            parts = [checkpoint(self.head, h, y, use_reentrant=False) for h, y in pairs]
-            nll, right = torch.stack([p[0] for p in parts]).sum(), torch.stack([p[1] for p in parts]).sum()
-        return Counts(nll, right, kept.sum())
+            return *self.head(hidden, labels), kept.sum()
+        pairs = zip(hidden.split(HEAD_ROWS), labels.split(HEAD_ROWS), strict=True)
+        parts = [checkpoint(self.head, h, y, use_reentrant=False) for h, y in pairs]
+        return torch.stack([p[0] for p in parts]).sum(), torch.stack([p[1] for p in parts]).sum(), kept.sum()
+
+    def count(self, batch: dict[str, Tensor]) -> Counts:
+        """Loss and right guesses of a batch."""
+        return Counts(*self.sums(batch["input_ids"], batch["attention_mask"], batch["labels"]))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss, normalised by the answer tokens of the whole optimiser step, over its micro-batches and processes."""
@@ -65,14 +67,14 @@ class CausalLM(FineTuned):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Count; nothing is averaged before the end."""
         counts = self.count(batch)
-        self.loss_mean.update(counts.loss / counts.size, weight=counts.size)
-        self.accuracy_mean.update(counts.right / counts.size, weight=counts.size)
+        for name in COUNTED:
+            self.held[name].update(getattr(counts, name))
 
     def log_split(self, split: str) -> None:
         """Loss, perplexity and token accuracy of a split."""
-        loss, accuracy = self.loss_mean.compute(), self.accuracy_mean.compute()
-        self.loss_mean.reset()
-        self.accuracy_mean.reset()
+        held = self.held.compute()
+        loss, accuracy = held["loss"] / held["size"], held["right"] / held["size"]
+        self.held.reset()
         self.log(f"{split}/loss", loss, prog_bar=True)
         self.log(f"{split}/perplexity", loss.exp())
         self.log(f"{split}/accuracy", accuracy)

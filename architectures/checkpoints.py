@@ -9,6 +9,7 @@ import torch
 from architectures import adapters
 from architectures.baselines import Baseline, load_baseline
 from architectures.causal_lm import CausalLM
+from architectures.checkpoint_io import read
 from architectures.fine_tuning import FineTuned
 from architectures.sequence_classifier import SequenceClassifier
 
@@ -58,11 +59,11 @@ def load(path: Path) -> FineTuned | Baseline:
 
 def load_checkpoint(path: Path) -> FineTuned:
     """A Trainer's checkpoint -> the model. Only plain types and tensors are read from it."""
+    content: dict[str, Any] = read(path)
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         module = class_of(content["hyper_parameters"]["model"])(**content["hyper_parameters"])
-    except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are bytes
-        raise ValueError(f"ckpt={path} is not a checkpoint of this project, or is damaged: {error!r:.200}") from None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"ckpt={path} is not a checkpoint of this project: {error!r:.200}") from None
     module.configure_model()
     restore(module, content)
     return module.eval()
@@ -70,5 +71,5 @@ def load_checkpoint(path: Path) -> FineTuned:
 
 def restore(module: FineTuned, content: dict[str, Any]) -> None:
     """Put a checkpoint's trained tensors into a built model."""
-    module.on_load_checkpoint(content)
+    module.check_fit(content)
     module.load_state_dict(content["state_dict"], strict=False)

@@ -3,7 +3,9 @@
 The models themselves, with their training steps, are `architectures.causal_lm` and `architectures.sequence_classifier`.
 """
 
+import logging
 import math
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +15,10 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from architectures import adapters
+from architectures.distributed import ShardedStrategy, shard, whole
 
+log = logging.getLogger(__name__)
+COUNTED = ("loss", "right", "size")
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "A10G": 70e12, "4090": 165e12}  # dense bf16, vendor
 
 
@@ -57,18 +62,26 @@ class FineTuned(LightningModule):
         self.model_settings, self.optimization, self.origin = model, optimization, origin
         self.net: Any = None
         self.strict_loading = False  # a checkpoint lacks the frozen base; on_load_checkpoint checks the rest
-        self.window: list[Counts] = []
+        self.window: list[Counts] = []  # of the micro-batches since the last log
+        self.logged_step = 0
+        self.step_rows: list[Tensor] = []  # training rows of the step under way
+        self.skipped: list[list[int]] = []  # training rows of the steps just before this one that were not taken
         self.seen_tokens, self.since = torch.tensor(0), time.perf_counter()
         self.gradient_norm = torch.tensor(0.0)
 
-    def build(self) -> nn.Module:
-        """The net that ``model`` describes."""
+    def build(self, shapes_only: bool = False) -> nn.Module:
+        """The net that ``model`` describes, or one that has its shapes alone."""
         raise NotImplementedError
 
     def configure_model(self) -> None:
         """Build the net where the Trainer wants it; called again, it does nothing."""
         if self.net is None:
-            self.net = self.build().train()  # a loaded base is in eval mode, which Lightning would keep
+            strategy = self._trainer.strategy if self._trainer else None
+            if isinstance(strategy, ShardedStrategy):
+                shard(self, self.build, strategy)
+            else:
+                self.net = self.build().train()  # a loaded base is in eval mode, which Lightning would keep
+            assert self.net is not None
             self.trained, self.parameters_in_all = adapters.count_parameters(self.net)
             self.embedded = self.net.get_input_embeddings().weight.numel()
 
@@ -78,6 +91,7 @@ class FineTuned(LightningModule):
         Lightning divides by the number of micro-batches and averages over processes; both are undone here.
         """
         self.window.append(Counts(counts.loss.detach(), counts.right, counts.size))
+        self.step_rows.append(batch["rows"])
         self.seen_tokens = self.seen_tokens + batch["attention_mask"].sum()
         return counts.loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch["step_size"])
 
@@ -100,17 +114,38 @@ class FineTuned(LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip by the norm of all gradients together, and keep that norm for the log. Nothing is scaled in bf16 or float32."""
+        """Clip by the norm of all gradients together, and keep that norm for the log. Nothing is scaled in bf16 or float32.
+
+        A step whose gradients are not finite is not taken (without a gradient AdamW leaves all as it is), nor is it logged.
+        """
         trained = [p for group in optimizer.param_groups for p in group["params"]]
-        self.gradient_norm = nn.utils.clip_grad_norm_(trained, gradient_clip_val or math.inf)
+        norm = whole(nn.utils.clip_grad_norm_(trained, gradient_clip_val or math.inf))
+        rows, self.step_rows = torch.cat(self.step_rows).tolist(), []
+        if torch.isfinite(norm):
+            self.gradient_norm, self.skipped = norm, []
+            return
+        self.skipped.append(rows)
+        self.window = self.window[: -self.trainer.accumulate_grad_batches]
+        log.warning("step %d is skipped: its gradients are not finite", self.trainer.global_step + 1)
+        for parameter in trained:
+            parameter.grad = None
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the window's means; one read-back from the device a window."""
+        """Log, if nobody has done so."""
+        self.log_window()
+
+    def log_window(self) -> None:
+        """At the end of a step, if it is time, log the means since the last log; one read-back from the device."""
         step = self.trainer.global_step
-        if self.trainer.fit_loop._should_accumulate() or step % self.optimization["log_every"]:
+        if self.trainer.fit_loop._should_accumulate() or step % self.optimization["log_every"] or step == self.logged_step:
             return
-        loss, right, size = (float(torch.stack([getattr(c, k) for c in self.window]).sum()) for k in ("loss", "right", "size"))
-        rate = float(self.seen_tokens) / (time.perf_counter() - self.since)
+        self.logged_step = step
+        mine = [torch.stack([getattr(c, k) for c in self.window]).sum().double() if self.window else torch.zeros(()) for k in COUNTED]
+        together = torch.stack([m.to(self.device) for m in (*mine, self.seen_tokens)])
+        loss, right, size, tokens = self.trainer.strategy.reduce(together, reduce_op="sum").tolist()
+        rate = tokens / (time.perf_counter() - self.since)
+        if not size:
+            return
         metrics = {
             "train/loss": loss / size,
             "train/accuracy": right / size,
@@ -139,7 +174,12 @@ class FineTuned(LightningModule):
         """Waiting between epochs does not count as training time."""
         self.seen_tokens, self.since = torch.tensor(0), time.perf_counter()
 
-    on_validation_end = on_train_epoch_start
+    def on_validation_end(self) -> None:
+        """Tell a plateau schedule; waiting for validation does not count as training time."""
+        self.on_train_epoch_start()
+        if self.optimization["schedule"] == "plateau" and self.trainer.state.fn == "fit":
+            value = self.trainer.callback_metrics[f"validation/{self.optimization['monitor']}"]
+            self.trainer.lr_scheduler_configs[0].scheduler.step(float(value))  # type: ignore[arg-type]
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained (decay on matrices only); the schedule's length comes from the data, not from the Trainer."""
@@ -154,7 +194,8 @@ class FineTuned(LightningModule):
         if o["schedule"] == "plateau":
             mode: Literal["min", "max"] = "min" if o["monitor"] == "loss" else "max"
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, o["plateau_factor"], o["plateau_patience"])
-            watched = {"scheduler": plateau, "interval": "epoch", "monitor": f"validation/{o['monitor']}", "strict": False}
+            # stepped in on_validation_end, since only what validation itself does is done again when a run is resumed before it
+            watched = {"scheduler": plateau, "interval": "step", "frequency": sys.maxsize, "monitor": "never read"}
             return {"optimizer": optimizer, "lr_scheduler": watched}
         kind = {"total_steps": o["total_steps"], "warmup_ratio": o["warmup_ratio"], "kind": o["schedule"]}
         steps = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, **kind))
@@ -165,7 +206,20 @@ class FineTuned(LightningModule):
         names = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {name: tensor for name, tensor in checkpoint["state_dict"].items() if name in names}
 
+    def unlogged(self) -> list[list[float]]:
+        """What was counted since the last log, as plain numbers, exact."""
+        return [[getattr(counts, name).item() for name in COUNTED] for counts in self.window]
+
+    def remember(self, unlogged: list[list[float]]) -> None:
+        """Go on counting from what `unlogged` gave."""
+        self.window = [Counts(*(torch.tensor(value, device=self.device) for value in one)) for one in unlogged]
+        self.logged_step = self.trainer.global_step
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As `check_fit`."""
+        self.check_fit(checkpoint)
+
+    def check_fit(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that does not hold just what this model trains. Raises ValueError."""
         names = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         strange = names ^ set(checkpoint["state_dict"])

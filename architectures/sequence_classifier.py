@@ -66,7 +66,7 @@ class SequenceClassifier(FineTuned):
         }
         self.none_metrics = MetricCollection(kinds if self.head.multi_label else {})
 
-    def build(self) -> nn.Module:
+    def build(self, shapes_only: bool = False) -> nn.Module:
         """A base with a new head, with an adapter or trained whole."""
         settings = {key: value for key, value in self.model_settings.items() if key not in ("head", "class_weights")}
         return adapters.build(**settings, head=self.head)
@@ -137,12 +137,15 @@ class SequenceClassifier(FineTuned):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss, normalised by the rows of the whole optimiser step, over its micro-batches and processes."""
-        logits = self(batch["input_ids"], batch["attention_mask"])
-        return self.step_loss(self.count(logits, batch["targets"]), batch)
+        logits, there = self(batch["input_ids"], batch["attention_mask"]), batch["counted"]
+        return self.step_loss(self.count(logits[there], batch["targets"][there]), batch)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Count; nothing is averaged before the end."""
-        logits, targets = self(batch["input_ids"], batch["attention_mask"]), batch["targets"]
+        logits, there = self(batch["input_ids"], batch["attention_mask"]), batch["counted"]
+        if not there.any():
+            return
+        logits, targets = logits[there], batch["targets"][there]
         counts = self.count(logits, targets)
         self.loss_mean.update(counts.loss / counts.size, weight=counts.size)
         decided = self.decide(logits)

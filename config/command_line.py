@@ -25,13 +25,13 @@ def with_experiment(arguments: list[str]) -> list[str]:
     return arguments if "experiment" in keys or "model" in keys else [*arguments, "+experiment=quickstart"]
 
 
-def check(arguments: list[str]) -> bool:
-    """Check every job of a command line before anything is loaded; say whether it is a sweep.
+def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
+    """Check every job of a command line before anything is loaded; say whether it is a sweep, and what the jobs are.
 
     What Hydra itself answers (--help and the like) is left to it. Raises ValueError with all that is wrong.
     """
     if any(argument in ONLY_ASKS for argument in arguments):
-        return False
+        return False, []
     overrides = [argument for argument in arguments if not argument.startswith("-")]
     problems: list[str] = []
     try:
@@ -49,12 +49,11 @@ def check(arguments: list[str]) -> bool:
             params = composed.hydra.sweeper.params or {} if sweep else {}
             lines = [str(o.input_line) for o in sound] + [f"{key}={value}" for key, value in params.items()]
             jobs = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(lines), None)[0] if sweep else [lines]
-            for job in jobs:
-                config = compose("train", job)
+            composed_jobs = [compose("train", job) for job in jobs]
+            for config in composed_jobs:
                 problems += [p for p in schema.problems_of(config) if p not in problems]
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         problems.append(str(error))
-        sweep = False
     if problems:
         raise ValueError("the configuration is not sound; nothing was started:\n  " + "\n  ".join(problems))
-    return sweep
+    return sweep, [schema.typed(config) for config in composed_jobs]

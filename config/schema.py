@@ -87,6 +87,10 @@ class TrainerConfig:
     """How it is trained, and on what."""
 
     accelerator: str = "auto"  # auto, cpu, gpu
+    strategy: str = "auto"  # of several processes: ddp, each holds the whole net; fsdp, each holds a shard of it; auto: ddp
+    devices: int = 0  # processes on each machine; 0: one a GPU, and one where there is none
+    nodes: int = 1  # machines
+    shards: int = 0  # strategy fsdp: processes that hold the net together, groups of them hold copies; 0: all
     precision: str = "auto"  # 32-true, bf16-mixed; auto: bf16-mixed where the hardware multiplies bf16 faster, for that size
     threads: int = 0  # CPU threads; 0: all cores
     epochs: int = 1  # passes over the training rows
@@ -99,7 +103,7 @@ class TrainerConfig:
     schedule: str = "cosine"  # of the learning rate after its warm-up: cosine, linear, constant; plateau: no warm-up, lower when it stalls
     warmup_ratio: float = 0.03  # share of the steps in which the learning rate rises
     plateau_factor: float = 0.5  # schedule plateau: what the learning rate is multiplied by
-    plateau_patience: int = 1  # schedule plateau: epochs without a better trainer.monitor before it is lowered
+    plateau_patience: int = 1  # schedule plateau: validations without a better trainer.monitor before it is lowered
     max_grad_norm: float = 0.3  # gradients are clipped to this norm
     validate_every: int = 0  # optimiser steps between validations, evened out over the run; 0: once an epoch
     monitor: str = "loss"  # validation metric that chooses the best checkpoint, stops early, and heads the table; f1: of the last of two
@@ -108,6 +112,11 @@ class TrainerConfig:
     max_hours: float = 0.0  # hours of training at most; 0: no limit
     class_weights: bool = False  # task labels: multiply each label's loss so that rare ones count as much as frequent ones
     log_every: int = 10  # optimiser steps between logged metrics
+    checkpoint_every: int = 200  # optimiser steps between checkpoints to resume from, beside those at epoch ends; 0: not by steps
+    checkpoint_minutes: float = 10.0  # minutes between them; 0: not by time
+    keep_checkpoints: int = 2  # newest ones that stay, beside the best
+    skip_steps: int = 3  # steps in a row whose gradients may be not finite: they are skipped; then the run goes back a checkpoint, once
+    prune: bool = False  # stop a job of a sweep whose validation is worse than half of the other jobs' at the same step
 
 
 @dataclass
@@ -153,6 +162,7 @@ class TrainConfig:
     experiment: str = "none"  # label of the row in the hyper-parameter table
     stage: str = "all"  # prepare: data only; show: print one example as the model sees it; fit: also train; all: also evaluate
     seed: int = 42  # of everything random
+    resume: str = "never"  # never: a new run; auto: the newest unfinished run of this same configuration; or a run's folder
     outputs: str = "outputs"  # folder for caches, runs and the tracking database
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -179,6 +189,7 @@ CHOICES = {
     "prompting.backend": ["local", "endpoint"],
     "prompting.choice": ["fixed", "nearest"],
     "trainer.accelerator": ["auto", "cpu", "gpu"],
+    "trainer.strategy": ["auto", "ddp", "fsdp"],
     "trainer.precision": ["auto", "32-true", "bf16-mixed"],
 }
 # key -> (lowest, highest, whether the highest itself is allowed)
@@ -218,6 +229,13 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "trainer.min_delta": (0, float("inf"), True),
     "trainer.max_hours": (0, float("inf"), True),
     "trainer.log_every": (1, float("inf"), True),
+    "trainer.devices": (0, 1024, True),
+    "trainer.nodes": (1, 10_000, True),
+    "trainer.shards": (0, 1_000_000, True),
+    "trainer.checkpoint_every": (0, float("inf"), True),
+    "trainer.checkpoint_minutes": (0, float("inf"), True),
+    "trainer.keep_checkpoints": (1, float("inf"), True),
+    "trainer.skip_steps": (0, float("inf"), True),
     "evaluation.batch_size": (1, 100_000, True),
     "evaluation.questions": (0, float("inf"), True),
     "prompting.shots": (0, 1000, True),
@@ -320,10 +338,27 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
             if not typed.get("data.columns", {}).get(column):
                 yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
     yield from check_labels(typed)
+    yield from check_processes(typed)
     if typed.get("data.validation", 0) + typed.get("data.test", 0) >= 1:
         yield "data.validation and data.test leave nothing to train on"
     if typed.get("trainer.micro_batch_size", 1) > typed.get("trainer.batch_size", 1):
         yield "trainer.micro_batch_size: must not exceed trainer.batch_size"
+
+
+def check_processes(typed: dict[str, Any]) -> Iterator[str]:
+    """Checks of what several processes can do together."""
+    if typed.get("trainer.strategy") != "fsdp":
+        if typed.get("trainer.shards"):
+            yield "trainer.shards: is for trainer.strategy=fsdp"
+        return
+    if typed.get("model.quantization") == "nf4":
+        ways = "trainer.strategy=ddp (each process holds the base in 4 bits), or model.quantization=none (each holds a shard in 16 bits)"
+        yield f"model.quantization=nf4 with trainer.strategy=fsdp trains wrongly without an error: choose {ways}"
+    if typed.get("data.task") == "labels":
+        yield "trainer.strategy=fsdp is for language models that answer; a classifier takes trainer.strategy=ddp"
+    shards, processes = typed.get("trainer.shards", 0), typed.get("trainer.devices", 0) * typed.get("trainer.nodes", 1)
+    if shards and processes % shards:
+        yield f"trainer.shards={shards}: {processes} processes (trainer.devices x trainer.nodes) are no multiple of it"
 
 
 def check_labels(typed: dict[str, Any]) -> Iterator[str]:

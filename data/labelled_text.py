@@ -16,14 +16,13 @@ from lightning import LightningDataModule
 
 from data.labelled_rows import SPLITS, files_of, labelled, refuse, text_of, with_splits
 from data.splits import balanced
-from data.tokens import Batches, Cache, Rows, digest_of
+from data.tokens import Batching, Cache, Rows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 CODE = [HERE / name for name in ("labelled_text.py", "labelled_rows.py", "splits.py", "tables.py")]
 CONTENT = ("text_columns", "label_column", "label_names", "label_kind", "clean", "split_by", "folds", "fold", "validation", "test", "limit")
 POOL = 4  # steps whose rows are sorted by length together: enough to save padding, too few to make steps of one kind
-NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,23 @@ class LabelledRows(Rows):
         return torch.ones(len(self), dtype=torch.int64)
 
     def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """As `Rows.batch`, with targets and ``rows``: int64 (rows,), which rows these are."""
+        """As `Rows.batch`, with targets and ``counted``: bool (rows,), which rows add to the loss."""
         padded = super().batch(rows)
         input_ids = padded["input_ids"].where(padded["attention_mask"] == 1, self.pad_id)
-        return {**padded, "input_ids": input_ids, "targets": self.targets[rows], "rows": torch.tensor(rows)}
+        counted = torch.ones(len(rows), dtype=torch.bool)
+        return {**padded, "input_ids": input_ids, "targets": self.targets[rows], "counted": counted}
+
+    def blank(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """No row is counted."""
+        return {**batch, "counted": torch.zeros_like(batch["counted"])}
 
 
 class LabelledText(LightningDataModule):
     """Texts with labels. The arguments are those of `data.retail.RetailData`; without ``base`` there are texts but no batches."""
 
-    def __init__(self, settings: dict[str, Any], base: str, batch_size: int, micro_batch_size: int, cache: Path, seed: int) -> None:
+    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
         super().__init__()
         self.settings, self.base, self.seed, self.cache = settings, base, seed, cache
-        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self.multi_label = settings["label_kind"] == "multiple"
         self.labels: list[str] = []
 
@@ -167,6 +170,11 @@ class LabelledText(LightningDataModule):
             raise ValueError(f"{path} holds no row with text and label")
         return frame.with_columns(split=pl.lit("other")).with_row_index("row")
 
+    def described(self, rows: list[int]) -> str:
+        """Which texts some training rows are."""
+        found = self.rows_of("train")[rows].select("file", "line", "text").rows()
+        return "; ".join(f"{file} line {line}: {text[:60]!r}" for file, line, text in found)
+
     def shown(self) -> str:
         """The first training text, its tokens as the model sees them, and its labels."""
         first = self.rows_of("train").row(0, named=True)
@@ -206,18 +214,6 @@ class LabelledText(LightningDataModule):
         if self.base:
             self.rows = {split: LabelledRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
 
-    def train_dataloader(self) -> Batches:
-        """Shuffled by (seed, epoch)."""
-        return Batches(self.rows["train"], self.batch_size, self.micro_batch_size, self.seed, shuffle=True, pool=POOL)
-
-    def in_order(self, rows: LabelledRows, batch_size: int) -> Batches:
-        """Rows in a fixed order, those of like length together; ``rows`` of a batch tells which they are."""
-        return Batches(rows, batch_size, batch_size, self.seed, shuffle=False)
-
-    def val_dataloader(self) -> Batches:
-        """The validation rows."""
-        return self.in_order(self.rows["validation"], self.micro_batch_size * NO_GRADIENT)
-
-    def test_dataloader(self) -> Batches:
-        """The test rows."""
-        return self.in_order(self.rows["test"], self.micro_batch_size * NO_GRADIENT)
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed, POOL)

@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 
 from data.pocket_text import Text, pocket_texts
 from data.prompts import END, START, Example, Renderer
-from data.tokens import Batches, Cache, TokenRows, digest_of
+from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -41,10 +41,9 @@ def train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
 class PocketData(LightningDataModule):
     """Texts of `data.pocket_text`. The arguments are those of `data.retail.RetailData`; ``base`` is not read."""
 
-    def __init__(self, settings: dict[str, Any], base: str, batch_size: int, micro_batch_size: int, cache: Path, seed: int) -> None:
+    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
-        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
 
     def prepare_data(self) -> None:
         """Train the tokenizer, draw the texts, turn them into token ids; kept under the hash of all that they depend on."""
@@ -85,6 +84,10 @@ class PocketData(LightningDataModule):
         """The first training example as the model sees it; what is not trained is dimmed."""
         return self.renderer.show(self.render(list(pocket_texts(self.seed + 1, 1)))[0])
 
+    def described(self, rows: list[int]) -> str:
+        """Which texts some training rows are."""
+        return f"texts number {', '.join(map(str, rows))}"
+
     def say(self) -> None:
         """Log what there is."""
         for split, counts in self.token_report.items():
@@ -94,10 +97,6 @@ class PocketData(LightningDataModule):
         """Open the prepared token ids."""
         self.rows = {split: TokenRows.load(self.folder / f"{split}.pt") for split in ("train", "validation")}
 
-    def train_dataloader(self) -> Batches:
-        """Shuffled by (seed, epoch)."""
-        return Batches(self.rows["train"], self.batch_size, self.micro_batch_size, self.seed, shuffle=True)
-
-    def val_dataloader(self) -> Batches:
-        """In a fixed order."""
-        return Batches(self.rows["validation"], self.batch_size, self.micro_batch_size, self.seed, shuffle=False)
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed)

@@ -59,7 +59,7 @@ def legacy_table(scores: Scores) -> str:
 
 
 def runs_table(runs: list[dict[str, Any]]) -> str:
-    """One row a run, by validation loss, for the end of a sweep."""
+    """One row a run, in the given order, for the end of a sweep."""
     header = [
         "run",
         "r",
@@ -79,7 +79,7 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
             f"{run['validation']:.4f}",
             *(float(run.get(key, float("nan"))) for key in ("right_product", "unseen_right_product", "right_facts")),
         ]
-        for run in sorted(runs, key=lambda run: float(run["validation"]))
+        for run in runs
     ]
     return table(header, rows)
 

@@ -16,14 +16,13 @@ from data import catalogue, scoring
 from data.prompts import Example, Renderer
 from data.questions import make_questions, products_for_questions
 from data.splits import leakage, split_questions, unseen_products
-from data.tokens import Batches, Cache, TokenRows, digest_of
+from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 CODE = [HERE / name for name in ("catalogue.py", "questions.py", "splits.py", "retail.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length"}  # fields that do not change the questions
-NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
 ROOM = 8  # tokens that an answer may be longer than the longest one in training
 
 
@@ -33,14 +32,12 @@ class RetailData(LightningDataModule):
     Args:
         settings: fields of the data configuration, as a plain dictionary.
         base: the model's folder or Hub name, for its tokenizer.
-        batch_size, micro_batch_size: rows an optimiser step, rows a forward pass.
         cache: folder for prepared data. seed: of questions, splits and order.
     """
 
-    def __init__(self, settings: dict[str, Any], base: str, batch_size: int, micro_batch_size: int, cache: Path, seed: int) -> None:
+    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
-        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self.renderer = Renderer(base)
         self.tokenizer = self.renderer.tokenizer
 
@@ -153,22 +150,9 @@ class RetailData(LightningDataModule):
         """Open the prepared token ids."""
         self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in ("train", "validation", "test")}
 
-    def train_dataloader(self) -> Batches:
-        """Shuffled by (seed, epoch)."""
-        return Batches(self.rows["train"], self.batch_size, self.micro_batch_size, self.seed, shuffle=True)
-
-    def in_order(self, split: str) -> Batches:
-        """All rows in a fixed order; without gradients more of them fit into memory at once."""
-        size = self.micro_batch_size * NO_GRADIENT
-        return Batches(self.rows[split], size, size, self.seed, shuffle=False)
-
-    def val_dataloader(self) -> Batches:
-        """The validation questions."""
-        return self.in_order("validation")
-
-    def test_dataloader(self) -> Batches:
-        """The test questions."""
-        return self.in_order("test")
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed)
 
     @property
     def max_new_tokens(self) -> int:
@@ -183,6 +167,11 @@ class RetailData(LightningDataModule):
     def questions(self, split: str) -> pl.DataFrame:
         """Questions of a split, with context, answer and truth."""
         return pl.read_parquet(self.folder / "questions.parquet").filter(pl.col("split") == split)
+
+    def described(self, rows: list[int]) -> str:
+        """Which questions some training rows are."""
+        asked = self.questions("train")[rows].select("product_id", "question").rows()
+        return "; ".join(f"product {product}: {question!r}" for product, question in asked)
 
     def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
         """Token ids that prediction starts from."""

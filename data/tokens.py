@@ -1,14 +1,16 @@
 """Prepared data on disk, named by content hash, and the batches made of it.
 
-A position in the data is (seed, epoch, batch): `Batches` hands out the same rows in the same order whoever asks, however
-often it was interrupted, and gives its position as a plain dictionary.
+A position in the data is a number of optimiser steps: `TrainingBatches` takes the same rows in the same order for each step,
+however often it was interrupted and however many processes share the rows.
 """
 
 import hashlib
 import json
 import logging
+import os
 import random
 import shutil
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,7 +42,7 @@ class Cache:
 
     def __init__(self, root: Path, name: str, digest: str) -> None:
         self.path = root / f"{name}-{digest}"
-        self.work = self.path.with_name(self.path.name + ".partial")
+        self.work = self.path.with_name(f"{self.path.name}.{socket.gethostname()}-{os.getpid()}.partial")
 
     @property
     def ready(self) -> bool:
@@ -55,10 +57,12 @@ class Cache:
 
     def commit(self) -> None:
         """Give the finished folder its name; if another process was quicker, its equal result stands."""
-        if self.ready:
-            shutil.rmtree(self.work)
-        else:
+        try:
             self.work.rename(self.path)
+        except OSError:
+            if not self.ready:
+                raise
+            shutil.rmtree(self.work)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Rows:
         """Rows padded on the right to the longest of them.
 
         input_ids: int64 (rows, time). attention_mask: int64 (rows, time), 1 where there is a token, so that padding is never
-        told by its id.
+        told by its id. rows: int64 (rows,), which rows these are.
         """
         width = int(self.lengths[rows].max())
         input_ids = torch.zeros(len(rows), width, dtype=torch.int64)
@@ -116,7 +120,11 @@ class Rows:
             ids = self.ids[self.starts[row] : self.starts[row + 1]]
             input_ids[place, : len(ids)] = ids
             attention_mask[place, : len(ids)] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "rows": torch.tensor(rows)}
+
+    def blank(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The batch, made so that it adds nothing to any loss or count."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -143,70 +151,131 @@ class TokenRows(Rows):
         trained = (places >= self.prompt_lengths[rows, None]) & (places < self.lengths[rows, None])
         return {**padded, "labels": padded["input_ids"].where(trained, IGNORED)}
 
+    def blank(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """No token is trained."""
+        return {**batch, "labels": torch.full_like(batch["labels"], IGNORED)}
+
+
+def share_of() -> tuple[int, int]:
+    """(rank of this process, number of processes) that share each step's rows."""
+    group = torch.distributed
+    return (group.get_rank(), group.get_world_size()) if group.is_available() and group.is_initialized() else (0, 1)
+
+
+def parts(rows: list[int], count: int) -> list[list[int]]:
+    """Cut into ``count`` runs whose lengths differ by one at most; some are empty if there are fewer rows."""
+    return [rows[i * len(rows) // count : (i + 1) * len(rows) // count] for i in range(count)]
+
 
 class Batches:
-    """Batches of rows for a Trainer: rows of like length together, the order fixed by (seed, epoch).
+    """What training and evaluation batches share: this process's part of rows that are handed to all processes at once."""
 
-    Every optimiser step takes ``batch_size`` rows in ``batch_size / micro_batch_size`` micro-batches; each of these carries
-    ``step_size``, the sum of its whole step's row sizes, by which the loss is normalised.
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def by_length(self, rows: list[int]) -> list[int]:
+        """Sorted by length, those of one length as they stood."""
+        return [rows[i] for i in self.rows.lengths[rows].argsort(stable=True).tolist()]
+
+    def batch(self, rows: list[int], step: list[int]) -> dict[str, torch.Tensor]:
+        """A batch of ``rows``; of a row of ``step`` that counts for nothing, where this process has none left but must take part."""
+        return self.rows.batch(rows) if rows else self.rows.blank(self.rows.batch(step[:1]))
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How rows become optimiser steps.
+
+    batch_size: rows a step, over all processes. accumulate: micro-batches a step in each process. epochs: times that every row
+    is taken. max_steps: steps after which the run ends at the latest; 0: no such limit.
+    """
+
+    batch_size: int
+    accumulate: int = 1
+    epochs: int = 1
+    max_steps: int = 0
+
+
+class TrainingBatches(Batches):
+    """All batches of a run: rows of like length together, the order of every epoch fixed by (seed, epoch).
+
+    Every optimiser step takes ``batch_size`` rows (the last of an epoch what is left), shared out evenly among the processes
+    and, within each, among ``accumulate`` micro-batches. Each of these carries ``step_size``, the sum of its whole step's row
+    sizes over all processes, by which the loss is normalised, and ``rows``, which rows these are.
 
     Args:
         pool: steps whose rows are sorted by length together before they are cut into batches.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, micro_batch_size: int, seed: int, shuffle: bool, pool: int = 50) -> None:
-        self.rows, self.seed, self.shuffle, self.pool = rows, seed, shuffle, pool
-        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
-        self.epoch, self.done = 0, 0
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in an epoch."""
-        return -(-len(self.rows.trainable()) // self.batch_size)
+    def __init__(self, rows: Rows, batching: Batching, seed: int, pool: int = 50) -> None:
+        super().__init__(rows)
+        self.batch_size, self.accumulate, self.seed, self.pool = batching.batch_size, batching.accumulate, seed, pool
+        self.epoch_steps = -(-len(rows.trainable()) // batching.batch_size)
+        whole = self.epoch_steps * batching.epochs
+        self.steps = min(whole, batching.max_steps or whole)
+        self.done = 0
 
     def __len__(self) -> int:
-        """Micro-batches in an epoch."""
-        count = len(self.rows.trainable())
-        whole, rest = divmod(count, self.batch_size)
-        return whole * -(-self.batch_size // self.micro_batch_size) + -(-rest // self.micro_batch_size)
+        """Micro-batches of the whole run, in each process."""
+        return self.steps * self.accumulate
 
-    def plan(self, epoch: int) -> list[list[list[int]]]:
-        """Row indices: steps of micro-batches. Every row occurs once; nothing is dropped.
-
-        The step that has fewer rows than the others comes last, so that steps and micro-batches stay in line.
-        """
+    def plan(self, epoch: int) -> list[list[int]]:
+        """Row indices of each step. Every row occurs once; the step that has fewer rows than the others comes last."""
         order = self.rows.trainable().tolist()
         rng = random.Random(f"{self.seed} {epoch}")
-        if self.shuffle:
-            rng.shuffle(order)
-        lengths = self.rows.lengths.tolist()
+        rng.shuffle(order)
         pool = self.batch_size * self.pool
-        ordered = [row for i in range(0, len(order), pool) for row in sorted(order[i : i + pool], key=lengths.__getitem__)]
+        ordered = [row for i in range(0, len(order), pool) for row in self.by_length(order[i : i + pool])]
         steps = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
-        if self.shuffle:
-            last = [steps.pop()] if steps and len(steps[-1]) < self.batch_size else []
-            rng.shuffle(steps)
-            steps += last
-        size = self.micro_batch_size
-        return [[step[i : i + size] for i in range(0, len(step), size)] for step in steps]
+        last = [steps.pop()] if len(steps[-1]) < self.batch_size else []
+        rng.shuffle(steps)
+        return steps + last
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        """The rest of the epoch, from the position on; the position moves on before a batch is handed out."""
+        """The rest of the run, from the position on; the position moves on before a step's last micro-batch is handed out."""
         sizes = self.rows.sizes
-        start = self.done if self.shuffle else 0
-        last, place = len(self), 0
-        for step in self.plan(self.epoch):
-            step_size = sizes[[row for micro in step for row in micro]].sum()
-            for micro in step:
-                place += 1
-                if place > start:
-                    self.epoch, self.done = (self.epoch + 1, 0) if place == last else (self.epoch, place)
-                    yield {**self.rows.batch(micro), "step_size": step_size}
+        rank, world = share_of()
+        plan: list[list[int]] = []
+        planned = -1
+        while self.done < self.steps:
+            epoch, place = divmod(self.done, self.epoch_steps)
+            if epoch != planned:
+                plan, planned = self.plan(epoch), epoch
+            step = plan[place]
+            mine = parts(step, self.accumulate * world)[rank::world]
+            for number, rows in enumerate(mine, start=1):
+                if number == self.accumulate:
+                    self.done += 1
+                yield {**self.batch(rows, step), "step_size": sizes[step].sum()}
 
     def state_dict(self) -> dict[str, int]:
-        """The position: epoch, and micro-batches of it handed out."""
-        return {"epoch": self.epoch, "done": self.done}
+        """The position: optimiser steps taken."""
+        return {"steps": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue at a position that `state_dict` gave."""
-        self.epoch, self.done = state["epoch"], state["done"]
+        self.done = state["steps"]
+
+
+class EvaluationBatches(Batches):
+    """Every row that adds something to the loss, once, in a fixed order, rows of like length together.
+
+    ``batch_size`` rows at once in each process; all processes hand out as many batches as the others.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int) -> None:
+        super().__init__(rows)
+        self.batch_size = batch_size
+        self.order = self.by_length(rows.trainable().tolist())
+
+    def __len__(self) -> int:
+        """Batches, in each process."""
+        return -(-len(self.order) // (self.batch_size * share_of()[1]))
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        """This process's part."""
+        rank, world = share_of()
+        size = self.batch_size * world
+        for start in range(0, len(self.order), size):
+            together = self.order[start : start + size]
+            yield self.batch(parts(together, world)[rank], together)

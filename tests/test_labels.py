@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 import evaluate
 import train
+from architectures.signals import Signals
 from tests.conftest import ROOT, real
 from tests.test_train import typed
 
@@ -63,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     ]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.chdir(ROOT):
-        train.run(typed(*command(things(outputs), outputs, *more)), folder)
+        train.run(typed(*command(things(outputs), outputs, *more)), folder, Signals())
     return folder, printed.getvalue()
 
 
@@ -170,7 +171,7 @@ def test_evaluate_refuses(finished: tuple[Path, str], given: dict[str, Any], mes
 
 def test_checkpoints_hold_what_was_trained(tmp_path: Path) -> None:
     more = ["trainer.max_steps=2", "model.adapter=lora", "stage=fit", "data.limit=20"]
-    train.run(typed(*command(things(tmp_path), tmp_path, *more)), tmp_path)
+    train.run(typed(*command(things(tmp_path), tmp_path, *more)), tmp_path, Signals())
     content = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
     assert all("lora_" in name or "classifier" in name for name in content["state_dict"])
     assert content["hyper_parameters"]["model"]["head"]["labels"] == ["food", "music", "tools"]
@@ -199,7 +200,7 @@ def test_baselines_and_folds_stand_in_one_table(tmp_path: Path) -> None:
 def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    train.run(typed(*command(things(tmp_path), tmp_path, "model=keywords")), folder)
+    train.run(typed(*command(things(tmp_path), tmp_path, "model=keywords")), folder, Signals())
     printed = capsys.readouterr().out
     assert "food: " in printed
     nothing = NOTHING | {"ckpt": str(folder / "model"), "outputs": str(tmp_path)}
@@ -212,7 +213,7 @@ def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.C
 def test_a_local_model_is_prompted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    train.run(typed(*command(things(tmp_path, 40), tmp_path, "model=prompted", "prompting.shots=1", "data.limit=6")), folder)
+    train.run(typed(*command(things(tmp_path, 40), tmp_path, "model=prompted", "prompting.shots=1", "data.limit=6")), folder, Signals())
     assert "| prompted" in capsys.readouterr().out
 
 
@@ -228,7 +229,7 @@ def test_several_labels_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "trainer.batch_size=8",
         "trainer.learning_rate=2e-4",
     ]
-    train.run(typed("+experiment=labels", f"data.path={tmp_path / 't.csv'}", f"outputs={tmp_path}", *SMALL, *more), tmp_path)
+    train.run(typed("+experiment=labels", f"data.path={tmp_path / 't.csv'}", f"outputs={tmp_path}", *SMALL, *more), tmp_path, Signals())
     results = json.loads((tmp_path / "results.json").read_text())
     assert (
         results["scores"]["validation"]["macro_f1_with_none"] == pytest.approx(results["validation"], abs=1e-6) == pytest.approx(1, abs=0.2)
@@ -247,7 +248,7 @@ def test_real_tasks_are_prepared(experiment: str, path: str, rows: int, tmp_path
 
 
 def test_show_prints_a_text_as_the_model_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train.run(typed(*command(things(tmp_path), tmp_path, "stage=show")), tmp_path)
+    train.run(typed(*command(things(tmp_path), tmp_path, "stage=show")), tmp_path, Signals())
     printed = capsys.readouterr().out
     assert "tokens: [CLS] order" in printed
     assert "labels: " in printed

@@ -11,9 +11,10 @@ from sklearn import metrics
 from torch.nn import functional
 
 from architectures import adapters, checkpoints
+from architectures.checkpoint_io import AtomicCheckpointIO
 from architectures.sequence_classifier import SequenceClassifier
 from data.labelled_text import LabelledRows
-from data.tokens import Batches, Rows
+from data.tokens import Batching, EvaluationBatches, Rows, TrainingBatches
 
 OPTIMIZATION = {
     "learning_rate": 1e-2, "weight_decay": 0.0, "beta2": 0.99, "warmup_ratio": 0.1, "total_steps": 30, "log_every": 1,
@@ -69,11 +70,12 @@ def trained(
 ) -> Any:
     module = module_of(model, **optimization)
     trainer = Trainer(
-        accelerator="cpu", max_epochs=epochs, accumulate_grad_batches=-(-8 // micro), gradient_clip_val=1.0, default_root_dir=folder,
+        accelerator="cpu", plugins=[AtomicCheckpointIO()], max_epochs=1, val_check_interval=6 * -(-8 // micro),
+        check_val_every_n_epoch=None, accumulate_grad_batches=-(-8 // micro), gradient_clip_val=1.0, default_root_dir=folder,
         use_distributed_sampler=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, logger=False,
         enable_checkpointing=bool(callbacks), callbacks=callbacks,
     )  # fmt: skip
-    trainer.fit(module, Batches(data, 8, micro, 0, True, 4), Batches(data, 20, 20, 0, False))
+    trainer.fit(module, TrainingBatches(data, Batching(8, -(-8 // micro), epochs), 0, 4), EvaluationBatches(data, 20))
     return module, trainer
 
 
@@ -185,7 +187,7 @@ def test_the_probe_equals_scikit_learn(settings: Any) -> None:
     from sklearn.linear_model import LogisticRegression
 
     module, data = module_of(settings(pooling="mean")), rows()
-    module.probe(Batches(data, 16, 16, 0, False))
+    module.probe(EvaluationBatches(data, 16))
     encoder = adapters.base_of(module.net).base_model.eval()
     from architectures.pooling import mean_of
 
@@ -201,7 +203,7 @@ def test_the_probe_equals_scikit_learn(settings: Any) -> None:
 
 def test_a_probe_needs_one_vector_a_text(settings: Any) -> None:
     with pytest.raises(ValueError, match=r"set model\.pooling=mean"):
-        module_of(settings("llama")).probe(Batches(rows(), 16, 16, 0, False))
+        module_of(settings("llama")).probe(EvaluationBatches(rows(), 16))
 
 
 def test_plateau_lowers_the_rate_where_nothing_gets_better(settings: Any, tmp_path: Path) -> None:

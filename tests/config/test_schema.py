@@ -91,7 +91,7 @@ def test_presets_of_encoders_name_layers_that_are_there() -> None:
 
 
 def test_rank_search_is_a_sweep_with_alpha_twice_the_rank() -> None:
-    assert command_line.check(["+experiment=rank-search"])
+    assert command_line.check(["+experiment=rank-search"])[0]
     config = schema.typed(composed("+experiment=rank-search", "model.lora_r=64"))
     assert (config.model.lora_alpha, config.data.validation, config.trainer.max_steps, config.trainer.validate_every) == (128, 0.2, 500, 50)
 

@@ -11,6 +11,7 @@ import torch
 from config.schema import DataConfig
 from data.labelled_rows import SPLIT_NAME, labels_of, text_of, with_splits
 from data.labelled_text import LabelledText
+from data.tokens import Batching
 from tests.conftest import POCKET, real
 
 WORDS = {"red": "apple cherry brick", "green": "leaf grass frog", "blue": "sky sea ink"}
@@ -21,7 +22,7 @@ def settings(path: Path | str, **changes: Any) -> dict[str, Any]:
 
 
 def module(path: Path | str, cache: Path, base: str = "", seed: int = 1, **changes: Any) -> LabelledText:
-    made = LabelledText(settings(path, **changes), base, 8, 8, cache, seed)
+    made = LabelledText(settings(path, **changes), base, cache, seed)
     made.prepare_data()
     made.setup()
     return made
@@ -230,7 +231,7 @@ def test_batches_pad_with_the_pad_id_and_tell_their_rows(table: Path, tmp_path: 
     data = module(table, tmp_path / "cache", base=str(POCKET))
     rows = data.rows["train"]
     seen: list[int] = []
-    for batch in data.train_dataloader():
+    for batch in data.train_batches(Batching(8)):
         assert torch.equal(batch["targets"], rows.targets[batch["rows"]])
         assert (batch["input_ids"][batch["attention_mask"] == 0] == rows.pad_id).all()
         assert int(batch["attention_mask"].sum()) == int(rows.lengths[batch["rows"]].sum())

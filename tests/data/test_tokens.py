@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from data import tokens
 from data.prompts import Example
-from data.tokens import IGNORED, Batches, Cache, TokenRows, digest_of
+from data.tokens import IGNORED, Batching, Cache, EvaluationBatches, TokenRows, TrainingBatches, digest_of
 
 
 def rows(count: int = 53) -> TokenRows:
@@ -14,8 +15,8 @@ def rows(count: int = 53) -> TokenRows:
     return TokenRows.of([*examples, Example([1, 2, 3], 3)], 16)
 
 
-def contents(batches: Batches) -> list[list[list[int]]]:
-    return [batch["input_ids"].tolist() for batch in batches]
+def taken(batches: object) -> list[list[int]]:
+    return [batch["rows"].tolist() for batch in batches]  # type: ignore[attr-defined]
 
 
 def test_batch_is_padded_and_masked_by_length() -> None:
@@ -32,50 +33,66 @@ def test_cut_rows_lose_their_end() -> None:
     assert cut.trainable().tolist() == [0]
 
 
-@pytest.mark.parametrize("micro", [1, 3, 8])
-def test_every_row_occurs_once_and_steps_know_their_tokens(micro: int) -> None:
-    batches = Batches(rows(), 8, micro, seed=1, shuffle=True)
-    plan = batches.plan(0)
-    assert sorted(row for step in plan for part in step for row in part) == list(range(53))
-    assert len(list(batches)) == len(batches) == sum(len(step) for step in plan)
-    assert batches.steps == len(plan) == 7
-    fresh = iter(Batches(rows(), 8, micro, seed=1, shuffle=True))
-    for step in plan:
-        parts = [next(fresh) for _ in step]
-        trained = sum(int((part["labels"] != IGNORED).sum()) for part in parts)
-        assert {int(part["step_size"]) for part in parts} == {trained}
+def shared(monkeypatch: pytest.MonkeyPatch, world: int, make: object) -> list[list[dict[str, torch.Tensor]]]:
+    """The batches of each of ``world`` processes."""
+    found = []
+    for rank in range(world):
+        monkeypatch.setattr(tokens, "share_of", lambda rank=rank: (rank, world))
+        found.append(list(make()))  # type: ignore[operator]
+        assert len(found[-1]) == len(make())  # type: ignore[operator]
+    return found
+
+
+@pytest.mark.parametrize(("accumulate", "world"), [(1, 1), (3, 1), (8, 1), (1, 2), (2, 2), (1, 4), (3, 4), (1, 7)])
+def test_every_row_occurs_once_an_epoch_and_steps_are_the_same_however_they_are_shared(
+    monkeypatch: pytest.MonkeyPatch, accumulate: int, world: int
+) -> None:
+    plan = [step for epoch in (0, 1) for step in TrainingBatches(rows(), Batching(8, 1, 2), 1).plan(epoch)]
+    assert sorted(row for step in plan[:7] for row in step) == sorted(row for step in plan[7:] for row in step) == list(range(53))
+    parts = shared(monkeypatch, world, lambda: TrainingBatches(rows(), Batching(8, accumulate, 2), 1))
+    assert {len(part) for part in parts} == {14 * accumulate}
+    for number, step in enumerate(plan):
+        mine = [part[number * accumulate + i] for i in range(accumulate) for part in parts]
+        counted = [row for batch in mine for row in batch["rows"].tolist() if (batch["labels"] != IGNORED).any()]
+        assert sorted(counted) == sorted(step)
+        trained = sum(int((batch["labels"] != IGNORED).sum()) for batch in mine)
+        assert {int(batch["step_size"]) for batch in mine} == {trained}
+        assert all(len(batch["rows"]) for batch in mine)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 60])
+def test_evaluation_takes_every_row_once(monkeypatch: pytest.MonkeyPatch, world: int) -> None:
+    parts = shared(monkeypatch, world, lambda: EvaluationBatches(rows(), 8))
+    assert len({len(part) for part in parts}) == 1
+    counted = [row for part in parts for batch in part for row in batch["rows"].tolist() if (batch["labels"] != IGNORED).any()]
+    assert sorted(counted) == list(range(53))
 
 
 def test_order_is_fixed_by_seed_and_epoch() -> None:
-    first, second = Batches(rows(), 8, 4, 1, True), Batches(rows(), 8, 4, 1, True)
-    epochs = [contents(first), contents(first)]
-    assert epochs == [contents(second), contents(second)]
-    assert epochs[0] != epochs[1]
-    assert epochs[0] != contents(Batches(rows(), 8, 4, 2, True))
-    held = Batches(rows(), 8, 4, 1, False)
-    assert contents(held) == contents(held)
+    first = taken(TrainingBatches(rows(), Batching(8, 2, 2), 1))
+    assert first == taken(TrainingBatches(rows(), Batching(8, 2, 2), 1))
+    assert first[:14] != first[14:]
+    assert first != taken(TrainingBatches(rows(), Batching(8, 2, 2), 2))
+    assert first[:6] == taken(TrainingBatches(rows(), Batching(8, 2, 2, max_steps=3), 1))
 
 
-@pytest.mark.parametrize("stop", [0, 1, 5, 13, 14, 20])
+@pytest.mark.parametrize("stop", [0, 1, 6, 7, 8, 13])
 def test_resume_goes_on_where_it_stopped(stop: int) -> None:
-    whole = Batches(rows(), 8, 4, 1, True)
-    expected = contents(whole) + contents(whole)
-    first = Batches(rows(), 8, 4, 1, True)
-    seen: list[list[list[int]]] = []
-    while len(seen) < stop:
-        for batch in first:
-            seen.append(batch["input_ids"].tolist())
-            if len(seen) == stop:
-                break
-    second = Batches(rows(), 8, 4, 1, True)
-    second.load_state_dict(first.state_dict())
-    while len(seen) < len(expected):
-        seen += contents(second)
-    assert seen == expected
+    """Also with other micro-batches: the steps have the same rows."""
+    whole = TrainingBatches(rows(), Batching(8, 2, 2), 1)
+    expected = taken(TrainingBatches(rows(), Batching(8, 2, 2), 1))
+    seen = [batch["rows"].tolist() for batch, _ in zip(whole, range(2 * stop), strict=False)]
+    state = whole.state_dict()
+    assert state == {"steps": stop}
+    again, other = TrainingBatches(rows(), Batching(8, 2, 2), 1), TrainingBatches(rows(), Batching(8, 1, 2), 1)
+    again.load_state_dict(state)
+    other.load_state_dict(state)
+    assert seen + taken(again) == expected
+    assert taken(other) == [expected[i] + expected[i + 1] for i in range(2 * stop, 28, 2)]
 
 
 def test_rows_of_like_length_share_a_batch() -> None:
-    batches = Batches(rows(400), 16, 16, 1, True)
+    batches = TrainingBatches(rows(400), Batching(16), 1)
     padded = sum(batch["input_ids"].numel() for batch in batches)
     assert padded < 1.1 * int(rows(400).lengths.sum())
 

@@ -1,0 +1,190 @@
+"""Sweeps: scripts and jobs of each launcher, the ledger, a job that fails among others; and a real SLURM cluster of two nodes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import slurm_cluster
+from tests.benchmarks.faults import result
+from tests.conftest import ROOT
+
+SMALL = ["+experiment=quickstart", "data.limit=40", "data.max_details=2", "trainer.epochs=2", "trainer.max_steps=12", "stage=fit"]
+SMALL += ["trainer.precision=32-true", "trainer.log_every=1", "trainer.validate_every=5", "trainer.threads=1", "trainer.accelerator=cpu"]
+SMALL += ["tracking.system_metrics=false", "model.lora_dropout=0.1", "trainer.patience=0"]
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`python train.py ...`, whole."""
+    command = [sys.executable, "train.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment, timeout=600)
+
+
+def ledger(outputs: Path) -> list[dict[str, Any]]:
+    found = list(outputs.glob("sweeps/*/ledger.json"))
+    assert len(found) == 1
+    return list(json.loads(found[0].read_text()))
+
+
+def test_slurm_scripts_are_printed_and_nothing_is_submitted(tmp_path: Path) -> None:
+    launcher = ["partition=gpu", "account=shop", "qos=high", "constraint=h100", "time=12:00:00", "memory=200G", "nodes=2"]
+    launcher += ["gpus_per_node=8", "setup=[module load cuda]", "options=['--exclusive']", "dry_run=true"]
+    done = run(
+        "-m", "hydra/launcher=slurm", *(f"hydra.launcher.{one}" for one in launcher), "+experiment=job-0,job-1", f"outputs={tmp_path}"
+    )
+    assert done.returncode == 1, done.stderr  # the jobs are not finished
+    scripts = sorted(tmp_path.glob("sweeps/*/*/job.sh"))
+    assert [path.parent.name[:7] for path in scripts] == ["0_job-0", "1_job-1"]
+    for number, path in enumerate(scripts):
+        text = path.read_text()
+        assert text in done.stdout
+        assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
+        for line in ("partition=gpu", "account=shop", "qos=high", "constraint=h100", "time=12:00:00", "mem=200G", "nodes=2"):
+            assert f"#SBATCH --{line}\n" in text
+        for line in ("ntasks-per-node=8", "gpus-per-node=8", "requeue", "exclusive", "signal=USR1@300"):
+            assert f"#SBATCH --{line}\n" in text
+        assert "\nmodule load cuda\n" in text
+        command = next(line for line in text.splitlines() if line.startswith("srun"))
+        for part in (
+            f"+experiment=job-{number}",
+            "trainer.devices=8",
+            "trainer.nodes=2",
+            "resume=auto",
+            f"hydra.run.dir='\"'\"'{path.parent}",
+        ):
+            assert part in command, part
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_cluster_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    done = run("-m", "hydra/launcher=slurm", "+experiment=job-0", f"outputs={tmp_path}", environment=os.environ | {"PATH": "/nowhere"})
+    assert done.returncode == 1
+    assert "there is no sbatch here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_past_a_job_that_fails_and_runs_only_what_is_left(tmp_path: Path) -> None:
+    """Two good jobs and one whose target layer does not exist in this model; then the same command, then with a job deleted."""
+    command = ["-m", *SMALL, "trainer.max_steps=3", "model.lora_targets=[q_proj],[qkv_proj],[v_proj]", f"outputs={tmp_path}"]
+    first = run(*command)
+    assert first.returncode == 1
+    rows = ledger(tmp_path)
+    assert [row["status"] for row in rows] == ["finished", "failed", "finished"]
+    assert "1 of 3 jobs are not finished" in first.stdout
+    assert "no layer is called 'qkv_proj'" in first.stderr
+    assert "best by validation loss" in first.stdout
+    caches = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert len([name for name in caches if name.startswith("tokens-")]) == 1
+    before = {row["number"]: (Path(row["folder"]) / "metrics.jsonl").stat().st_mtime_ns for row in rows if row["status"] == "finished"}
+    second = run(*command)
+    assert second.returncode == 1
+    assert "2 of 3 jobs are finished already" in second.stderr
+    assert before == {number: (Path(rows[number]["folder"]) / "metrics.jsonl").stat().st_mtime_ns for number in before}
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("strata").experiment_id])
+    assert len(found) == 3  # the sweep and its two finished jobs; the one that failed had no run before it failed
+    parents = [one.info.run_id for one in found if "mlflow.parentRunId" not in one.data.tags]
+    assert len(parents) == 1
+    assert {one.data.tags["mlflow.parentRunId"] for one in found if one.info.run_id not in parents} == set(parents)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGTERM while the first of two jobs trains; the second start finishes both, the first one from its checkpoint."""
+    command = [sys.executable, "train.py", "-m", *SMALL, "model.lora_r=2,4", f"outputs={tmp_path}"]
+    sweep = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    wait_for(lambda: any("train/loss" in path.read_text() for path in tmp_path.glob("sweeps/*/0_*/metrics.jsonl")))
+    sweep.send_signal(signal.SIGTERM)
+    told = sweep.communicate(timeout=120)[1]
+    assert sweep.returncode == 75
+    assert "the same command goes on with it" in told
+    assert [row["status"] for row in ledger(tmp_path)] == ["interrupted", None]
+    again = run(*command[2:])
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "on from" in again.stderr
+    rows = ledger(tmp_path)
+    assert [row["status"] for row in rows] == ["finished", "finished"]
+    assert steps_of(Path(rows[0]["folder"])) == list(range(1, 13))
+
+
+def steps_of(folder: Path) -> list[int]:
+    """Steps in a run's log of training."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "train/loss" in line]
+
+
+def wait_for(what: Any, seconds: float = 120) -> None:
+    """Until it holds."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+# --- SLURM: ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a cluster of two nodes."""
+    if slurm_cluster.missing():
+        pytest.skip(slurm_cluster.missing())
+    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm") / "cluster") as environment:
+        yield environment
+
+
+LAUNCH = ["-m", "hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.cpus_per_task=1"]
+LAUNCH += [f"hydra.launcher.python={sys.executable}", "hydra.launcher.setup=['export MASTER_ADDR=127.0.0.1']", "hydra.launcher.grace=60"]
+
+
+def outputs_of(outputs: Path) -> str:
+    """What the jobs printed."""
+    return "\n".join(path.read_text()[-3000:] for path in outputs.glob("sweeps/*/*/slurm-*.out"))
+
+
+@pytest.mark.slurm
+def test_slurm_runs_a_sweep_of_two_jobs(nodes: dict[str, str], tmp_path: Path) -> None:
+    done = run(*LAUNCH, "hydra.launcher.wait=true", *SMALL, "model.lora_r=2,4", f"outputs={tmp_path}", environment=nodes)
+    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(tmp_path)
+    assert "status:  squeue --jobs=" in done.stdout
+    assert "best by validation loss" in done.stdout
+    assert [row["status"] for row in ledger(tmp_path)] == ["finished", "finished"]
+
+
+@pytest.mark.slurm
+def test_two_nodes_train_as_one_and_a_requeued_job_ends_bit_identical(nodes: dict[str, str], tmp_path: Path) -> None:
+    whole = tmp_path / "whole" / "run"
+    assert run(*SMALL, f"outputs={whole.parent}", f"hydra.run.dir={whole}").returncode == 0
+    two, requeued = tmp_path / "two", tmp_path / "requeued"
+    done = run(*LAUNCH, "hydra.launcher.nodes=2", "hydra.launcher.wait=true", *SMALL, f"outputs={two}", environment=nodes)
+    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(two)
+    expected, found = losses(whole), losses(Path(ledger(two)[0]["folder"]))
+    assert found[:1] == pytest.approx(expected[:1], rel=1e-5)  # later steps differ by what dropout draws
+    assert len(found) == len(expected)
+
+    submitted = run(*LAUNCH, *SMALL, "trainer.checkpoint_every=0", f"outputs={requeued}", environment=nodes)
+    assert "job 0: submitted as" in submitted.stderr
+    row = ledger(requeued)[0]
+    folder, number = Path(row["folder"]), str(row["job_id"])
+    wait_for(lambda: (folder / "metrics.jsonl").is_file() and "train/loss" in (folder / "metrics.jsonl").read_text())
+    subprocess.run(["scancel", "--signal=USR1", number], env=nodes, check=True)
+    wait_for(lambda: json.loads((folder / "state.json").read_text())["status"] == "finished", 240)
+    told = (folder / f"slurm-{number}.out").read_text()
+    assert "stopped (SIGUSR1)" in told
+    assert "on from" in told
+    assert result(folder) == result(whole)
+
+
+def losses(folder: Path) -> list[float]:
+    """Training losses in a run's log."""
+    return [json.loads(line)["train/loss"] for line in (folder / "metrics.jsonl").read_text().splitlines() if "train/loss" in line]
