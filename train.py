@@ -369,7 +369,7 @@ def say_next(config: TrainConfig, folder: Path, logger: Any) -> None:
        python train.py -m +experiment={config.experiment} model=majority,keywords,tfidf,embedding,minilm data.path={config.data.path}
        python evaluate.py compare=[{config.data.name}]    # all models on this data side by side""",
     }
-    if config.data.task in ways:
+    if config.data.task in ways and SWEEP not in os.environ:
         print(f"next:  {ways[config.data.task]}")
 
 
@@ -392,7 +392,8 @@ def start_sweep(arguments: list[str]) -> tuple[Path, str]:
     from architectures.tracking import start_parent
 
     given = {key.lstrip("+"): value for key, _, value in (argument.partition("=") for argument in arguments)}
-    what = sorted(argument for argument in arguments if not argument.startswith(("hydra/launcher", "hydra.launcher", "-")))
+    free = ("hydra/launcher", "hydra.launcher", "hydra.sweeper.n_trials", "-")  # how many, and where, is another matter
+    what = sorted(argument for argument in arguments if not argument.startswith(free))
     anew = datetime.now().strftime("_%Y-%m-%d_%H-%M-%S") if given.get("resume") == "never" else ""
     os.environ[SWEEP] = name = f"{re.sub(r'[^a-z0-9-]+', '_', given.get('experiment', 'none'))}-{digest_of(what)[:8]}{anew}"
     outputs = Path(given.get("outputs", "outputs"))
@@ -421,7 +422,9 @@ def end_sweep(folder: Path, uri: str) -> int:
             done.sort(key=lambda pair: sign * float(pair[1]["validation"]))
             text = report.runs_table([results for _, results in done])
             path, best = done[0]
-            last = f"\n\nbest by validation {monitor}: {best['name']}\nnext:  python evaluate.py ckpt={path / 'model'}"
+            command = next(row["overrides"] for row in ledger if row["folder"] == str(path))
+            last = f"\n\nbest by validation {monitor}: {best['name']}    python train.py {command}"
+            last += f"\nnext:  python evaluate.py ckpt={path / 'model'}"
         (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
         print(f"\n{text}{last}")
         if os.environ.get(PARENT):

@@ -6,8 +6,10 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from config import schema
@@ -16,6 +18,8 @@ HERE = Path(__file__).resolve().parent
 ONLY_ASKS = ("-h", "--help", "--hydra-help", "--version", "-i", "--info", "-c", "--cfg", "-sc", "--shell-completion")
 
 ConfigStore.instance().store("schema", schema.defaults())
+Plugins.instance()  # first, for Optuna's plugin stores a configuration of that name too
+ConfigStore.instance().store("optuna", OmegaConf.load(HERE / "optuna.yaml"), "hydra/sweeper", "_global_")
 OmegaConf.register_new_resolver("twice", lambda value: 2 * value, replace=True)
 
 
@@ -23,6 +27,19 @@ def with_experiment(arguments: list[str]) -> list[str]:
     """Without an experiment and without another model, the quickstart, which is tuned for the embedded model."""
     keys = [argument.split("=", 1)[0].lstrip("+~") for argument in arguments]
     return arguments if "experiment" in keys or "model" in keys else [*arguments, "+experiment=quickstart"]
+
+
+def ends_of(line: str) -> str:
+    """An override as it is; of one that gives an interval to search, its two ends."""
+    value = OverridesParser.create().parse_override(line).value()
+    return f"{line.split('=', 1)[0]}={value.start},{value.end}" if isinstance(value, IntervalSweep) else line
+
+
+def direction_of(composed: DictConfig) -> list[str]:
+    """What is wrong with the direction of a search."""
+    monitor, direction = composed.trainer.monitor, composed.hydra.sweeper.get("direction")
+    right = "minimize" if monitor == "loss" else "maximize"
+    return [f"hydra.sweeper.direction={direction}: of {monitor}, {right}"] if direction not in (None, right) else []
 
 
 def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
@@ -48,8 +65,10 @@ def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
             sweep = "-m" in arguments or "--multirun" in arguments or str(composed.hydra.mode) == "RunMode.MULTIRUN"
             params = composed.hydra.sweeper.params or {} if sweep else {}
             lines = [str(o.input_line) for o in sound] + [f"{key}={value}" for key, value in params.items()]
+            lines = [ends_of(line) for line in lines]
             jobs = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(lines), None)[0] if sweep else [lines]
             composed_jobs = [compose("train", job) for job in jobs]
+            problems += direction_of(composed) if sweep else []
             for config in composed_jobs:
                 problems += [p for p in schema.problems_of(config) if p not in problems]
     except (HydraException, OmegaConfBaseException, ValueError) as error:

@@ -59,7 +59,7 @@ class SlurmLauncher(JobLauncher):
 
     def script(self, job: Job) -> str:
         """The sbatch script of a job."""
-        asked = {name: value for name, value in self.asked.items() if value}
+        asked: dict[str, object] = {name: value for name, value in self.asked.items() if value}
         asked |= {"job-name": f"strata-{job.number}-{job.experiment}", "nodes": self.nodes, "ntasks-per-node": self.tasks}
         asked |= {"cpus-per-task": self.cpus, "output": f"{job.folder}/slurm-%j.out", "open-mode": "append"}
         asked |= {"gpus-per-node": self.gpus} if self.gpus else {}
