@@ -102,11 +102,19 @@ class RunLogger(Logger):
 
     Args:
         uri: tracking server. experiment, run_name: of the MLflow run. parent: id of the run to stand under, or ''.
-        tags: of the run. system_metrics: whether use of CPU, memory and GPU is sampled.
+        tags: of the run. system_metrics: whether use of CPU, memory and GPU is sampled. replaying: whether nothing new will come.
     """
 
     def __init__(
-        self, folder: Path, uri: str, experiment: str, run_name: str, parent: str, tags: dict[str, str], system_metrics: bool
+        self,
+        folder: Path,
+        uri: str,
+        experiment: str,
+        run_name: str,
+        parent: str,
+        tags: dict[str, str],
+        system_metrics: bool,
+        replaying: bool = False,
     ) -> None:
         super().__init__()
         self.folder, self.uri, self.experiment, self.run_name = folder, uri, experiment, run_name
@@ -121,19 +129,21 @@ class RunLogger(Logger):
         if self.active:
             self.records, self.orders = read_lines(folder / METRICS_FILE), read_lines(folder / TRACKING_FILE)
             self.start = self.records[0]["time"] if self.records else time.time()
-            self.begin()
+            self.begin(replaying)
             self.file = (folder / METRICS_FILE).open("a", encoding="utf-8")
             self.system_metrics = system_metrics
             self.thread = threading.Thread(target=self.work, name="tracking", daemon=True)
             self.thread.start()
 
-    def begin(self) -> None:
+    def begin(self, replaying: bool) -> None:
         """Find this run's key, and its id if the server ever gave one. What was ordered before is done again: it does no harm."""
         known = {name: order[name] for order in self.orders if order.get("uri") == self.uri for name in ("key", "run_id") if name in order}
         self.run_id = known.get("run_id") or os.environ.get("MLFLOW_RUN_ID")  # the second is set where a platform has begun the run
         self.key = known.get("key") or uuid.uuid4().hex
         if "key" in known:
             self.uncertain = True
+            if not replaying:
+                self.order({"do": "resume"})
         else:
             self.order(
                 {"do": "run", "key": self.key, "uri": self.uri, "experiment": self.experiment, "name": self.run_name, "tags": self.tags}
@@ -231,6 +241,7 @@ class RunLogger(Logger):
         monitor: Any = None
         sampled = pause = 0.0
         while True:
+            last_try = self.closing
             try:
                 if client is None:
                     client = self.connect()
@@ -243,7 +254,7 @@ class RunLogger(Logger):
                 self.fail(error)
                 client, self.known, self.uncertain, pause = None, {}, True, min(2 * pause or 1.0, LONGEST_PAUSE)
             with self.lock:
-                if self.closing and (self.complete or pause):
+                if self.closing and (self.complete or (pause and last_try)):
                     return
                 if not self.closing:
                     self.lock.wait(pause or SEND_EVERY)
@@ -283,7 +294,7 @@ class RunLogger(Logger):
             if rewound == self.rewound:
                 self.sent = count
         for order in orders:
-            if order["do"] != "end" or order is self.orders[-1]:  # an end before the last is that of an attempt
+            if order["do"] != "end" or {"do": "resume"} not in self.orders[self.done :]:  # else it ended an attempt, not the run
                 self.follow(client, order)
             self.done += 1
 
@@ -333,7 +344,7 @@ def replay(folder: Path) -> bool:
     made = next((order for order in read_lines(folder / TRACKING_FILE) if "uri" in order), None)
     if made is None:
         raise ValueError(f"{folder} holds no record of a run (there is no {folder / TRACKING_FILE})")
-    logger = RunLogger(folder, made["uri"], made["experiment"], made["name"], "", made["tags"], system_metrics=False)
+    logger = RunLogger(folder, made["uri"], made["experiment"], made["name"], "", made["tags"], system_metrics=False, replaying=True)
     with logger.lock:
         logger.closing = True
         logger.lock.notify()

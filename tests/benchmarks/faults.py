@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ["data.limit=60", "data.max_details=2", "trainer.max_steps=60", "trainer.epochs=3", "trainer.log_every=1", "stage=fit"]
 RUN += ["trainer.precision=32-true", "tracking.system_metrics=false", "trainer.validate_every=7", "trainer.checkpoint_every=4"]
-RUN += ["model.lora_dropout=0.1", "trainer.threads=1", "trainer.patience=0"]
+RUN += ["model.lora_dropout=0.1", "trainer.threads=1", "trainer.patience=0", "trainer.accelerator=cpu"]
 RATES = ("train/tokens_per_second",)  # the only figures that depend on the clock
 
 
@@ -85,37 +85,42 @@ def stop(process: subprocess.Popen[bytes], number: int, when: Callable[[], bool]
     return True
 
 
+def uninterrupted(outputs: Path, more: tuple[str, ...]) -> tuple[list[dict[str, float]], dict[str, bytes]]:
+    """The result of a run that nobody touches."""
+    (outputs / "run").mkdir(parents=True)
+    assert start(outputs / "run", *more).wait() == 0, (outputs / "output.txt").read_text()[-3000:]
+    return result(outputs / "run")
+
+
 def main(target: Path, seed: int) -> None:
     """All faults; one table."""
     rng = random.Random(seed)
     rows = []
+    kinds: dict[str, tuple[int, int, tuple[str, ...]]] = {
+        "kill -9 at a random moment": (signal.SIGKILL, 20, ()),
+        "kill -9 inside a save": (signal.SIGKILL, 3, ()),
+        "kill -9 inside validation": (signal.SIGKILL, 3, ()),
+        "SIGTERM": (signal.SIGTERM, 3, ()),
+        "SIGUSR1": (signal.SIGUSR1, 3, ()),
+        "kill -9, two processes (ddp)": (signal.SIGKILL, 3, ("trainer=ddp", "trainer.devices=2")),
+        "SIGTERM, two processes (fsdp)": (signal.SIGTERM, 2, ("trainer=fsdp", "trainer.devices=2")),
+    }
     with tempfile.TemporaryDirectory() as temporary:
-        whole = Path(temporary) / "whole" / "run"
-        whole.mkdir(parents=True)
-        assert start(whole).wait() == 0
-        expected = result(whole)
-        kinds: dict[str, tuple[int, int]] = {
-            "kill -9 at a random moment": (signal.SIGKILL, 20),
-            "kill -9 inside a save": (signal.SIGKILL, 3),
-            "kill -9 inside validation": (signal.SIGKILL, 3),
-            "SIGTERM": (signal.SIGTERM, 3),
-            "SIGUSR1": (signal.SIGUSR1, 3),
-        }
-        for kind, (number, tries) in kinds.items():
+        expected = {more: uninterrupted(Path(temporary) / f"whole{len(more)}{''.join(more)}", more) for _, _, more in kinds.values()}
+        for kind, (number, tries, more) in kinds.items():
             folder = Path(temporary) / kind.replace(" ", "-") / "run"
             folder.mkdir(parents=True)
             at: list[int] = []
             statuses = set()
             while len(at) < tries:
-                process = start(folder)
+                process = start(folder, *more)
                 if not stop(process, number, moment(kind, folder, rng, at)):
                     break
                 at.append(steps(folder))
                 statuses.add(process.returncode)
-            last = start(folder)
+            last = start(folder, *more)
             assert last.wait() == 0, (folder.parent / "output.txt").read_text()[-3000:]
-            found = result(folder)
-            same = "log and adapter equal to the bit" if found == expected else "DIFFERENT"
+            same = "log and adapter equal to the bit" if result(folder) == expected[more] else "DIFFERENT"
             rows.append(f"| {kind} | {len(at)} | {', '.join(map(str, sorted(statuses)))} | {', '.join(map(str, at))} | {same} |")
             print(rows[-1], flush=True)
     head = "| fault | tries | exit status | steps in the log when it struck, of 60 | after resuming |\n|---|--:|---|---|---|\n"

@@ -1,0 +1,179 @@
+"""A run in its folder: interrupted and resumed, refused where it is another one, out of memory, with losses that are not finite."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train
+from architectures.causal_lm import CausalLM
+from architectures.signals import Interrupted, Signals
+from config import runs
+from tests.test_train import SMALL, typed
+
+MORE = ["stage=fit", "trainer.epochs=2", "trainer.validate_every=2", "trainer.checkpoint_every=1", "data.limit=40", "trainer.batch_size=8"]
+
+
+def config(outputs: Path, *more: str) -> Any:
+    return typed("+experiment=quickstart", f"outputs={outputs}", *SMALL, *MORE, *more)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run that nothing happened to."""
+    import contextlib
+
+    from tests.conftest import ROOT
+
+    outputs = tmp_path_factory.mktemp("whole")
+    folder = outputs / "runs" / "whole"
+    folder.mkdir(parents=True)
+    with contextlib.chdir(ROOT):
+        train.run(config(outputs), folder, Signals())
+    return folder
+
+
+@pytest.fixture
+def place(whole: Path, tmp_path: Path) -> Path:
+    """An outputs folder with the prepared data, and an empty run folder in it."""
+    shutil.copytree(whole.parents[1] / "cache", tmp_path / "cache")
+    folder = tmp_path / "runs" / "run"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def sums(monkeypatch: pytest.MonkeyPatch, change: Any) -> list[int]:
+    """Have ``change(call, rows, result)`` see what every forward pass of training gives; the list counts these."""
+    real, calls = CausalLM.sums, [0]
+
+    def changed(self: Any, input_ids: Any, *rest: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return real(self, input_ids, *rest)
+        calls[0] += 1
+        return change(calls[0], len(input_ids), lambda: real(self, input_ids, *rest))
+
+    monkeypatch.setattr(CausalLM, "sums", changed)
+    return calls
+
+
+def test_an_interrupted_run_is_found_and_goes_on(whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, signals = place.parents[1], Signals()
+
+    def strike(call: int, rows: int, result: Any) -> Any:
+        if call == 4:
+            signals.received = signal.SIGTERM
+        return result()
+
+    with monkeypatch.context() as patch:
+        sums(patch, strike)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            train.run(config(outputs), place, signals)
+    assert runs.read_state(place)["status"] == "interrupted"
+    assert not (place / "model").exists()
+    again = config(outputs, "resume=auto")
+    assert runs.folder_of(again) == place
+    train.run(again, place, Signals())
+    assert runs.read_state(place)["status"] == "finished"
+    assert losses(place) == losses(whole)
+    one, two = (load_file(folder / "model/adapter_model.safetensors") for folder in (whole, place))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    ids = {json.loads(line).get("run_id") for line in (place / "tracking.jsonl").read_text().splitlines()} - {None}
+    assert len(ids) == 1
+    before = (place / "metrics.jsonl").read_bytes()
+    train.run(again, place, Signals())  # finished: nothing is done
+    assert (place / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("resume", ["auto", "never"])
+def test_a_run_of_another_configuration_is_refused_with_the_differences(whole: Path, resume: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    other = config(whole.parents[1], f"resume={resume}", "trainer.learning_rate=1e-3", "model.lora_r=4", "trainer.threads=1")
+    if resume == "auto":
+        assert runs.folder_of(other) is None
+    with pytest.raises(ValueError) as error:
+        train.run(other, whole, Signals())
+    text = str(error.value)
+    if resume == "never":
+        assert "holds a run already" in text
+    else:
+        assert "model.lora_r: 16 there, 4 here" in text
+        assert "trainer.learning_rate: 0.005 there, 0.001 here" in text
+        assert "trainer.threads" not in text
+    assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_the_differences(whole: Path, place: Path) -> None:
+    """Somebody copied it there."""
+    shutil.copytree(whole / "checkpoints", place / "checkpoints")
+    outputs = place.parents[1]
+    with pytest.raises(ValueError, match=r"is of another configuration.*\n  trainer.learning_rate: 0.005 there, 0.001 here"):
+        train.run(config(outputs, "resume=auto", "trainer.learning_rate=1e-3"), place, Signals())
+
+
+def test_resume_from_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no run was begun there"):
+        runs.folder_of(config(tmp_path, f"resume={tmp_path}"))
+
+
+def test_out_of_memory_halves_the_micro_batch_and_the_steps_stay_the_same(
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(call: int, rows: int, result: Any) -> Any:
+        if rows > 3 and call > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return result()
+
+    sums(monkeypatch, full)
+    train.run(config(place.parents[1]), place, Signals())
+    assert "out of memory with 8 rows a forward pass: going on with 4" in caplog.text
+    assert "out of memory with 4 rows a forward pass: going on with 2" in caplog.text
+    assert runs.read_state(place)["micro_batch_size"] == 2
+    assert losses(place) == pytest.approx(losses(whole), rel=2e-2)  # the base is in bfloat16
+    assert list(losses(place)) == list(losses(whole))
+
+
+def test_out_of_memory_with_one_row_is_one_clear_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(call: int, rows: int, result: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    sums(monkeypatch, full)
+    with pytest.raises(ValueError, match=r"out of memory with one row a forward pass: lower data\.max_seq_length"):
+        train.run(config(place.parents[1], "trainer.micro_batch_size=1"), place, Signals())
+
+
+def test_losses_that_are_not_finite_are_skipped_then_undone_then_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def poison(call: int, rows: int, result: Any) -> Any:
+        loss, right, size = result()
+        return (loss * float("nan") if call >= 4 else loss), right, size
+
+    calls = sums(monkeypatch, poison)
+    with pytest.raises(ValueError, match=r"not finite, again after going back.*product .*: '") as error:
+        train.run(config(place.parents[1], "trainer.skip_steps=1"), place, Signals())
+    assert caplog.text.count("is skipped: its gradients are not finite") == 4
+    assert caplog.text.count("going back to the last checkpoint, once") == 1
+    assert calls[0] == 3 + 2 + 2
+    assert str(error.value).count("product ") == 16
+    assert runs.read_state(place)["status"] == "failed"
+
+
+def test_a_passing_bad_step_costs_that_step_alone(whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def poison(call: int, rows: int, result: Any) -> Any:
+        loss, right, size = result()
+        return (loss * float("inf") if call == 3 else loss), right, size
+
+    sums(monkeypatch, poison)
+    train.run(config(place.parents[1]), place, Signals())
+    assert list(losses(place)) == [1, 2, 4, 5, 6]
+    assert {step: loss for step, loss in losses(place).items() if step < 3} == {1: losses(whole)[1], 2: losses(whole)[2]}
