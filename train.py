@@ -3,6 +3,7 @@
 The only module that may import from all the layers. Read it top down; each stage is one short function.
 """
 
+import gc
 import json
 import logging
 import math
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import psutil
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -46,6 +48,8 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
     if config.resume != "never" and runs.read_state(folder).get("status") == "finished":
         log.info("the run in %s is finished; resume=never starts it anew", folder)
         return
+    if config.model.method == "fine-tune" and config.stage in ("fit", "all"):
+        world(config)
     data = prepare(config)
     if config.stage == "show":
         print(data.shown())
@@ -74,6 +78,8 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
         logger.close(status)
         if first_process():
             ended = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}[status]
+            if status == "FAILED" and runs.read_state(folder)["status"] == "interrupted":
+                ended = "interrupted"  # by another process, of whose end this one died
             runs.write_state(folder, status=ended, run_id=logger.run_id, metric=results.get("validation"), pruned=results.get("pruned"))
     say_next(config, folder, logger)
 
@@ -152,7 +158,7 @@ def train_batches(config: TrainConfig, data: Any) -> Any:
 
 
 def world(config: TrainConfig) -> int:
-    """Processes on all machines."""
+    """Processes on all machines. Raises ValueError if this one has not the GPUs that are asked for."""
     from architectures.training import processes
 
     return processes(config.trainer.devices, config.trainer.accelerator) * config.trainer.nodes
@@ -225,6 +231,8 @@ def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
 
 def fit(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any) -> tuple[Any, dict[str, Any]]:
     """Train, whatever comes: out of memory with half the micro-batch, after gradients that are not finite from a checkpoint on."""
+    import torch
+
     from architectures.recovery import NotFinite, out_of_memory
 
     micro = runs.read_state(folder).get("micro_batch_size")
@@ -247,6 +255,9 @@ def fit(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any)
                 raise
             config = with_less_memory(config, folder)
         config = replace(config, resume="auto")
+        gc.collect()  # what failed has let go of its module only now
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def with_micro_batch(config: TrainConfig, rows: int) -> TrainConfig:
@@ -261,10 +272,10 @@ def with_less_memory(config: TrainConfig, folder: Path) -> TrainConfig:
     if micro == 1:
         raise ValueError("out of memory with one row a forward pass: lower data.max_seq_length, or set model.gradient_checkpointing=true")
     half = -(-micro // 2)
-    runs.write_state(folder, micro_batch_size=half)
+    runs.write_state(folder, micro_batch_size=half, status="interrupted")
     log.warning("out of memory with %d rows a forward pass: going on with %d, the steps stay the same", micro, half)
     if world(config) > 1:
-        raise Interrupted("out of memory")
+        raise Interrupted("out of memory", together=False)
     return with_micro_batch(config, half)
 
 
@@ -445,7 +456,11 @@ def start(config: DictConfig) -> None:
         run(schema.typed(config), folder, signals)
     except Interrupted as reason:
         log.warning("stopped (%s); the same command with resume=auto goes on from there", reason)
-        sys.exit(RESUME_ME)
+        if first_process() and not reason.together:
+            for child in psutil.Process().children():
+                child.kill()
+        # the first process watches the others, and takes a status of theirs for a failure; which it is, if they stop alone
+        sys.exit(RESUME_ME if first_process() or not reason.together else 0)
     except ValueError as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise

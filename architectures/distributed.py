@@ -22,8 +22,12 @@ def strategy_of(name: str, processes: int, shards: int) -> Strategy | str:
     Args:
         name: ddp or fsdp, for ``processes`` in all; of one process nothing is shared, unless it is fsdp.
         shards: processes that hold the net together under fsdp; 0: all. With fewer, each group of them holds a copy.
+
+    Raises ValueError if the processes cannot be grouped so.
     """
     if name == "fsdp":
+        if shards and processes % shards:
+            raise ValueError(f"trainer.shards={shards}: {processes} processes are no multiple of it")
         return ShardedStrategy(processes, shards or processes)
     return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if processes > 1 else "auto"
 

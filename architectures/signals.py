@@ -11,7 +11,11 @@ ASKED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Interrupted(Exception):
-    """Something asked the run to stop; it can be resumed."""
+    """Something made the run stop; it can be resumed. ``together``: whether all of its processes have stopped, at the same step."""
+
+    def __init__(self, reason: str, together: bool = True) -> None:
+        super().__init__(reason)
+        self.together = together
 
 
 class Signals:

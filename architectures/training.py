@@ -22,8 +22,13 @@ from architectures.signals import Signals
 
 
 def processes(devices: int, accelerator: str) -> int:
-    """Processes on this machine: as many as are wanted, else one a GPU, else one."""
-    return devices or (torch.cuda.device_count() if accelerator != "cpu" else 0) or 1
+    """Processes on this machine: as many as are wanted, else one a GPU, else one. Raises ValueError if it lacks the GPUs."""
+    there = torch.cuda.device_count() if accelerator != "cpu" else 0
+    if accelerator == "gpu" and not there:
+        raise ValueError("trainer.accelerator=gpu: torch sees no GPU on this machine; choose trainer=cpu, or install a CUDA build of torch")
+    if there and devices > there:
+        raise ValueError(f"trainer.devices={devices}: this machine has {there} GPUs; trainer.devices=0 takes them all")
+    return devices or there or 1
 
 
 def precision_of(precision: str, base: str, dtype: str, adapter: str) -> str:

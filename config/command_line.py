@@ -64,7 +64,7 @@ def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
             composed = compose("train", plain, return_hydra_config=True)
             sweep = "-m" in arguments or "--multirun" in arguments or str(composed.hydra.mode) == "RunMode.MULTIRUN"
             params = composed.hydra.sweeper.params or {} if sweep else {}
-            lines = [str(o.input_line) for o in sound] + [f"{key}={value}" for key, value in params.items()]
+            lines = [f"{key}={value}" for key, value in params.items()] + [str(o.input_line) for o in sound]
             lines = [ends_of(line) for line in lines]
             jobs = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(lines), None)[0] if sweep else [lines]
             composed_jobs = [compose("train", job) for job in jobs]

@@ -73,6 +73,28 @@ def test_a_cluster_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("gpus", "devices", "parallel", "expected"),
+    [
+        ("0,1,2", 0, 0, ["0", "1", "2"]),
+        ("0,1,2,3", 2, 0, ["0,1", "2,3"]),
+        ("0,1", 2, 0, [None]),
+        ("5", 0, 0, [None]),
+        ("", 0, 0, [None]),
+        ("", 0, 2, [None, None]),
+        ("0,1", 0, 3, ["0", "1", "0"]),
+    ],
+)
+def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, gpus: str, devices: int, parallel: int, expected: list[str | None]) -> None:
+    from types import SimpleNamespace
+
+    from hydra_plugins.strata_launchers.local import LocalLauncher
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    job: Any = SimpleNamespace(config=SimpleNamespace(trainer=SimpleNamespace(devices=devices)))
+    assert [place.get("CUDA_VISIBLE_DEVICES") for place in LocalLauncher(parallel, 0).places(job)] == expected
+
+
 @pytest.mark.slow
 def test_a_sweep_goes_on_past_a_job_that_fails_and_runs_only_what_is_left(tmp_path: Path) -> None:
     """Two good jobs and one whose target layer does not exist in this model; then the same command, then with a job deleted."""
@@ -182,6 +204,7 @@ def test_two_nodes_train_as_one_and_a_requeued_job_ends_bit_identical(nodes: dic
     wait_for(lambda: (folder / "metrics.jsonl").is_file() and "train/loss" in (folder / "metrics.jsonl").read_text())
     subprocess.run(["scancel", "--signal=USR1", number], env=nodes, check=True)
     wait_for(lambda: json.loads((folder / "state.json").read_text())["status"] == "finished", 240)
+    wait_for(lambda: number not in subprocess.run(["squeue", "--noheader"], env=nodes, capture_output=True, text=True).stdout)
     told = (folder / f"slurm-{number}.out").read_text()
     assert "stopped (SIGUSR1)" in told
     assert "on from" in told

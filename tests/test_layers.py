@@ -17,7 +17,7 @@ MAY: dict[str, set[str]] = {
     "data": {"data", "polars", "tokenizers", "transformers", "torch", "lightning"},
     "evaluate": {"evaluate", "architectures", "data", "polars", "hydra", "omegaconf", "mlflow", "torch", "tqdm"},
     "hydra_plugins": {"hydra_plugins", "config", "hydra", "omegaconf"},
-    "train": {"train", "evaluate", *LAYERS, "hydra", "omegaconf", "mlflow", "torch", "lightning", "polars"},
+    "train": {"train", "evaluate", *LAYERS, "hydra", "omegaconf", "mlflow", "torch", "lightning", "polars", "psutil"},
 }
 # Packages that one module alone may meet, inside functions.
 MORE = {

@@ -1,8 +1,11 @@
 """A run in its folder: interrupted and resumed, refused where it is another one, out of memory, with losses that are not finite."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import train
 from architectures.causal_lm import CausalLM
 from architectures.signals import Interrupted, Signals
 from config import runs
+from tests.conftest import ROOT
 from tests.test_train import SMALL, typed
 
 MORE = ["stage=fit", "trainer.epochs=2", "trainer.validate_every=2", "trainer.checkpoint_every=1", "data.limit=40", "trainer.batch_size=8"]
@@ -32,8 +36,6 @@ def losses(folder: Path) -> dict[int, float]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run that nothing happened to."""
     import contextlib
-
-    from tests.conftest import ROOT
 
     outputs = tmp_path_factory.mktemp("whole")
     folder = outputs / "runs" / "whole"
@@ -92,6 +94,37 @@ def test_an_interrupted_run_is_found_and_goes_on(whole: Path, place: Path, monke
     before = (place / "metrics.jsonl").read_bytes()
     train.run(again, place, Signals())  # finished: nothing is done
     assert (place / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_signal_while_answers_are_generated_leaves_a_run_that_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training is not repeated."""
+    outputs, signals = place.parents[1], Signals()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    try:
+        signals.listen()
+        with monkeypatch.context() as patch:
+            patch.setattr("architectures.generation.generate", lambda *rest: signal.raise_signal(signal.SIGUSR1))
+            with pytest.raises(Interrupted, match="SIGUSR1"):
+                train.run(config(outputs, "stage=all"), place, signals)
+        trained = losses(place)
+        calls = sums(monkeypatch, lambda call, rows, result: result())
+        train.run(config(outputs, "stage=all", "resume=auto"), place, Signals())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert calls == [0]
+    assert losses(place) == trained
+    assert (place / "scores.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [(["trainer=gpu"], "torch sees no GPU"), (["trainer=fsdp", "trainer.shards=2"], "1 processes are no multiple")]
+)
+def test_processes_that_cannot_be_are_refused(place: Path, changes: list[str], message: str) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match=message):
+        train.run(config(place.parents[1], *changes), place, Signals())
 
 
 @pytest.mark.parametrize("resume", ["auto", "never"])
@@ -177,3 +210,23 @@ def test_a_passing_bad_step_costs_that_step_alone(whole: Path, place: Path, monk
     train.run(config(place.parents[1]), place, Signals())
     assert list(losses(place)) == [1, 2, 4, 5, 6]
     assert {step: loss for step, loss in losses(place).items() if step < 3} == {1: losses(whole)[1], 2: losses(whole)[2]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_one_of_two_processes_out_of_memory_ends_both_and_the_run_goes_on(place: Path, rank: str) -> None:
+    """Nothing hangs; the second start has half the micro-batch, and is the same run."""
+    outputs = place.parents[1]
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    command = [sys.executable, str(ROOT / "tests/short_of_memory.py"), "+experiment=quickstart", *SMALL, *MORE, *two]
+    command += [f"outputs={outputs}", f"hydra.run.dir={place}", "resume=auto"]
+    environment = os.environ | {"SHORT_RANK": rank, "SHORT_ROWS": "2"}
+    first = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert first.returncode != 0
+    assert "out of memory with 4 rows a forward pass: going on with 2" in first.stderr, first.stderr[-2000:]
+    state = runs.read_state(place)
+    assert (state["status"], state["micro_batch_size"]) == ("interrupted", 2)
+    second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert runs.read_state(place)["status"] == "finished"
+    assert list(losses(place)) == [1, 2, 3, 4, 5, 6]

@@ -82,11 +82,12 @@ class LocalLauncher(JobLauncher):
                         continue
                     del running[job.number]
                     places.append(place)
-                    if process.returncode == RESUME_ME and not self.stopped and tries[job.number] < self.restarts:
+                    again = process.returncode == RESUME_ME or (process.returncode and job.state.get("status") == "interrupted")
+                    if again and not self.stopped and tries[job.number] < self.restarts:
                         tries[job.number] += 1
                         waiting.appendleft(job)
                     elif process.returncode:
-                        how = "interrupted" if process.returncode == RESUME_ME else "failed"
+                        how = "interrupted" if again else "failed"
                         runs.write_state(job.folder, status=how, exit=process.returncode)
                         log.warning("job %d %s (status %d): %s", job.number, how, process.returncode, job.folder)
                     write_ledger(sweep, jobs)

@@ -1,7 +1,7 @@
 """hydra/launcher=slurm: each job is one sbatch script, kept in its folder, that starts one task a GPU and puts itself back in the queue.
 
-Time limit: SLURM sends SIGUSR1 some minutes before; preemption: SIGTERM. The run saves and ends with status 75, upon which the
-script requeues the job, and the run goes on from its checkpoint. Lightning's own requeueing is off.
+Time limit: SLURM sends SIGUSR1 some minutes before; preemption: SIGTERM. The run saves and notes that it was
+interrupted, upon which the script requeues the job, and the run goes on from its checkpoint. Lightning's own requeueing is off.
 """
 
 import logging
@@ -81,7 +81,8 @@ class SlurmLauncher(JobLauncher):
                 "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
                 f"srun --kill-on-bad-exit=1 {command}",
                 "status=$?",
-                '[ "$status" -eq 75 ] && scontrol requeue "$SLURM_JOB_ID"  # told to stop, and saved: it goes on from there',
+                "# told to stop, and saved, or one of its tasks ran out of memory: it goes on from there",
+                f"grep -q interrupted {shlex.quote(str(job.folder / runs.STATE_FILE))} && scontrol requeue $SLURM_JOB_ID",
                 'exit "$status"',
                 "",
             ]

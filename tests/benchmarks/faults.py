@@ -106,9 +106,12 @@ def main(target: Path, seed: int) -> None:
         "SIGTERM, two processes (fsdp)": (signal.SIGTERM, 2, ("trainer=fsdp", "trainer.devices=2")),
     }
     with tempfile.TemporaryDirectory() as temporary:
-        expected = {more: uninterrupted(Path(temporary) / f"whole{len(more)}{''.join(more)}", more) for _, _, more in kinds.values()}
+        expected = {
+            more: uninterrupted(Path(temporary) / "-".join(["whole", *(one.replace("=", "-") for one in more)]), more)
+            for more in {more for _, _, more in kinds.values()}
+        }
         for kind, (number, tries, more) in kinds.items():
-            folder = Path(temporary) / kind.replace(" ", "-") / "run"
+            folder = Path(temporary) / "".join(c if c.isalnum() else "-" for c in kind) / "run"
             folder.mkdir(parents=True)
             at: list[int] = []
             statuses = set()

@@ -1,5 +1,6 @@
 """Every experiment composes and holds the published values; everything wrong is told at once, before anything is loaded."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -88,6 +89,36 @@ def test_presets_of_encoders_name_layers_that_are_there() -> None:
     for name, kind in kinds.items():
         net = AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=10, num_hidden_layers=1, n_layers=1))
         assert set(composed(f"model={name}").model.lora_targets) <= linear_names(net), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer=fsdp", "model.quantization=nf4"], "trainer.strategy=ddp .*or model.quantization=none"),
+        (["trainer=fsdp", "+experiment=tags", "model=minilm", "data.path=x"], "a classifier takes trainer.strategy=ddp"),
+        (["trainer.shards=2"], "trainer.shards: is for trainer.strategy=fsdp"),
+        (["trainer=fsdp", "trainer.shards=3", "trainer.devices=4"], "4 processes .* are no multiple"),
+    ],
+)
+def test_what_processes_cannot_do_together_is_refused(arguments: list[str], message: str) -> None:
+    assert re.search(message, wrong(*arguments))
+
+
+@pytest.mark.parametrize("arguments", [["trainer=ddp", "model.quantization=nf4"], ["trainer=fsdp"], ["trainer=fsdp", "trainer.shards=2"]])
+def test_what_processes_can_do_together_is_not(arguments: list[str]) -> None:
+    assert schema.problems_of(composed(*arguments)) == []
+
+
+def test_a_search_of_intervals_is_checked_at_their_ends() -> None:
+    search = ["-m", "hydra/sweeper=optuna", "+experiment=quickstart"]
+    sweep, jobs = command_line.check(search)
+    assert sweep
+    assert {job.trainer.learning_rate for job in jobs} == {1e-5, 1e-2}
+    assert all(job.trainer.prune for job in jobs)
+    assert "trainer.learning_rate=2.0: must be at least 0 and below 1" in wrong(*search, "trainer.learning_rate=interval(0.1,2.0)")
+    assert "hydra.sweeper.direction=minimize: of f1, maximize" in wrong(
+        "-m", "hydra/sweeper=optuna", "+experiment=unfair-tos", "data.path=x", "trainer.monitor=f1"
+    )
 
 
 def test_rank_search_is_a_sweep_with_alpha_twice_the_rank() -> None:
