@@ -90,6 +90,17 @@ def counters(saved: dict[str, Any], steps: int, accumulate: int, interval: int, 
     saved["state_dict"]["combined_loader"] = [{"steps": steps}]
 
 
+def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The state of the callback that keeps the best checkpoint, where the run's folder has another place than before."""
+
+    def place(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {place(key): place(one) for key, one in value.items()}
+        return folder + value.removeprefix(state["dirpath"]) if isinstance(value, str) and value.startswith(state["dirpath"]) else value
+
+    return {key: place(value) for key, value in state.items()}
+
+
 class Recovery(Callback):
     """Saves, and brings back.
 
@@ -163,6 +174,9 @@ class Recovery(Callback):
         self.states = checkpoint["processes"]
         steps, last = checkpoint["global_step"], self.saving.steps
         counters(checkpoint["loops"]["fit_loop"], steps, trainer.accumulate_grad_batches, self.interval, last)
+        best = trainer.checkpoint_callback
+        if best is not None and best.state_key in checkpoint["callbacks"]:
+            checkpoint["callbacks"][best.state_key] = moved(checkpoint["callbacks"][best.state_key], str(best.dirpath))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """From here on signals wait. Random numbers go on; with another number of processes they start anew, from seed and step."""

@@ -38,7 +38,10 @@ class Harness:
         batches = TrainingBatches(rows(), Batching(8, k, 3), seed=0)
         saving = Saving(self.folder / "checkpoints", every, 0, batches.epoch_steps, batches.steps, keep)
         watched: dict[str, Any] = {"monitor": "validation/loss"}
-        callbacks = [Recovery(saving, INTERVAL, tolerance, 7, self.signals), ModelCheckpoint(self.folder, "best", **watched)]
+        callbacks = [
+            Recovery(saving, INTERVAL, tolerance, 7, self.signals),
+            ModelCheckpoint(self.folder, "best", enable_version_counter=False, **watched),
+        ]
         self.folder.mkdir(exist_ok=True)
         logger = RunLogger(self.folder, f"sqlite:///{self.folder / 'mlflow.db'}", "t", "t", "", {}, system_metrics=False)
         trainer = Trainer(
@@ -80,15 +83,21 @@ def expected(whole: dict[str, Any], settings: dict[str, Any]) -> tuple[list[dict
     if "run" not in whole:
         run = Harness(settings, whole["folder"] / "run")
         trainer = run.fit()
-        whole["run"] = (run.record(), state(run.module), trainer.lr_scheduler_configs[0].scheduler.state_dict())
+        whole["run"] = (run.record(), state(run.module), kept(trainer))
     made: tuple[list[dict[str, Any]], dict[str, torch.Tensor], Any] = whole["run"]
     return made
 
 
+def kept(trainer: Trainer) -> Any:
+    """State of the schedule, and which checkpoint is the best."""
+    best: Any = trainer.checkpoint_callback
+    return trainer.lr_scheduler_configs[0].scheduler.state_dict(), float(best.best_model_score), Path(best.best_model_path).name
+
+
 def check_equal(run: Harness, trainer: Trainer, wanted: Any) -> None:
-    record, tensors, schedule = wanted
+    record, tensors, others = wanted
     assert run.record() == record
-    assert trainer.lr_scheduler_configs[0].scheduler.state_dict() == schedule
+    assert kept(trainer) == others
     for name, tensor in state(run.module).items():
         assert torch.equal(tensor, tensors[name]), name
 
