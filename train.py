@@ -426,8 +426,9 @@ def end_sweep(folder: Path, uri: str) -> int:
         log.warning("job %d is not finished (%s): %s", row["number"], row["status"] or "not begun", row["folder"])
     done = [(Path(row["folder"]), json.loads((Path(row["folder"]) / "results.json").read_text())) for row in ledger if row not in left]
     if done:
-        if "scores" in done[0][1]:
-            text, last = label_report.of_runs([path for path, _ in done], folder), ""
+        scored = [path for path, results in done if "scores" in results]  # classifiers; one that was pruned has none
+        if scored:
+            text, last = label_report.of_runs(scored, folder), ""
         else:
             monitor, sign = done[0][1]["monitor"], 1 if done[0][1]["monitor"] == "loss" else -1
             done.sort(key=lambda pair: sign * float(pair[1]["validation"]))

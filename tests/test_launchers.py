@@ -142,6 +142,27 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert steps_of(Path(rows[0]["folder"])) == list(range(1, 13))
 
 
+@pytest.mark.slow
+def test_a_search_goes_on_with_the_trials_it_has(tmp_path: Path) -> None:
+    """Two trials; then three, of which the first two are there."""
+    command = ["-m", "hydra/sweeper=optuna", *SMALL, "trainer.max_steps=2", f"outputs={tmp_path}"]
+    command = [part for part in command if not part.startswith("model.lora_dropout")]  # it is searched
+    assert run(*command, "hydra.sweeper.n_trials=2").returncode == 0
+    first = ledger(tmp_path)
+    again = run(*command, "hydra.sweeper.n_trials=3")
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert again.stderr.count("1 of 1 jobs are finished already") == 2
+    rows = ledger(tmp_path)
+    assert len(rows) == 3
+    assert [row["run_id"] for row in rows[:2]] == [row["run_id"] for row in first]
+    assert all(
+        f"{key}=" in row["overrides"] for row in rows for key in ("trainer.learning_rate", "model.lora_dropout", "trainer.weight_decay")
+    )
+    assert "trainer.prune=True" in rows[0]["overrides"]
+    best = min(rows, key=lambda row: float(row["metric"]))
+    assert f"python train.py {best['overrides']}" in again.stdout
+
+
 def steps_of(folder: Path) -> list[int]:
     """Steps in a run's log of training."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -20,9 +20,11 @@ from architectures.causal_lm import CausalLM
 from architectures.checkpoint_io import AtomicCheckpointIO
 from architectures.distributed import strategy_of
 from architectures.recovery import Recovery, Saving
+from architectures.sequence_classifier import SequenceClassifier
 from architectures.signals import Interrupted, Signals
 from data.tokens import Batching, EvaluationBatches, TrainingBatches
 from tests.architectures.test_causal_lm import OPTIMIZATION, rows
+from tests.architectures.test_sequence_classifier import rows as labelled
 
 
 class Losses(Callback):
@@ -50,11 +52,14 @@ class Losses(Callback):
 def follow(order: dict[str, Any], world: int) -> None:
     """Train as ordered, as one of ``world`` processes."""
     seed_everything(3, verbose=False)
-    module = CausalLM(order["settings"], OPTIMIZATION | {"log_every": 2}, {"name": "test"})
+    labels = "head" in order["settings"]
+    optimization = OPTIMIZATION | {"log_every": 2}
+    module = (SequenceClassifier if labels else CausalLM)(order["settings"], optimization, {"name": "test"})
+    data = labelled if labels else rows
     if order["strategy"] != "fsdp":
         module.configure_model()
     accumulate = -(-8 // (order["micro"] * world))
-    batches, signals = TrainingBatches(rows(27), Batching(8, accumulate, 2), seed=0), Signals()
+    batches, signals = TrainingBatches(data(27), Batching(8, accumulate, 2), seed=0), Signals()
     losses = Losses(order["until"], signals)
     saving = Saving(Path(order["folder"]), 1, 0, batches.epoch_steps, batches.steps, 99)
     trainer = Trainer(
@@ -66,12 +71,13 @@ def follow(order: dict[str, Any], world: int) -> None:
     )  # fmt: skip
     path = checkpoint_io.newest_sound(Path(order["folder"]))
     try:
-        trainer.fit(module, batches, EvaluationBatches(rows(13), 4), ckpt_path=path, weights_only=True)
+        trainer.fit(module, batches, EvaluationBatches(data(13), 4), ckpt_path=path, weights_only=True)
     except Interrupted:
         assert order["until"] == trainer.global_step
-    tested = trainer.test(module, EvaluationBatches(rows(5), 4), verbose=False)[0]["test/loss"]
+    tested = trainer.test(module, EvaluationBatches(data(5), 4), verbose=False)[0]
     if trainer.is_global_zero:
         held = [p.to_local().numel() if hasattr(p, "to_local") else p.numel() for p in module.net.parameters()]
+        tested = {name: value for name, value in tested.items() if value == value}
         torch.save({"train": losses.train, "validation": losses.validation, "test": tested, "held": sum(held)}, order["target"])
 
 

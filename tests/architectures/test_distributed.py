@@ -71,12 +71,15 @@ def plan(tmp_path: Path, model_settings: Any) -> Plan:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(plan: Plan) -> None:
+def test_two_processes_train_as_one(plan: Plan, tiny_model: Any) -> None:
     """27 rows in steps of 8: the last step of an epoch has 3, and a process with none; clipped; with micro-batches; resumed."""
-    share(1, [plan.order("one"), plan.order("one, cut", until=5)], plan.folder)
+    classifier = {**plan.settings, "base": tiny_model("bert"), "lora_targets": ["query", "value"], "base_dropout": 0.0, "class_weights": []}
+    classifier["head"] = {"labels": ["a", "b", "c"], "multi_label": False, "dropout": 0.0, "pad_id": 0, "pooling": "native"}
+    share(1, [plan.order("one"), plan.order("one, cut", until=5), plan.order("labels", settings=classifier)], plan.folder)
     share(
         2,
         [
+            plan.order("labels, ddp", settings=classifier),
             plan.order("ddp"),
             plan.order("fsdp", strategy="fsdp"),
             plan.order("ddp, micro-batches", micro=2),
@@ -90,6 +93,7 @@ def test_two_processes_train_as_one(plan: Plan) -> None:
     share(1, [plan.order("one, from ddp", "ddp, cut"), plan.order("one, from fsdp", "fsdp, cut")], plan.folder)
     for name in ("ddp", "fsdp", "ddp, micro-batches", "fsdp, micro-batches"):
         plan.check(name, "one")
+    plan.check("labels, ddp", "labels")
     plan.check("fsdp, from one", "one", "one, cut", 5)
     plan.check("one, from ddp", "one", "ddp, cut", 3)
     plan.check("one, from fsdp", "one", "fsdp, cut", 3)
