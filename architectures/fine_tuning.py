@@ -101,10 +101,12 @@ class FineTuned(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log what was counted over all rows of all processes."""
+        self.log("step", float(self.trainer.global_step))  # else Lightning takes one less
         self.log_split("validation")
 
     def on_test_epoch_end(self) -> None:
         """Log what was counted over all rows of all processes."""
+        self.log("step", float(self.trainer.global_step))
         self.log_split("test")
 
     def log_split(self, split: str) -> None:

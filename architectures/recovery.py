@@ -165,9 +165,12 @@ class Recovery(Callback):
     # --- and coming back: --------------------------------------------------------------------------------------------
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """The processes know one another by now, and the Trainer has set its signal handlers: these replace them."""
+        """The processes know one another by now. The Trainer must not set handlers of its own: its one for SIGTERM talks to the other
+        processes from within the handler, wherever they are, and they hang.
+        """
         self.agreement = Agreement()
         self.signals.listen()
+        trainer._signal_connector.register_signal_handlers = lambda: None
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Lay out the loop counters, and keep the random state for the first step."""

@@ -169,6 +169,11 @@ def test_other_micro_batches_after_resuming_give_the_same_run(settings: dict[str
         torch.testing.assert_close(tensor, tensors[name], rtol=1e-3, atol=1e-5)
 
 
+def test_validation_stands_at_its_step_in_the_log(settings: dict[str, Any], whole: dict[str, Any]) -> None:
+    record, *_ = expected(whole, settings)
+    assert [line["step"] for line in record if "validation/loss" in line] == [2, 4, 6, 8]
+
+
 def test_checkpoints_are_kept_as_many_as_wanted(settings: dict[str, Any], tmp_path: Path) -> None:
     run = Harness(settings, tmp_path / "run")
     run.fit(every=2, keep=2)

@@ -103,7 +103,7 @@ def main(target: Path, seed: int) -> None:
         "SIGTERM": (signal.SIGTERM, 3, ()),
         "SIGUSR1": (signal.SIGUSR1, 3, ()),
         "kill -9, two processes (ddp)": (signal.SIGKILL, 3, ("trainer=ddp", "trainer.devices=2")),
-        "SIGTERM, two processes (fsdp)": (signal.SIGTERM, 2, ("trainer=fsdp", "trainer.devices=2")),
+        "SIGTERM, two processes (fsdp)": (signal.SIGTERM, 3, ("trainer=fsdp", "trainer.devices=2")),
     }
     with tempfile.TemporaryDirectory() as temporary:
         expected = {
