@@ -457,15 +457,21 @@ def start(config: DictConfig) -> None:
         run(schema.typed(config), folder, signals)
     except Interrupted as reason:
         log.warning("stopped (%s); the same command with resume=auto goes on from there", reason)
-        if first_process() and not reason.together:
-            for child in psutil.Process().children():
-                child.kill()
+        if not reason.together:
+            end_others()
         # the first process watches the others, and takes a status of theirs for a failure; which it is, if they stop alone
         sys.exit(RESUME_ME if first_process() or not reason.together else 0)
-    except ValueError as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
+    except Exception as error:
+        end_others()
+        if os.environ.get("HYDRA_FULL_ERROR") or not isinstance(error, ValueError):
             raise
         sys.exit(f"error: {error}")
+
+
+def end_others() -> None:
+    """End the processes that this one has started: they would wait for it."""
+    for child in psutil.Process().children():
+        child.kill()
 
 
 def main() -> None:

@@ -259,6 +259,8 @@ def test_azureml_writes_yaml_that_its_own_loader_takes(tmp_path: Path) -> None:
         for part in (f"+experiment=job-{number}", "data.path=${{inputs.data_path}}", "hydra.run.dir=${{outputs.run}}", "resume=auto"):
             assert part in line, part
         assert "trainer.devices=8 trainer.nodes=2" in line
+        assert subprocess.run(["bash", "-n", "-c", line.replace("${{", "x").replace("}}", "x")], check=False).returncode == 0
+        assert "pip install --quiet --no-deps azureml-mlflow" in line.split(" && ")[0]
         assert step.compute == "h100s"
         assert (step.resources.instance_count, step.distribution.process_count_per_instance) == (2, 8)
         assert step.environment_variables == {"HF_TOKEN": "x"}
@@ -325,7 +327,16 @@ def launcher(**changes: Any) -> Any:
     from hydra_plugins.strata_launchers.azureml import AzureLauncher
 
     settings = {"subscription": "s", "resource_group": "g", "workspace": "w", "compute": "h100s", "nodes": 1, "gpus_per_node": 1}
-    settings |= {"image": "i", "inputs": [], "datastore": "d", "variables": [], "shm_size": "1g", "experiment": "e", "dry_run": False}
+    settings |= {
+        "image": "i",
+        "inputs": [],
+        "datastore": "d",
+        "variables": [],
+        "setup": [],
+        "shm_size": "1g",
+        "experiment": "e",
+        "dry_run": False,
+    }
     return AzureLauncher(**settings | changes)
 
 

@@ -40,7 +40,8 @@ class AzureLauncher(JobLauncher):
         subscription, resource_group, workspace: where; empty: AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP, AZURE_WORKSPACE.
         compute: name of the cluster. nodes: machines a job. gpus_per_node: processes on each. image: base image of the environment.
         inputs: KEY=URI: a file or (with a final '/') a folder that is mounted, and the key of the configuration that names it.
-        datastore: that keeps the runs' folders. variables: NAME=VALUE, in the jobs' environment. shm_size: of the containers.
+        datastore: that keeps the runs' folders. variables: NAME=VALUE, in the jobs' environment.
+        setup: shell commands before the run. shm_size: of the containers.
         experiment: in the workspace. dry_run: write the YAML that `az ml job create -f` takes, submit nothing.
     """
 
@@ -56,6 +57,7 @@ class AzureLauncher(JobLauncher):
         inputs: list[str],
         datastore: str,
         variables: list[str],
+        setup: list[str],
         shm_size: str,
         experiment: str,
         dry_run: bool,
@@ -67,7 +69,7 @@ class AzureLauncher(JobLauncher):
         self.compute, self.nodes, self.gpus, self.image = compute, nodes, gpus_per_node, image
         self.inputs, self.variables = (dict(pair.split("=", 1) for pair in pairs) for pairs in (inputs, variables))
         self.datastore = datastore
-        self.shm_size, self.experiment, self.dry_run = shm_size, experiment, dry_run
+        self.setup_lines, self.shm_size, self.experiment, self.dry_run = setup, shm_size, experiment, dry_run
 
     def node(self, job: Job, code: Path) -> Any:
         """The command job of a job."""
@@ -81,7 +83,7 @@ class AzureLauncher(JobLauncher):
         folder = f"azureml://datastores/{self.datastore}/paths/strata/{job.folder.parent.name}/{job.folder.name}"
         return command(
             code=str(code),
-            command=f'{line} "hydra.run.dir=${{{{outputs.run}}}}"',
+            command=" && ".join([*self.setup_lines, f'{line} "hydra.run.dir=${{{{outputs.run}}}}"']),
             environment=Environment(conda_file=str(ROOT / "environment.yml"), image=self.image),
             compute=self.compute,
             instance_count=self.nodes,
