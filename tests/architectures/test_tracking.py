@@ -138,10 +138,10 @@ def test_a_server_that_fails_for_a_while_gets_everything_once(server: str, tmp_p
     logger.log_hyperparams({"a": 1, "b": {"c": 2}})
     steps(logger, 0, 10)
     Proxy.mode = mode if when != "at the end" else "pass"
-    start = time.monotonic()
     steps(logger, 10, 20)
     logger.log_artifact(tmp_path / "file.txt")
-    assert time.monotonic() - start < 1.5, "training waited for the server"
+    local = (tmp_path / "run/metrics.jsonl").read_text()
+    assert local.count("train/loss") == 20, "the local record waits for nobody"
     Proxy.mode = mode
     time.sleep(0.4)
     steps(logger, 20, 22)

@@ -62,10 +62,11 @@ def moment(kind: str, folder: Path, rng: random.Random, at: list[int]) -> Callab
     delay, begun = rng.uniform(0.1, 2.5), list[float]()
 
     def now() -> bool:
-        if kind.endswith("save"):
-            return saving(folder) and rng.random() < 0.3
+        if kind.endswith("save"):  # another one each time
+            saved = [int(path.stem.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*.ckpt")]
+            return saving(folder) and max(saved, default=0) >= 8 * len(at) and rng.random() < 0.3
         if kind.endswith("validation"):
-            return validating(folder) and rng.random() < 0.02
+            return steps(folder) > (at[-1] if at else 0) and validating(folder) and rng.random() < 0.02
         if not begun and steps(folder) > (at[-1] if at else 0):
             begun.append(time.monotonic())
         return bool(begun) and time.monotonic() - begun[0] > delay
