@@ -293,11 +293,11 @@ def test_rank_search_names_the_best_rank(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for place, rank in enumerate((8, 16, 32, 64)):
-        folder = next(tmp_path.glob(f"sweeps/*/{place}_rank-search"))
+        folder = next(tmp_path.glob(f"sweeps/*/{place}_rank-search_*"))
         config = OmegaConf.load(folder / "config.yaml")
         assert (config.model.lora_r, config.model.lora_alpha) == (rank, 2 * rank)
         losses = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        assert [row["step"] for row in losses if "validation/loss" in row] == [1, 3]
+        assert [row["step"] for row in losses if "validation/loss" in row] == [2, 4]
     assert "best by validation loss: rank-search r=" in done.stdout
 
 

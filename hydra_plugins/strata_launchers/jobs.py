@@ -102,9 +102,13 @@ class JobLauncher(Launcher):
         raise NotImplementedError
 
     def returned(self, job: Job) -> JobReturn:
-        """The job's result as a sweeper wants it: the best of the validation metric that it was to watch."""
-        result = JobReturn(overrides=job.overrides, cfg=job.config, working_dir=str(job.folder))
-        result.status = JobStatus.COMPLETED if job.finished else JobStatus.FAILED
-        failed = RuntimeError(f"job {job.number} is not finished ({job.state.get('status', 'not begun')}): {job.folder}")
-        result.return_value = job.state.get("metric") if job.finished else failed
+        """The job's result as a sweeper wants it: the best of the validation metric that it was to watch.
+
+        A search must be told of a failure, which its JobReturn raises; Hydra's own sweeper would end at it, so it gets nothing.
+        """
+        result = JobReturn(overrides=job.overrides, cfg=job.config, working_dir=str(job.folder), status=JobStatus.COMPLETED)
+        result.return_value = job.state.get("metric") if job.finished else None
+        if not job.finished and self.config.hydra.sweeper.get("direction"):
+            result.status = JobStatus.FAILED
+            result.return_value = RuntimeError(f"job {job.number} is not finished: {job.folder}")
         return result
