@@ -117,7 +117,7 @@ def test_a_sweep_goes_on_past_a_job_that_fails_and_runs_only_what_is_left(tmp_pa
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     found = client.search_runs([client.get_experiment_by_name("strata").experiment_id])
-    assert len(found) == 3  # the sweep and its two finished jobs; the one that failed had no run before it failed
+    assert sorted(one.info.status for one in found) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]  # the sweep's own among them
     parents = [one.info.run_id for one in found if "mlflow.parentRunId" not in one.data.tags]
     assert len(parents) == 1
     assert {one.data.tags["mlflow.parentRunId"] for one in found if one.info.run_id not in parents} == set(parents)
