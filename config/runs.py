@@ -41,9 +41,13 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What a run's folder says of it (config, status, run_id, ...); nothing if no run was begun there."""
+    """What a run's folder says of it (config, status, run_id, ...); nothing if no run was begun there. Raises ValueError."""
     path = folder / STATE_FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except json.JSONDecodeError as error:
+        again = f"delete it, and go on from the folder's checkpoints by resume=auto hydra.run.dir={folder}"
+        raise ValueError(f"{path} is damaged ({error}): {again}") from None
 
 
 def write_state(folder: Path, **changes: Any) -> None:

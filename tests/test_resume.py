@@ -158,6 +158,13 @@ def test_resume_from_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         runs.folder_of(config(tmp_path, f"resume={tmp_path}"))
 
 
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs/run").mkdir(parents=True)
+    (tmp_path / "runs/run/state.json").write_text('{"a":')
+    with pytest.raises(ValueError, match=r"run/state\.json is damaged .*: delete it, and go on .* hydra\.run\.dir="):
+        runs.folder_of(config(tmp_path, "resume=auto"))
+
+
 def test_out_of_memory_halves_the_micro_batch_and_the_steps_stay_the_same(
     whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
