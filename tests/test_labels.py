@@ -178,6 +178,7 @@ def test_checkpoints_hold_what_was_trained(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints/best.ckpt").stat().st_size < 5_000_000
 
 
+@pytest.mark.slow
 def test_baselines_and_folds_stand_in_one_table(tmp_path: Path) -> None:
     """A sweep over models and folds, as a user types it: every row of the table predicted once by each model."""
     path = things(tmp_path, 60)

@@ -66,6 +66,7 @@ def test_slurm_scripts_are_printed_and_nothing_is_submitted(tmp_path: Path) -> N
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
     done = run("-m", "hydra/launcher=slurm", "+experiment=job-0", f"outputs={tmp_path}", environment=os.environ | {"PATH": "/nowhere"})
     assert done.returncode == 1
@@ -242,6 +243,7 @@ def losses(folder: Path) -> list[float]:
 AZURE = ["-m", "hydra/launcher=azureml", "hydra.launcher.compute=h100s"]
 
 
+@pytest.mark.slow
 def test_azureml_writes_yaml_that_its_own_loader_takes(tmp_path: Path) -> None:
     from azure.ai.ml import load_job
 

@@ -221,6 +221,7 @@ def test_the_default_command_line(tmp_path: Path) -> None:
     assert "Traceback" not in again.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
     small = [*SMALL, "trainer.max_steps=2", "evaluation.questions=2", "data.limit=30"]
     command = [sys.executable, "train.py", "-m", "+experiment=base,job-0", f"outputs={tmp_path}", *small]
@@ -249,6 +250,7 @@ def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> Non
     assert not any("Product Name" in text or "Product Details" in text or "\n- " in text for text in texts)
 
 
+@pytest.mark.slow
 def test_the_pocket_recipe_runs_and_its_export_is_a_base(tmp_path: Path) -> None:
     overrides = ["data.texts=200", "trainer.max_steps=3", "trainer.validate_every=2", "tracking.system_metrics=false"]
     train.run(typed("+experiment=pocket", f"outputs={tmp_path}", *overrides), tmp_path, Signals())

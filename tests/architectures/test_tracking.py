@@ -152,6 +152,7 @@ def test_a_server_that_fails_for_a_while_gets_everything_once(server: str, tmp_p
     check(tmp_path / "run", server, logger.run_id)
 
 
+@pytest.mark.slow
 def test_a_run_that_the_server_never_saw_is_replayed_later(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file.txt").write_text("x")
     monkeypatch.setattr(tracking, "PATIENCE", 2.0)
@@ -174,6 +175,7 @@ def test_a_run_that_the_server_never_saw_is_replayed_later(server: str, tmp_path
     check(tmp_path / "run", server, run_id)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_in_its_mlflow_run(server: str, tmp_path: Path) -> None:
     """Killed after step 14 of which a checkpoint holds 10: the record goes back to it, and the server gets no step twice."""
     (tmp_path / "file.txt").write_text("x")
