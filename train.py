@@ -292,12 +292,12 @@ def fit_once(config: TrainConfig, data: Any, logger: Any, folder: Path, signals:
     precision = precision_of(config.trainer.precision, config.model.base, config.model.dtype, config.model.adapter)
     trainer: Any = build_trainer(asdict(config.trainer), batches, precision, config.seed, logger, folder, signals)
     device = trainer.strategy.root_device
-    resumed = None if config.resume == "never" else resumable(config, data, folder)
+    resumed, recorded = (None, 0) if config.resume == "never" else resumable(config, data, folder)
     if resumed is None and config.model.probe:
         with trainer.precision_plugin.forward_context():
             module.to(device).probe(EvaluationBatches(data.rows["train"], PROBE_ROWS))
     if first_process():
-        logger.rewind(checkpoint_io.read(resumed)["recorded"] if resumed else 0)
+        logger.rewind(recorded)
         log.info("training on %s in %s, %d steps%s", device, trainer.precision, batches.steps, f", on from {resumed}" if resumed else "")
     size = NO_GRADIENT * (config.trainer.micro_batch_size or config.trainer.batch_size)
     start = time.perf_counter()
@@ -331,18 +331,20 @@ def fit_once(config: TrainConfig, data: Any, logger: Any, folder: Path, signals:
     return module, results
 
 
-def resumable(config: TrainConfig, data: Any, folder: Path) -> Path | None:
-    """The newest sound checkpoint of the run. Raises ValueError if it is of another configuration or other data."""
+def resumable(config: TrainConfig, data: Any, folder: Path) -> tuple[Path | None, int]:
+    """(the newest sound checkpoint of the run, lines that the record had then). Raises ValueError if it is of other settings or data."""
     from architectures import checkpoint_io
 
     path = checkpoint_io.newest_sound(folder / "checkpoints")
-    if path:
-        origin = checkpoint_io.read(path)["hyper_parameters"]["origin"]
-        here = json.loads(json.dumps(runs.identity(config))) | {"the prepared data": data.digest}
-        other = runs.differences(origin["settings"] | {"the prepared data": origin["digest"]}, here)
-        if other:
-            raise ValueError(f"the checkpoint {path} is of another configuration; nothing was changed:\n  " + "\n  ".join(other))
-    return path
+    if path is None:
+        return None, 0
+    content = checkpoint_io.read(path)
+    origin = content["hyper_parameters"]["origin"]
+    here = runs.identity(config) | {"the prepared data": data.digest}
+    other = runs.differences(origin["settings"] | {"the prepared data": origin["digest"]}, here)
+    if other:
+        raise ValueError(f"the checkpoint {path} is of another configuration; nothing was changed:\n  " + "\n  ".join(other))
+    return path, content["recorded"]
 
 
 def test(config: TrainConfig, data: Any, module: Any, trainer: Any, name: str, size: int) -> dict[str, float]:
@@ -409,11 +411,11 @@ def start_sweep(arguments: list[str]) -> tuple[Path, str]:
     os.environ[SWEEP] = name = f"{re.sub(r'[^a-z0-9-]+', '_', given.get('experiment', 'none'))}-{digest_of(what)[:8]}{anew}"
     outputs = Path(given.get("outputs", "outputs"))
     outputs.mkdir(parents=True, exist_ok=True)
+    uri = tracking_uri(given.get("tracking.uri", ""), outputs)
     if given.get("hydra/launcher") != "azureml" and given.get("hydra.launcher.dry_run") != "true":  # a workspace has parents of its own
-        uri = tracking_uri(given.get("tracking.uri", ""), outputs)
         experiment = given.get("tracking.experiment", TrainConfig().tracking.experiment)
         os.environ[PARENT] = start_parent(uri, experiment, f"sweep {name}", f"python train.py {' '.join(arguments)}")
-    return outputs / "sweeps" / name, tracking_uri(given.get("tracking.uri", ""), outputs)
+    return outputs / "sweeps" / name, uri
 
 
 def end_sweep(folder: Path, uri: str) -> int:

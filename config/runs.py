@@ -50,11 +50,16 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}): {again}") from None
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a file that is whole at any time."""
+    part = path.with_name(f"{path.name}.partial")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
 def write_state(folder: Path, **changes: Any) -> None:
-    """Change entries of the state; it is whole at any time."""
-    part = folder / f"{STATE_FILE}.partial"
-    part.write_text(json.dumps(read_state(folder) | changes, indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / STATE_FILE)
+    """Change entries of the state."""
+    write_json(folder / STATE_FILE, read_state(folder) | changes)
 
 
 def newest_run(runs: Path, config: TrainConfig) -> Path | None:
@@ -85,6 +90,6 @@ def check_same(folder: Path, config: TrainConfig) -> None:
     there = read_state(folder).get("settings")
     if there and config.resume == "never":
         raise ValueError(f"{folder} holds a run already: go on with it by resume=auto, or choose another hydra.run.dir")
-    other = differences(there, json.loads(json.dumps(identity(config)))) if there else []
+    other = differences(there, identity(config)) if there else []
     if other:
         raise ValueError(f"the run in {folder} is of another configuration; nothing was changed:\n  " + "\n  ".join(other))

@@ -59,9 +59,7 @@ def write_ledger(sweep: Path, jobs: Sequence[Job]) -> None:
         overrides = shlex.join(job.overrides)
         known[job.number] = {"number": job.number, "config": job.digest, **state, "folder": str(job.folder), "overrides": overrides}
     sweep.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".partial")
-    part.write_text(json.dumps([known[number] for number in sorted(known)], indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    runs.write_json(path, [known[number] for number in sorted(known)])
 
 
 class JobLauncher(Launcher):
