@@ -4,10 +4,10 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint ui sample pocket clean
+.PHONY: help train test lint ui sample pocket benchmark clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: .venv/core  ## install what is needed, then the main job: sample data, embedded model, minutes on a CPU
 	$(BIN)/python train.py
@@ -29,8 +29,11 @@ sample: .venv/core  ## make data/sample/catalogue.csv again
 pocket: .venv/core  ## train the embedded base model again from nothing (about an hour on two cores)
 	$(BIN)/python train.py +experiment=pocket
 
+benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, an hour (TABLE=flipkart.csv for Flipkart's rows)
+	$(BIN)/python -m tests.benchmarks.speed .venv-peers/bin/python $(TABLE)
+
 clean:  ## remove the virtual environment and all outputs
-	rm -rf .venv outputs
+	rm -rf .venv .venv-peers outputs
 
 # torch first and pinned, so that what depends on it takes the build that is there.
 .venv/core: requirements.txt
@@ -42,4 +45,10 @@ clean:  ## remove the virtual environment and all outputs
 
 .venv/dev: requirements-dev.txt .venv/core
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv-peers/done: requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-peers.txt)"
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r requirements-peers.txt
 	touch $@

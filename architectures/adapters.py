@@ -16,9 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from architectures import attention as documents
+from architectures.attention import Documents
+from architectures.lean import lighten
+
 log = logging.getLogger(__name__)
 BASE_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")  # names in configurations
 HEAD_DROPOUTS = ("classifier_dropout", "seq_classif_dropout")
+SCALED_LOGITS = ("logits_scaling", "logit_scale", "lm_head_multiplier")
 POOLER = "pooler"  # what transformers calls the layer between an encoder and its classifier
 BIG = 1_000_000_000  # weights from which a base is loaded in bfloat16 on a CPU too
 
@@ -41,11 +46,11 @@ def base_dtype(config: Any, dtype: str, frozen: bool) -> torch.dtype:
     return torch.bfloat16 if frozen and (weights > BIG or (stored and quick_bfloat16())) else torch.float32
 
 
-def attention_of(config: Any, attention: str) -> str:
-    """The attention that 'auto' stands for. Gemma 2 caps its attention scores, which sdpa does not know: eager is right."""
-    if attention != "auto":
-        return attention
-    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else "sdpa"
+def attention_of(attention: str, classifies: bool) -> str:
+    """The attention that 'auto' stands for: that of `architectures.attention` for a causal LM, sdpa for a classifier."""
+    if attention == "auto":
+        return "sdpa" if classifies else documents.NAME
+    return attention
 
 
 def base_path(base: str) -> str:
@@ -108,6 +113,10 @@ def load_base(
     from transformers import AutoModelForCausalLM
 
     config = config_of(base, None, base_dropout)
+    scaled = [name for name in SCALED_LOGITS if getattr(config.get_text_config(), name, None) not in (None, 1, 1.0)]
+    if scaled:
+        raise ValueError(f"model.base={base}: its logits are scaled ({scaled[0]}), which the loss here does not know; take another base")
+    documents.register()
     options = options_of(config, dtype, init, quantization, attention, frozen, None)
     if init == "random":
         return AutoModelForCausalLM.from_config(config, **options).requires_grad_(not frozen)
@@ -154,7 +163,7 @@ def options_of(config: Any, dtype: str, init: str, quantization: str, attention:
     """How transformers is to load: dtype, attention, and 4 bits (NF4) for all but a classifier's new parts."""
     from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
-    options: dict[str, Any] = {"dtype": base_dtype(config, dtype, frozen), "attn_implementation": attention_of(config, attention)}
+    options: dict[str, Any] = {"dtype": base_dtype(config, dtype, frozen), "attn_implementation": attention_of(attention, head is not None)}
     if quantization == "nf4":
         if init == "random":
             raise ValueError("model.quantization=nf4 needs model.init=pretrained: there are no weights to quantise")
@@ -239,7 +248,7 @@ def build(
     if gradient_checkpointing:
         net.gradient_checkpointing_enable({"use_reentrant": False})
         net.enable_input_require_grads()
-    return attach_lora(net, lora_r, lora_alpha, lora_dropout, lora_targets, new) if adapter == "lora" else net
+    return lighten(attach_lora(net, lora_r, lora_alpha, lora_dropout, lora_targets, new) if frozen else net)
 
 
 def has_adapter(net: nn.Module) -> bool:
@@ -252,17 +261,23 @@ def base_of(net: Any) -> Any:
     return net.get_base_model() if has_adapter(net) else net
 
 
-def hidden_states(net: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """A causal LM's last hidden states. input_ids, attention_mask: (batch, time) -> (batch, time, width)"""
-    return base_of(net).base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+def hidden_states(net: Any, input_ids: Tensor, position_ids: Tensor, lengths: list[int]) -> Tensor:
+    """A causal LM's last hidden states, of documents on end. input_ids, position_ids: (tokens,) -> (tokens, width)
 
-
-def logits_of(net: Any, hidden: Tensor) -> Tensor:
-    """What a causal LM's head makes of hidden states, Gemma 2's cap kept. (tokens, width) -> float32 (tokens, vocabulary)"""
+    Args:
+        lengths: of the documents; their positions start at 0. Other attention than 'auto' tells them apart by these alone.
+    """
     base = base_of(net)
-    logits = base.get_output_embeddings()(hidden).float()
-    cap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
-    return cap * torch.tanh(logits / cap) if cap else logits
+    told = {"documents": Documents(lengths, input_ids.device)} if base.config._attn_implementation == documents.NAME else {}
+    inputs = {"input_ids": input_ids[None], "position_ids": position_ids[None], "use_cache": False}  # a cache would blur documents
+    return base.base_model(**inputs, **told).last_hidden_state[0]
+
+
+def head_of(net: Any) -> tuple[Tensor, Tensor | None, float]:
+    """(weight, bias, cap) of what turns a causal LM's hidden states into logits; the cap is Gemma 2's, 0 if there is none."""
+    base = base_of(net)
+    head = base.get_output_embeddings()
+    return head.weight, head.bias, getattr(base.config.get_text_config(), "final_logit_softcapping", None) or 0.0
 
 
 @contextmanager

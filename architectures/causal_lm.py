@@ -1,8 +1,9 @@
 """CausalLM: the training step. Loss over answer tokens alone, AdamW on what is trained, checkpoints that hold only that.
 
-input_ids   <bos> What is  it  ?  It  is  red <eos> <pad>
-labels       -     -   -   -   -  It  is  red <eos>  -        (- is IGNORED)
-reach the output head:         ^   ^   ^   ^
+input_ids   <bos> What is  it  ?  It  is  red <eos> <bos> And  it  ?  It ...     documents on end, no padding
+position      0     1   2   3  4   5   6   7   8      0   1    2   3   4
+places                         ^   ^   ^   ^                       ^             they alone reach the output head
+targets                        It  is red <eos>                    It
 """
 
 import math
@@ -10,15 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 from torchmetrics import MetricCollection, SumMetric
 
 from architectures import adapters
 from architectures.fine_tuning import COUNTED, Counts, FineTuned
-
-IGNORED = -100  # label of a token that is not trained
-HEAD_ROWS = 1024  # answer tokens whose logits are held at once
+from architectures.lean import AnswerLoss
 
 
 class CausalLM(FineTuned):
@@ -32,31 +29,25 @@ class CausalLM(FineTuned):
         """A causal LM, with an adapter or trained whole."""
         return adapters.build(**self.model_settings | ({"init": "random"} if shapes_only else {}))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Hidden states. input_ids, attention_mask: (batch, time) -> (batch, time, width)"""
-        return adapters.hidden_states(self.net, input_ids, attention_mask)
+    def forward(self, input_ids: Tensor, position_ids: Tensor, lengths: list[int]) -> Tensor:
+        """Hidden states of documents on end. input_ids, position_ids: (tokens,) -> (tokens, width)"""
+        return adapters.hidden_states(self.net, input_ids, position_ids, lengths)
 
-    def head(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(summed loss, right guesses) of answer tokens. hidden: (tokens, width); labels: (tokens,)"""
-        logits = adapters.logits_of(self.net, hidden)  # (tokens, vocabulary)
-        return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(-1) == labels).sum()
+    def sums(
+        self, input_ids: Tensor, position_ids: Tensor, lengths: list[int], places: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, right guesses, answer tokens), summed. places: (answers,) tokens that predict; targets: (answers,) what comes next."""
+        hidden = self.forward(input_ids, position_ids, lengths)  # not self(...): under FSDP that would free what the head needs
+        weight, bias, cap = adapters.head_of(self.net)
+        weight = weight if torch.is_grad_enabled() else weight.detach()
+        loss, right = AnswerLoss.apply(hidden.index_select(0, places), weight, bias, targets, cap)
+        return loss, right, torch.tensor(len(targets), device=loss.device)
 
-    def sums(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(loss, right guesses, answer tokens), summed. (batch, time) each. The logits of at most `HEAD_ROWS` tokens exist at once."""
-        hidden = self.forward(input_ids, attention_mask)  # not self(...): under FSDP that would free what the head needs
-        kept = labels[:, 1:] != IGNORED  # (batch, time - 1)
-        hidden, labels = hidden[:, :-1][kept], labels[:, 1:][kept]
-        if len(labels) <= HEAD_ROWS:
-            return *self.head(hidden, labels), kept.sum()
-        pairs = zip(hidden.split(HEAD_ROWS), labels.split(HEAD_ROWS), strict=True)
-        parts = [checkpoint(self.head, h, y, use_reentrant=False) for h, y in pairs]
-        return torch.stack([p[0] for p in parts]).sum(), torch.stack([p[1] for p in parts]).sum(), kept.sum()
-
-    def count(self, batch: dict[str, Tensor]) -> Counts:
+    def count(self, batch: dict[str, Any]) -> Counts:
         """Loss and right guesses of a batch."""
-        return Counts(*self.sums(batch["input_ids"], batch["attention_mask"], batch["labels"]))
+        return Counts(*self.sums(*(batch[name] for name in ("input_ids", "position_ids", "lengths", "places", "targets"))))
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss, normalised by the answer tokens of the whole optimiser step, over its micro-batches and processes."""
         return self.step_loss(self.count(batch), batch)
 
@@ -64,7 +55,7 @@ class CausalLM(FineTuned):
         """Perplexity, of a loss in nats."""
         return {"train/perplexity": math.exp(min(loss, 50))}
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Count; nothing is averaged before the end."""
         counts = self.count(batch)
         for name in COUNTED:

@@ -66,7 +66,7 @@ class FineTuned(LightningModule):
         self.logged_step = 0
         self.step_rows: list[Tensor] = []  # training rows of the step under way
         self.skipped: list[list[int]] = []  # training rows of the steps just before this one that were not taken
-        self.seen_tokens, self.since = torch.tensor(0), time.perf_counter()
+        self.seen_tokens, self.since = 0, time.perf_counter()
         self.gradient_norm = torch.tensor(0.0)
 
     def build(self, shapes_only: bool = False) -> nn.Module:
@@ -85,14 +85,14 @@ class FineTuned(LightningModule):
             self.trained, self.parameters_in_all = adapters.count_parameters(self.net)
             self.embedded = self.net.get_input_embeddings().weight.numel()
 
-    def step_loss(self, counts: Counts, batch: dict[str, Tensor]) -> Tensor:
+    def step_loss(self, counts: Counts, batch: dict[str, Any]) -> Tensor:
         """Remember a micro-batch for the log; give back its loss, normalised by the size of the whole optimiser step.
 
         Lightning divides by the number of micro-batches and averages over processes; both are undone here.
         """
         self.window.append(Counts(counts.loss.detach(), counts.right, counts.size))
         self.step_rows.append(batch["rows"])
-        self.seen_tokens = self.seen_tokens + batch["attention_mask"].sum()
+        self.seen_tokens += batch["tokens"]
         return counts.loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch["step_size"])
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -143,7 +143,7 @@ class FineTuned(LightningModule):
             return
         self.logged_step = step
         mine = [torch.stack([getattr(c, k) for c in self.window]).sum().double() if self.window else torch.zeros(()) for k in COUNTED]
-        together = torch.stack([m.to(self.device) for m in (*mine, self.seen_tokens)])
+        together = torch.stack([m.to(self.device) for m in (*mine, torch.tensor(self.seen_tokens))])
         loss, right, size, tokens = self.trainer.strategy.reduce(together, reduce_op="sum").tolist()
         rate = tokens / (time.perf_counter() - self.since)
         if not size:
@@ -174,7 +174,7 @@ class FineTuned(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Waiting between epochs does not count as training time."""
-        self.seen_tokens, self.since = torch.tensor(0), time.perf_counter()
+        self.seen_tokens, self.since = 0, time.perf_counter()
 
     def on_validation_end(self) -> None:
         """Tell a plateau schedule; waiting for validation does not count as training time."""

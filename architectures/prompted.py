@@ -222,15 +222,14 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def likelihood(net: Any, pairs: list[tuple[list[int], list[int]]]) -> Tensor:
     """Log probability of each pair's second part after its first. (pairs,), on the CPU"""
-    width = max(len(a) + len(b) for a, b in pairs)
-    ids, mask = torch.zeros(len(pairs), width, dtype=torch.int64), torch.zeros(len(pairs), width, dtype=torch.int64)
-    answer = torch.zeros(len(pairs), width, dtype=torch.bool)
-    for i, (a, b) in enumerate(pairs):
-        ids[i, : len(a) + len(b)] = torch.tensor(a + b)
-        mask[i, : len(a) + len(b)] = 1
-        answer[i, len(a) : len(a) + len(b)] = True
-    ids, answer = ids.to(net.device), answer.to(net.device)[:, 1:]
-    hidden = adapters.hidden_states(net, ids, mask.to(net.device))[:, :-1][answer]  # (answer tokens, width)
-    each = functional.log_softmax(adapters.logits_of(net, hidden), 1).gather(1, ids[:, 1:][answer][:, None])[:, 0]
-    whole = torch.zeros(answer.shape, device=net.device).masked_scatter(answer, each)  # (pairs, width - 1)
-    return whole.sum(1).cpu()
+    lengths = [len(a) + len(b) for a, b in pairs]
+    ids = torch.tensor([i for a, b in pairs for i in a + b], device=net.device)
+    positions = torch.cat([torch.arange(length) for length in lengths]).to(net.device)
+    answer = torch.tensor([i >= len(a) for a, b in pairs for i in range(len(a) + len(b))], device=net.device).nonzero().flatten()
+    hidden = adapters.hidden_states(net, ids, positions, lengths)[answer - 1]  # (answer tokens, width)
+    weight, bias, cap = adapters.head_of(net)
+    logits = functional.linear(hidden, weight, bias).float()
+    logits = cap * torch.tanh(logits / cap) if cap else logits
+    each = functional.log_softmax(logits, 1).gather(1, ids[answer][:, None])[:, 0]
+    numbers = torch.repeat_interleave(torch.tensor([len(b) for _, b in pairs]))
+    return torch.zeros(len(pairs)).index_add_(0, numbers, each.float().cpu())

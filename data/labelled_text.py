@@ -37,14 +37,20 @@ class LabelledRows(Rows):
         """Every row counts once. (rows,)"""
         return torch.ones(len(self), dtype=torch.int64)
 
-    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """As `Rows.batch`, with targets and ``counted``: bool (rows,), which rows add to the loss."""
-        padded = super().batch(rows)
-        input_ids = padded["input_ids"].where(padded["attention_mask"] == 1, self.pad_id)
-        counted = torch.ones(len(rows), dtype=torch.bool)
-        return {**padded, "input_ids": input_ids, "targets": self.targets[rows], "counted": counted}
+    def batch(self, rows: list[int]) -> dict[str, Any]:
+        """Rows padded on the right to the longest of them.
 
-    def blank(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        input_ids: int64 (rows, time). attention_mask: int64 (rows, time), 1 where there is a token, so that padding is never
+        told by its id. targets: as the rows have them. counted: bool (rows,), which rows add to the loss.
+        """
+        lengths = self.lengths[rows]
+        there = torch.arange(int(lengths.max())) < lengths[:, None]
+        own = torch.cat([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]).long()
+        input_ids = torch.full(there.shape, self.pad_id).masked_scatter(there, own)
+        padded = {"input_ids": input_ids, "attention_mask": there.long()}
+        return {**super().batch(rows), **padded, "targets": self.targets[rows], "counted": torch.ones(len(rows), dtype=torch.bool)}
+
+    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
         """No row is counted."""
         return {**batch, "counted": torch.zeros_like(batch["counted"])}
 

@@ -21,7 +21,6 @@ import torch
 from data.prompts import Example
 
 log = logging.getLogger(__name__)
-IGNORED = -100
 
 
 def digest_of(*parts: Any) -> str:
@@ -107,22 +106,11 @@ class Rows:
         """Indices of the rows that add something to the loss."""
         return (self.sizes > 0).nonzero().flatten()
 
-    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """Rows padded on the right to the longest of them.
+    def batch(self, rows: list[int]) -> dict[str, Any]:
+        """What a model takes at once. rows: int64 (rows,), which rows these are; tokens: how many; the rest is the kind's own."""
+        return {"rows": torch.tensor(rows), "tokens": int(self.lengths[rows].sum())}
 
-        input_ids: int64 (rows, time). attention_mask: int64 (rows, time), 1 where there is a token, so that padding is never
-        told by its id. rows: int64 (rows,), which rows these are.
-        """
-        width = int(self.lengths[rows].max())
-        input_ids = torch.zeros(len(rows), width, dtype=torch.int64)
-        attention_mask = torch.zeros(len(rows), width, dtype=torch.int64)
-        for place, row in enumerate(rows):
-            ids = self.ids[self.starts[row] : self.starts[row + 1]]
-            input_ids[place, : len(ids)] = ids
-            attention_mask[place, : len(ids)] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "rows": torch.tensor(rows)}
-
-    def blank(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The batch, made so that it adds nothing to any loss or count."""
         raise NotImplementedError
 
@@ -135,8 +123,11 @@ class TokenRows(Rows):
 
     @classmethod
     def of(cls, examples: list[Example], longest: int) -> Self:
-        """Pack examples; ids past ``longest`` are cut off at the end, so a prompt stays whole as long as it fits."""
-        prompts = torch.tensor([min(e.prompt_length, longest) for e in examples], dtype=torch.int64)
+        """Pack examples; ids past ``longest`` are cut off at the end, so a prompt stays whole as long as it fits.
+
+        The first id of a row is never trained: nothing stands before it.
+        """
+        prompts = torch.tensor([max(1, min(e.prompt_length, longest)) for e in examples], dtype=torch.int64)
         return cls(*cls.flatten([example.ids[:longest] for example in examples]), prompts)
 
     @property
@@ -144,16 +135,22 @@ class TokenRows(Rows):
         """Trained ids in each row. (rows,)"""
         return self.lengths - self.prompt_lengths
 
-    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """As `Rows.batch`, with labels: int64 (rows, time), the ids that are trained, `IGNORED` elsewhere."""
-        padded = super().batch(rows)
-        places = torch.arange(padded["input_ids"].shape[1])
-        trained = (places >= self.prompt_lengths[rows, None]) & (places < self.lengths[rows, None])
-        return {**padded, "labels": padded["input_ids"].where(trained, IGNORED)}
+    def batch(self, rows: list[int]) -> dict[str, Any]:
+        """Rows on end, without padding.
 
-    def blank(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        input_ids, position_ids: int64 (tokens,), positions starting at 0 in each row. lengths: of the rows, a list. places: int64
+        (answer tokens,), where the tokens stand that predict one; targets: int64 (answer tokens,), what they are to predict.
+        """
+        lengths = self.lengths[rows]
+        input_ids = torch.cat([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]).long()
+        position_ids = torch.arange(len(input_ids)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+        answer = (position_ids >= self.prompt_lengths[rows].repeat_interleave(lengths)).nonzero().flatten()
+        packed = {"input_ids": input_ids, "position_ids": position_ids, "lengths": lengths.tolist()}
+        return {**super().batch(rows), **packed, "places": answer - 1, "targets": input_ids[answer]}
+
+    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
         """No token is trained."""
-        return {**batch, "labels": torch.full_like(batch["labels"], IGNORED)}
+        return {**batch, "places": batch["places"][:0], "targets": batch["targets"][:0]}
 
 
 def share_of() -> tuple[int, int]:
@@ -177,7 +174,7 @@ class Batches:
         """Sorted by length, those of one length as they stood."""
         return [rows[i] for i in self.rows.lengths[rows].argsort(stable=True).tolist()]
 
-    def batch(self, rows: list[int], step: list[int]) -> dict[str, torch.Tensor]:
+    def batch(self, rows: list[int], step: list[int]) -> dict[str, Any]:
         """A batch of ``rows``; of a row of ``step`` that counts for nothing, where this process has none left but must take part."""
         return self.rows.batch(rows) if rows else self.rows.blank(self.rows.batch(step[:1]))
 
@@ -231,7 +228,7 @@ class TrainingBatches(Batches):
         rng.shuffle(steps)
         return steps + last
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rest of the run, from the position on; the position moves on before a step's last micro-batch is handed out."""
         sizes = self.rows.sizes
         rank, world = share_of()
@@ -272,7 +269,7 @@ class EvaluationBatches(Batches):
         """Batches, in each process."""
         return -(-len(self.order) // (self.batch_size * share_of()[1]))
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """This process's part."""
         rank, world = share_of()
         size = self.batch_size * world

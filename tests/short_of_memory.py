@@ -15,12 +15,12 @@ from architectures.causal_lm import CausalLM  # noqa: E402
 real = CausalLM.sums
 
 
-def sums(self: Any, input_ids: Any, *rest: Any) -> Any:
+def sums(self: Any, input_ids: Any, position_ids: Any, lengths: Any, *rest: Any) -> Any:
     """As ever, or out of memory."""
     mine = os.environ.get("LOCAL_RANK", "0") == os.environ["SHORT_RANK"]
-    if mine and torch.is_grad_enabled() and self.trainer.global_step >= 2 and len(input_ids) > int(os.environ["SHORT_ROWS"]):
+    if mine and torch.is_grad_enabled() and self.trainer.global_step >= 2 and len(lengths) > int(os.environ["SHORT_ROWS"]):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    return real(self, input_ids, *rest)
+    return real(self, input_ids, position_ids, lengths, *rest)
 
 
 CausalLM.sums = sums  # type: ignore[method-assign]

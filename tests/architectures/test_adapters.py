@@ -33,15 +33,15 @@ def shaken(settings: dict[str, Any]) -> CausalLM:
 def test_a_fresh_adapter_reproduces_the_base(model_settings: Any, kind: str) -> None:
     net = adapters.build(**model_settings(kind))
     base = adapters.load_base(model_settings(kind)["base"], "pretrained", "float32", "none", "auto")
-    assert torch.equal(logits(net), logits(base))
-    assert not torch.equal(logits(shaken(model_settings(kind)).net), logits(base))
+    torch.testing.assert_close(logits(net), logits(base))
+    assert not torch.allclose(logits(shaken(model_settings(kind)).net), logits(base), atol=1e-3)
 
 
 def test_untuned_answers_as_the_base_does(model_settings: Any) -> None:
     module = shaken(model_settings())
     base = adapters.load_base(model_settings()["base"], "pretrained", "float32", "none", "auto")
     with adapters.untuned(module.net):
-        assert torch.equal(logits(module.net), logits(base))
+        torch.testing.assert_close(logits(module.net), logits(base))
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "llama"])
@@ -56,7 +56,7 @@ def test_merged_equals_unmerged(model_settings: Any, tmp_path: Path, kind: str) 
 def test_exported_equals_unexported(model_settings: Any, tmp_path: Path) -> None:
     module = shaken(model_settings())
     checkpoints.export(module, tmp_path)
-    assert torch.equal(logits(checkpoints.load(tmp_path).net), logits(module.net))
+    torch.testing.assert_close(logits(checkpoints.load(tmp_path).net), logits(module.net))
     sizes = {path.name for path in tmp_path.iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "run.json"} <= sizes
     assert not any(name.startswith("model") for name in sizes)
@@ -109,11 +109,3 @@ def test_qlora_keeps_the_base_in_four_bits(model_settings: Any) -> None:
     assert (trained, whole) == plain
     with pytest.raises(ValueError, match="no weights to quantise"):
         adapters.build(**model_settings("llama", quantization="nf4", init="random"))
-
-
-def test_gemma_2_attention_is_the_capped_one(model_settings: Any) -> None:
-    from transformers import AutoConfig
-
-    gemma, llama = (AutoConfig.from_pretrained(model_settings(kind)["base"]) for kind in ("gemma2", "llama"))
-    assert adapters.attention_of(gemma, "auto") == "eager"
-    assert adapters.attention_of(llama, "auto") == "sdpa"

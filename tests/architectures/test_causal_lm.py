@@ -1,5 +1,7 @@
 """The training step: the loss and its gradients do not depend on how rows are batched; only the adapter learns."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,8 @@ import torch
 from lightning import Trainer
 from torch.nn import functional
 
-from architectures import adapters, causal_lm, checkpoints
-from architectures.causal_lm import IGNORED, CausalLM
+from architectures import adapters, checkpoints, lean
+from architectures.causal_lm import CausalLM
 from architectures.checkpoint_io import AtomicCheckpointIO
 from architectures.fine_tuning import schedule
 from data.prompts import Example
@@ -58,34 +60,62 @@ def state(module: CausalLM) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in module.named_parameters()}
 
 
-@pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen3"])
-def test_loss_is_that_of_the_whole_model(model_settings: Any, kind: str) -> None:
-    """Answer tokens alone reach the head, Gemma's cap kept: the same as transformers' own logits over everything."""
-    module, batch = module_of(model_settings(kind)), rows().batch([0, 1, 2, 3])
-    counts = module.count(batch)
-    logits = module.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
-    whole = functional.cross_entropy(logits[:, :-1].transpose(1, 2), batch["labels"][:, 1:], ignore_index=IGNORED, reduction="sum")
-    torch.testing.assert_close(counts.loss, whole, rtol=1e-5, atol=1e-4)
-    assert int(counts.size) == int((batch["labels"][:, 1:] != IGNORED).sum())
-    assert int(counts.right) == int((logits[:, :-1].argmax(-1) == batch["labels"][:, 1:]).sum())
+def plain(settings: dict[str, Any]) -> Any:
+    """The same net as `module_of` has, as PEFT and transformers' eager attention compute it."""
+    torch.manual_seed(3)
+    net = adapters.build(**settings | {"attention": "eager"}).train()
+    for module in net.modules():
+        module.__dict__.pop("forward", None)
+    return net
 
 
-@pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen3"])
-def test_loss_and_gradients_do_not_depend_on_the_batch(model_settings: Any, kind: str) -> None:
-    table = rows(8)
+def stirred(net: Any) -> None:
+    """Adapters that do something: B starts at zero."""
+    draw = torch.Generator().manual_seed(1)
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=draw)
 
-    def gradients(parts: list[list[int]]) -> tuple[float, dict[str, torch.Tensor]]:
-        module = module_of(model_settings(kind))
-        losses = [module.count(table.batch(part)).loss for part in parts]
-        total = torch.stack(losses).sum()
+
+KINDS = ["gemma2", "gemma2 window", "llama", "mistral window", "qwen3", "gemma3_text"]
+
+
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_and_gradients_are_those_of_one_row_after_another_through_transformers(
+    model_settings: Any, tmp_path: Path, kind: str, adapter: str
+) -> None:
+    """Documents on end, the head over answers alone, LoRA and norms with their own gradients: all of it equals the plain model."""
+    settings = model_settings(kind.split()[0], adapter=adapter)
+    if "window" in kind:
+        config = json.loads((Path(settings["base"]) / "config.json").read_text()) | {"sliding_window": 7}
+        shutil.copytree(settings["base"], tmp_path / "base")
+        (tmp_path / "base" / "config.json").write_text(json.dumps(config))
+        settings["base"] = str(tmp_path / "base")
+    net, table = plain(settings), rows(8)
+    module = module_of(settings)
+    stirred(net)
+    stirred(module.net)
+    losses, right = [], 0
+    for row in range(8):
+        ids = table.ids[table.starts[row] : table.starts[row + 1]].long()[None]
+        logits = net(input_ids=ids, use_cache=False).logits[0, table.prompt_lengths[row] - 1 : -1].float()
+        losses.append(functional.cross_entropy(logits, ids[0, table.prompt_lengths[row] :], reduction="sum"))
+        right += int((logits.argmax(-1) == ids[0, table.prompt_lengths[row] :]).sum())
+    torch.stack(losses).sum().backward()
+    for parts in ([[0, 1, 2, 3, 4, 5, 6, 7]], [[5, 0], [7, 1, 2], [6, 3, 4]]):
+        module.zero_grad()
+        counts = [module.count(table.batch(part)) for part in parts]
+        total = torch.stack([c.loss for c in counts]).sum()
         total.backward()
-        return float(total.detach()), {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
-
-    together, one_by_one = gradients([list(range(8))]), gradients([[i] for i in range(8)])
-    assert together[0] == pytest.approx(one_by_one[0], rel=1e-5)
-    assert set(together[1]) == set(one_by_one[1])
-    for name, gradient in together[1].items():
-        torch.testing.assert_close(gradient, one_by_one[1][name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(total, torch.stack(losses).sum(), rtol=1e-5, atol=1e-4)
+        assert sum(int(c.right) for c in counts) == right
+        assert sum(int(c.size) for c in counts) == int(table.sizes.sum())
+        found = {name: p.grad for name, p in module.net.named_parameters() if p.grad is not None}
+        wanted = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+        assert set(found) == set(wanted)
+        for name, gradient in found.items():
+            torch.testing.assert_close(gradient, wanted[name], rtol=1e-3, atol=2e-5 * float(wanted[name].abs().max()) + 1e-6, msg=name)
 
 
 def test_chunks_of_the_head_change_nothing(model_settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +126,8 @@ def test_chunks_of_the_head_change_nothing(model_settings: Any, monkeypatch: pyt
         return float(counts.loss.detach()), torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
 
     whole = run()
-    monkeypatch.setattr(causal_lm, "HEAD_ROWS", 7)
+    monkeypatch.setattr(lean, "HEAD_ELEMENTS", {"cpu": 1})
+    monkeypatch.setattr(lean, "LEAST_ROWS", 7)
     parts = run()
     assert parts[0] == pytest.approx(whole[0], rel=1e-6)
     torch.testing.assert_close(parts[1], whole[1], rtol=1e-4, atol=1e-6)

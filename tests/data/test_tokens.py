@@ -7,7 +7,7 @@ import torch
 
 from data import tokens
 from data.prompts import Example
-from data.tokens import IGNORED, Batching, Cache, EvaluationBatches, TokenRows, TrainingBatches, digest_of
+from data.tokens import Batching, Cache, EvaluationBatches, TokenRows, TrainingBatches, digest_of
 
 
 def rows(count: int = 53) -> TokenRows:
@@ -19,11 +19,14 @@ def taken(batches: object) -> list[list[int]]:
     return [batch["rows"].tolist() for batch in batches]  # type: ignore[attr-defined]
 
 
-def test_batch_is_padded_and_masked_by_length() -> None:
-    batch = TokenRows.of([Example([0, 1, 0, 7], 2), Example([5, 6], 1)], 16).batch([0, 1])
-    assert batch["input_ids"].tolist() == [[0, 1, 0, 7], [5, 6, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 0, 7], [IGNORED, 6, IGNORED, IGNORED]]
+def test_batch_has_rows_on_end_and_answers_by_length() -> None:
+    batch = TokenRows.of([Example([0, 1, 0, 7], 2), Example([5, 6], 1), Example([8, 9], 0), Example([4, 4], 2)], 16).batch([0, 1, 2, 3])
+    assert batch["input_ids"].tolist() == [0, 1, 0, 7, 5, 6, 8, 9, 4, 4]
+    assert batch["position_ids"].tolist() == [0, 1, 2, 3, 0, 1, 0, 1, 0, 1]
+    assert batch["lengths"] == [4, 2, 2, 2]
+    assert batch["places"].tolist() == [1, 2, 4, 6]  # nothing predicts a first id
+    assert batch["targets"].tolist() == [0, 7, 6, 9]
+    assert batch["tokens"] == 10
 
 
 def test_cut_rows_lose_their_end() -> None:
@@ -53,9 +56,9 @@ def test_every_row_occurs_once_an_epoch_and_steps_are_the_same_however_they_are_
     assert {len(part) for part in parts} == {14 * accumulate}
     for number, step in enumerate(plan):
         mine = [part[number * accumulate + i] for i in range(accumulate) for part in parts]
-        counted = [row for batch in mine for row in batch["rows"].tolist() if (batch["labels"] != IGNORED).any()]
+        counted = [row for batch in mine for row in batch["rows"].tolist() if len(batch["targets"])]
         assert sorted(counted) == sorted(step)
-        trained = sum(int((batch["labels"] != IGNORED).sum()) for batch in mine)
+        trained = sum(len(batch["targets"]) for batch in mine)
         assert {int(batch["step_size"]) for batch in mine} == {trained}
         assert all(len(batch["rows"]) for batch in mine)
 
@@ -64,7 +67,7 @@ def test_every_row_occurs_once_an_epoch_and_steps_are_the_same_however_they_are_
 def test_evaluation_takes_every_row_once(monkeypatch: pytest.MonkeyPatch, world: int) -> None:
     parts = shared(monkeypatch, world, lambda: EvaluationBatches(rows(), 8))
     assert len({len(part) for part in parts}) == 1
-    counted = [row for part in parts for batch in part for row in batch["rows"].tolist() if (batch["labels"] != IGNORED).any()]
+    counted = [row for part in parts for batch in part for row in batch["rows"].tolist() if len(batch["targets"])]
     assert sorted(counted) == list(range(53))
 
 
