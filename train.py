@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
 RESULTS = (".parquet", ".png", ".md")  # files of an evaluation that MLflow gets
 PROBE_ROWS = 64  # texts a forward pass of the probe
+PLANNED_STEPS = 4  # that stage=plan times, the first of which warms up
 NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
 # fields of trainer that the module takes
 OPTIMIZATION = "learning_rate weight_decay beta2 warmup_ratio log_every schedule plateau_factor plateau_patience monitor".split()
@@ -48,12 +49,14 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
     if config.resume != "never" and runs.read_state(folder).get("status") == "finished":
         log.info("the run in %s is finished; resume=never starts it anew", folder)
         return
-    if config.model.method == "fine-tune" and config.stage in ("fit", "all"):
+    if config.model.method == "fine-tune" and config.stage in ("plan", "fit", "all"):
         world(config)
     data = prepare(config)
     if config.stage == "show":
         print(data.shown())
-    if config.stage in ("prepare", "show"):
+    if config.stage == "plan":
+        plan(config, data)
+    if config.stage in ("prepare", "show", "plan"):
         return
     if config.data.task == "labels":
         checks_of(data, asdict(config.evaluation), data.rows_of("train"))  # wrong ones are told before the work, not after it
@@ -153,8 +156,79 @@ def train_batches(config: TrainConfig, data: Any) -> Any:
     from data.tokens import Batching
 
     t = config.trainer
-    together = (t.micro_batch_size or t.batch_size) * world(config)
+    together = micro_batch(config, data) * world(config)
     return data.train_batches(Batching(t.batch_size, -(-t.batch_size // together), t.epochs, t.max_steps))
+
+
+def micro_batch(config: TrainConfig, data: Any) -> int:
+    """Rows a forward pass in each process: as many as are wanted, else as many as memory is sure to hold."""
+    from architectures import planning
+
+    t, most = config.trainer, -(-config.trainer.batch_size // world(config))
+    if t.micro_batch != "auto":
+        return min(int(t.micro_batch), most)
+    if config.data.task == "labels":  # whose models are small; should they not fit all the same, halving finds out
+        return most
+    device, free = memory_of(config)
+    lengths = data.rows["train"].lengths.tolist()
+    return planning.rows_that_fit(shapes(config), lengths, most, config.model.gradient_checkpointing, device, free, shards(config))
+
+
+def shapes(config: TrainConfig) -> Any:
+    """Sizes of the causal LM that is to be trained."""
+    from architectures import planning
+    from architectures.training import precision_of
+
+    model = {key: value for key, value in asdict(config.model).items() if key not in NOT_OF_THE_NET}
+    return planning.shapes_of(model, precision_of(config.trainer.precision, config.model.base, config.model.dtype, config.model.adapter))
+
+
+def shards(config: TrainConfig) -> int:
+    """Processes that share the weights."""
+    return (config.trainer.shards or world(config)) if config.trainer.strategy == "fsdp" else 1
+
+
+def memory_of(config: TrainConfig) -> tuple[str, float]:
+    """(kind of device, free bytes for each process)."""
+    import torch
+
+    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
+        return "cuda", float(torch.cuda.mem_get_info()[0])
+    return "cpu", psutil.virtual_memory().available * config.trainer.nodes / world(config)
+
+
+def plan(config: TrainConfig, data: Any) -> None:
+    """Print what training takes: weights, steps, memory by kind, and the time of a few steps."""
+    from architectures import planning
+    from architectures.training import precision_of
+
+    if config.model.method != "fine-tune" or config.data.task == "labels":
+        raise ValueError("stage=plan is for the fine-tuning of causal LMs; classifiers and baselines take minutes")
+    t, rows = config.trainer, data.rows["train"]
+    batches, sizes, (device, free) = train_batches(config, data), shapes(config), memory_of(config)
+    micro = -(-t.batch_size // (batches.accumulate * world(config)))
+    longest = sorted(rows.lengths.tolist(), reverse=True)[:micro]
+    kinds = planning.bytes_by_kind(sizes, longest, config.model.gradient_checkpointing, device, shards(config))
+    lines = [
+        ("model", f"{config.model.base}: {sizes.parameters:,} weights, {sizes.trained:,} trained"),
+        (
+            "data",
+            f"{len(rows):,} rows, {int(rows.lengths.sum()):,} tokens, {int(rows.sizes.sum()):,} of them answers; longest {max(longest)}",
+        ),
+        ("steps", f"{batches.steps:,} of {t.batch_size} rows, {micro} a forward pass, in {world(config)} process(es)"),
+        ("memory", f"{sum(kinds.values()) / 2**30:.2f} GiB at most, in each process; {free / 2**30:.2f} GiB are free ({device})"),
+        *[("", f"{taken / 2**30:.2f} GiB {kind}") for kind, taken in kinds.items()],
+    ]
+    if sum(kinds.values()) > free:
+        lines.append(("", "more than is free: take model.quantization=nf4, gradient checkpointing, shorter rows, or trainer=fsdp"))
+    elif shards(config) == 1:
+        module = build_model(config, data, batches)
+        precision = precision_of(t.precision, config.model.base, config.model.dtype, config.model.adapter)
+        timed = planning.seconds_of_steps(module.to(device), batches, precision, PLANNED_STEPS)[1:]
+        seconds, tokens = sum(s for s, _ in timed) / len(timed), sum(n for _, n in timed) / len(timed)
+        lines.append(("step", f"{seconds:.2f} s here, {tokens / seconds:,.0f} tokens a second in each process"))
+        lines.append(("time", f"{batches.steps * seconds / 60:.1f} minutes of training, without start, validation and evaluation"))
+    print("\n" + "\n".join(f"{name:8}{text}" for name, text in lines))
 
 
 def world(config: TrainConfig) -> int:
@@ -235,7 +309,7 @@ def fit(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any)
 
     from architectures.recovery import NotFinite, out_of_memory
 
-    micro = runs.read_state(folder).get("micro_batch_size")
+    micro = runs.read_state(folder).get("micro_batch")
     config = with_micro_batch(config, micro) if micro else config
     went_back = False
     while True:
@@ -253,7 +327,7 @@ def fit(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any)
         except Exception as error:
             if not out_of_memory(error):
                 raise
-            config = with_less_memory(config, folder)
+            config = with_less_memory(config, data, folder)
         config = replace(config, resume="auto")
         gc.collect()  # what failed has let go of its module only now
         if torch.cuda.is_available():
@@ -262,17 +336,16 @@ def fit(config: TrainConfig, data: Any, logger: Any, folder: Path, signals: Any)
 
 def with_micro_batch(config: TrainConfig, rows: int) -> TrainConfig:
     """The configuration with other micro-batches; the steps stay what they are."""
-    return replace(config, trainer=replace(config.trainer, micro_batch_size=rows))
+    return replace(config, trainer=replace(config.trainer, micro_batch=str(rows)))
 
 
-def with_less_memory(config: TrainConfig, folder: Path) -> TrainConfig:
+def with_less_memory(config: TrainConfig, data: Any, folder: Path) -> TrainConfig:
     """Halve the micro-batch, and remember that; several processes cannot go on by themselves, but can be started again."""
-    t = config.trainer
-    micro = min(t.micro_batch_size or t.batch_size, -(-t.batch_size // world(config)))
+    micro = micro_batch(config, data)
     if micro == 1:
         raise ValueError("out of memory with one row a forward pass: lower data.max_seq_length, or set model.gradient_checkpointing=true")
     half = -(-micro // 2)
-    runs.write_state(folder, micro_batch_size=half, status="interrupted")
+    runs.write_state(folder, micro_batch=half, status="interrupted")
     log.warning("out of memory with %d rows a forward pass: going on with %d, the steps stay the same", micro, half)
     if world(config) > 1:
         raise Interrupted("out of memory", together=False)
@@ -299,7 +372,7 @@ def fit_once(config: TrainConfig, data: Any, logger: Any, folder: Path, signals:
     if first_process():
         logger.rewind(recorded)
         log.info("training on %s in %s, %d steps%s", device, trainer.precision, batches.steps, f", on from {resumed}" if resumed else "")
-    size = NO_GRADIENT * (config.trainer.micro_batch_size or config.trainer.batch_size)
+    size = NO_GRADIENT * micro_batch(config, data)
     start = time.perf_counter()
     trainer.fit(module, batches, EvaluationBatches(data.rows["validation"], size), ckpt_path=resumed, weights_only=True)
     seconds = time.perf_counter() - start

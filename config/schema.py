@@ -96,7 +96,7 @@ class TrainerConfig:
     epochs: int = 1  # passes over the training rows
     max_steps: int = 0  # most optimiser steps; 0: as many as the epochs take
     batch_size: int = 16  # rows an optimiser step
-    micro_batch_size: int = 0  # rows a forward pass: fewer take less memory, the result is the same; 0: the whole batch
+    micro_batch: str = "auto"  # rows a forward pass: fewer take less memory, the steps stay the same; auto: what memory is sure to hold
     learning_rate: float = 2e-4  # peak, after warm-up
     weight_decay: float = 0.001  # of AdamW, on matrices
     beta2: float = 0.999  # of AdamW
@@ -160,7 +160,9 @@ class TrainConfig:
     """A whole run."""
 
     experiment: str = "none"  # label of the row in the hyper-parameter table
-    stage: str = "all"  # prepare: data only; show: print one example as the model sees it; fit: also train; all: also evaluate
+    stage: str = (
+        "all"  # prepare: data only; show: print one example as the model sees it; plan: what training takes; fit: train; all: evaluate, too
+    )
     seed: int = 42  # of everything random
     resume: str = "never"  # never: a new run; auto: the newest unfinished run of this same configuration; or a run's folder
     outputs: str = "outputs"  # folder for caches, runs and the tracking database
@@ -173,7 +175,7 @@ class TrainConfig:
 
 
 CHOICES = {
-    "stage": ["prepare", "show", "fit", "all"],
+    "stage": ["prepare", "show", "plan", "fit", "all"],
     "model.method": ["fine-tune", "random", "majority", "keywords", "tfidf", "embedding", "prompted"],
     "model.init": ["pretrained", "random"],
     "model.adapter": ["lora", "none"],
@@ -216,7 +218,6 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "trainer.epochs": (1, 10_000, True),
     "trainer.max_steps": (0, float("inf"), True),
     "trainer.batch_size": (1, 1_000_000, True),
-    "trainer.micro_batch_size": (0, 1_000_000, True),
     "trainer.learning_rate": (0, 1, False),
     "trainer.weight_decay": (0, 1, True),
     "trainer.beta2": (0, 1, False),
@@ -341,8 +342,11 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
     yield from check_processes(typed)
     if typed.get("data.validation", 0) + typed.get("data.test", 0) >= 1:
         yield "data.validation and data.test leave nothing to train on"
-    if typed.get("trainer.micro_batch_size", 1) > typed.get("trainer.batch_size", 1):
-        yield "trainer.micro_batch_size: must not exceed trainer.batch_size"
+    micro = str(typed.get("trainer.micro_batch", "auto"))
+    if micro != "auto" and not (micro.isdecimal() and int(micro)):
+        yield f"trainer.micro_batch={micro}: must be auto, or a number of rows from 1 on"
+    elif micro != "auto" and int(micro) > typed.get("trainer.batch_size", 1):
+        yield "trainer.micro_batch: must not exceed trainer.batch_size"
 
 
 def check_processes(typed: dict[str, Any]) -> Iterator[str]:

@@ -177,7 +177,7 @@ def test_out_of_memory_halves_the_micro_batch_and_the_steps_stay_the_same(
     train.run(config(place.parents[1]), place, Signals())
     assert "out of memory with 8 rows a forward pass: going on with 4" in caplog.text
     assert "out of memory with 4 rows a forward pass: going on with 2" in caplog.text
-    assert runs.read_state(place)["micro_batch_size"] == 2
+    assert runs.read_state(place)["micro_batch"] == 2
     assert losses(place) == pytest.approx(losses(whole), rel=2e-2)  # the base is in bfloat16
     assert list(losses(place)) == list(losses(whole))
 
@@ -188,7 +188,7 @@ def test_out_of_memory_with_one_row_is_one_clear_error(place: Path, monkeypatch:
 
     sums(monkeypatch, full)
     with pytest.raises(ValueError, match=r"out of memory with one row a forward pass: lower data\.max_seq_length"):
-        train.run(config(place.parents[1], "trainer.micro_batch_size=1"), place, Signals())
+        train.run(config(place.parents[1], "trainer.micro_batch=1"), place, Signals())
 
 
 def test_losses_that_are_not_finite_are_skipped_then_undone_then_named(
@@ -232,7 +232,7 @@ def test_one_of_two_processes_out_of_memory_ends_both_and_the_run_goes_on(place:
     assert first.returncode != 0
     assert "out of memory with 4 rows a forward pass: going on with 2" in first.stderr, first.stderr[-2000:]
     state = runs.read_state(place)
-    assert (state["status"], state["micro_batch_size"]) == ("interrupted", 2)
+    assert (state["status"], state["micro_batch"]) == ("interrupted", 2)
     second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert second.returncode == 0, second.stderr[-2000:]
     assert runs.read_state(place)["status"] == "finished"

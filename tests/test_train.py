@@ -194,6 +194,28 @@ def test_show_prints_an_example_as_the_model_sees_it(tmp_path: Path, capsys: pyt
     assert "Product" in printed
 
 
+def test_a_plan_says_what_training_takes_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["stage=plan", "data.limit=30", "trainer.batch_size=8", "trainer.micro_batch=4", "model.lora_r=4"]
+    train.run(typed(*arguments, f"outputs={tmp_path}"), tmp_path, Signals())
+    shown = capsys.readouterr().out
+    assert "3,997,696 weights, 74,752 trained" in shown
+    assert "of 8 rows, 4 a forward pass, in 1 process(es)" in shown
+    for kind in ("weights", "AdamW", "activations", "logits", "tokens a second", "minutes of training"):
+        assert kind in shown
+    assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_plan_for_what_does_not_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "memory_of", lambda config: ("cpu", 1e6))
+    train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}"), tmp_path, Signals())
+    shown = capsys.readouterr().out
+    assert "1 a forward pass" in shown
+    assert "more than is free: take model.quantization=nf4" in shown
+    with pytest.raises(ValueError, match="stage=plan is for the fine-tuning of causal LMs"):
+        train.plan(typed("+experiment=tags", "model=tfidf", "data.path=x.csv"), None)
+
+
 def test_training_goes_on_without_a_tracking_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +326,7 @@ def test_rank_search_names_the_best_rank(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [["model.quantization=nf4"], ["trainer.micro_batch_size=2"], ["model.gradient_checkpointing=true"]])
+@pytest.mark.parametrize("changes", [["model.quantization=nf4"], ["trainer.micro_batch=2"], ["model.gradient_checkpointing=true"]])
 def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> None:
     train.run(typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, *changes), tmp_path, Signals())
     results = json.loads((tmp_path / "results.json").read_text())
