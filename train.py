@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from data.tokens import digest_of
 from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, tracking_uri
 
 log = logging.getLogger("strata")
+clock = [("", psutil.Process().create_time()), ("imports", time.time())]  # (what was done until then, seconds since the epoch)
 ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
 RESULTS = (".parquet", ".png", ".md")  # files of an evaluation that MLflow gets
@@ -64,6 +66,7 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
         settings = runs.identity(config)
         runs.write_state(folder, config=runs.digest(settings), settings=settings, experiment=config.experiment, status="running")
     logger = start_tracking(config, data, folder)
+    clock.append(("record", time.time()))
     status, results = "FAILED", dict[str, Any]()
     try:
         module, results = (fit if config.model.method == "fine-tune" else fit_baseline)(config, data, logger, folder, signals)
@@ -148,6 +151,7 @@ def prepare(config: TrainConfig) -> Any:
     if first_process():
         data.say()
     log.info("data %s ready in %.1f s", data.digest, time.perf_counter() - start)
+    clock.append(("data", time.time()))
     return data
 
 
@@ -372,6 +376,9 @@ def fit_once(config: TrainConfig, data: Any, logger: Any, folder: Path, signals:
     if first_process():
         logger.rewind(recorded)
         log.info("training on %s in %s, %d steps%s", device, trainer.precision, batches.steps, f", on from {resumed}" if resumed else "")
+        clock.append(("model", time.time()))
+        parts = ", ".join(f"{name} {then - before:.1f}" for (_, before), (name, then) in pairwise(clock))
+        log.info("started in %.1f s: %s", clock[-1][1] - clock[0][1], parts)
     size = NO_GRADIENT * micro_batch(config, data)
     start = time.perf_counter()
     trainer.fit(module, batches, EvaluationBatches(data.rows["validation"], size), ckpt_path=resumed, weights_only=True)
@@ -556,6 +563,7 @@ def main() -> None:
     sys.argv[1:] = arguments = command_line.with_experiment(sys.argv[1:])
     try:
         sweep, configs = command_line.check(arguments)
+        clock.append(("settings", time.time()))
         if not sweep and configs and not any(argument.startswith("hydra.run.dir=") for argument in arguments):
             folder = runs.folder_of(configs[0])
             sys.argv += [f"hydra.run.dir='{folder}'"] if folder else []

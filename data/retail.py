@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 CODE = [HERE / name for name in ("catalogue.py", "questions.py", "splits.py", "retail.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length"}  # fields that do not change the questions
+AT_ONCE = 16_384  # questions that are rendered at a time
 ROOM = 8  # tokens that an answer may be longer than the longest one in training
 
 
@@ -97,15 +98,21 @@ class RetailData(LightningDataModule):
         folder = target.begin()
         counts: dict[str, dict[str, int]] = {}
         for split in ("train", "validation", "test"):
-            examples = self.render(self.questions(split))
-            rows = TokenRows.of(examples, longest)
+            parts, answers, prompts, cut_off = [TokenRows.of([], longest)], [0], list[int](), 0
+            for some in self.questions(split).iter_slices(AT_ONCE):  # as Python lists of ids they take thirty times the memory
+                examples = self.render(some)
+                parts.append(TokenRows.of(examples, longest))
+                answers += [len(e.ids) - e.prompt_length for e in examples]
+                cut_off += sum(len(e.ids) > longest for e in examples)
+                prompts += [e.prompt_length for e in examples]
+            rows = TokenRows.joined(parts)
             rows.save(folder / f"{split}.pt")
             counts[split] = {
                 "rows": len(rows),
                 "tokens": int(rows.lengths.sum()),
                 "answer_tokens": int(rows.sizes.sum()),
-                "longest_answer": max((len(e.ids) - e.prompt_length for e in examples), default=0),
-                "cut_off": sum(len(e.ids) > longest for e in examples),
+                "longest_answer": max(answers),
+                "cut_off": cut_off,
                 "fully_masked": len(rows) - len(rows.trainable()),
             }
             if split == "validation" and not len(rows):
@@ -113,9 +120,8 @@ class RetailData(LightningDataModule):
                     "no question is left for validation, by which the best model is chosen: raise data.validation or data.limit"
                 )
             if split == "train" and not len(rows.trainable()):
-                shortest = min((e.prompt_length for e in examples), default=0)
                 raise ValueError(
-                    f"no training row has room for an answer: {len(rows)} rows, the shortest prompt has {shortest} tokens and"
+                    f"no training row has room for an answer: {len(rows)} rows, the shortest prompt {min(prompts, default=0)} tokens and"
                     f" data.max_seq_length={longest}; raise it, or lower data.test, data.validation and data.unseen if there are no rows"
                 )
         (folder / "report.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")

@@ -13,9 +13,11 @@ import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from data.prompts import Example
@@ -77,8 +79,8 @@ class Rows:
     @staticmethod
     def flatten(sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Sequences -> (ids, starts)."""
-        lengths = torch.tensor([0] + [len(ids) for ids in sequences])
-        return torch.tensor([i for ids in sequences for i in ids], dtype=torch.int32), lengths.cumsum(0)
+        starts = torch.tensor([0] + [len(ids) for ids in sequences]).cumsum(0)
+        return torch.from_numpy(np.fromiter(chain.from_iterable(sequences), np.int32, int(starts[-1]))), starts
 
     def save(self, path: Path) -> None:
         """Write as plain tensors."""
@@ -86,8 +88,8 @@ class Rows:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
-        return cls(**torch.load(path, weights_only=True))
+        """Open what `save` wrote; what is not looked at stays on disk."""
+        return cls(**torch.load(path, weights_only=True, mmap=True))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -129,6 +131,14 @@ class TokenRows(Rows):
         """
         prompts = torch.tensor([max(1, min(e.prompt_length, longest)) for e in examples], dtype=torch.int64)
         return cls(*cls.flatten([example.ids[:longest] for example in examples]), prompts)
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """The rows of all parts, one after the other."""
+        before = torch.tensor([0] + [len(part.ids) for part in parts]).cumsum(0)
+        starts = [part.starts[:-1] + offset for part, offset in zip(parts, before[:-1], strict=True)]
+        whole = torch.cat([*starts, before[-1:]])
+        return cls(torch.cat([part.ids for part in parts]), whole, torch.cat([part.prompt_lengths for part in parts]))
 
     @property
     def sizes(self) -> torch.Tensor:
