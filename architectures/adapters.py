@@ -116,17 +116,26 @@ def load_base(
     scaled = [name for name in SCALED_LOGITS if getattr(config.get_text_config(), name, None) not in (None, 1, 1.0)]
     if scaled:
         raise ValueError(f"model.base={base}: its logits are scaled ({scaled[0]}), which the loss here does not know; take another base")
+    if attention == "auto" and getattr(config.get_text_config(), "attention_dropout", None):
+        raise ValueError("model.attention=auto knows no dropout in attention: set model.base_dropout=0, or model.attention=eager")
     documents.register()
     options = options_of(config, dtype, init, quantization, attention, frozen, None)
     if init == "random":
-        return AutoModelForCausalLM.from_config(config, **options).requires_grad_(not frozen)
+        return documented(AutoModelForCausalLM.from_config(config, **options), base).requires_grad_(not frozen)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(base_path(base), config=config, output_loading_info=True, **options)
     except OSError as error:
         raise ValueError(f"no weights at model.base={base}: {str(error).splitlines()[0]}") from None
     net, found = loaded
     warn_of(found["missing_keys"], base)
-    return net.requires_grad_(not frozen)
+    return documented(net, base).requires_grad_(not frozen)
+
+
+def documented(net: Any, base: str) -> nn.Module:
+    """The net, if its attention can be told where documents end. Raises ValueError if it would mix the rows of a batch."""
+    if not net._supports_attention_backend:
+        raise ValueError(f"model.base={base}: the attention of a {type(net).__name__} cannot be told where rows end; take another base")
+    return net
 
 
 def load_classifier(

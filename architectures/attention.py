@@ -48,6 +48,7 @@ class Documents:
 
     def __init__(self, lengths: list[int], device: torch.device) -> None:
         self.lengths, self.device = lengths, device
+        self.masks: dict[tuple[str, int, int | None], Any] = {}  # that its layers share
 
     @cached_property
     def numbers(self) -> Tensor:
@@ -80,7 +81,16 @@ class Documents:
         scatter = (places < count[:, None]).flatten().nonzero().flatten()
         return Group(start, start + sum(lengths), width, gather, scatter)
 
-    @cache  # noqa: B019 - lives as long as the batch
+    def hidden(self, width: int, window: int | None) -> Tensor:
+        """(width, width), true where a query (row) may not see a key of the same document."""
+        if ("hidden", width, window) not in self.masks:
+            places = torch.arange(width, device=self.device)
+            distance = places[:, None] - places
+            within = (distance < 0) | (distance >= window) if window and window < width else distance < 0
+            self.masks["hidden", width, window] = within
+        found: Tensor = self.masks["hidden", width, window]
+        return found
+
     def block_mask(self, window: int | None) -> Any:
         """Which blocks of scores flex attention has to compute, and what is hidden within them."""
         from torch.nn.attention.flex_attention import create_block_mask
@@ -91,15 +101,9 @@ class Documents:
             same = (numbers[query] == numbers[key]) & (query >= key)
             return same & (query - key < window) if window else same
 
-        return create_block_mask(seen, None, None, size, size, device=self.device.type)
-
-
-@cache
-def hidden(width: int, window: int | None, device: torch.device) -> Tensor:
-    """(width, width), true where a query (row) may not see a key."""
-    places = torch.arange(width, device=device)
-    distance = places[:, None] - places
-    return (distance < 0) | (distance >= window) if window and window < width else distance < 0
+        if ("blocks", size, window) not in self.masks:
+            self.masks["blocks", size, window] = create_block_mask(seen, None, None, size, size, device=self.device.type)
+        return self.masks["blocks", size, window]
 
 
 class GroupedAttention(torch.autograd.Function):
@@ -122,7 +126,7 @@ class GroupedAttention(torch.autograd.Function):
                 scores.mul_(cap)
             else:
                 scores.mul_(scale)
-            scores.view(-1, group.width, group.width).masked_fill_(hidden(group.width, window, scores.device), -torch.inf)
+            scores.view(-1, group.width, group.width).masked_fill_(documents.hidden(group.width, window), -torch.inf)
             weights = scores.softmax(-1).to(query.dtype)
             mixed = torch.bmm(weights, v)
             group.unpad(mixed.view(-1, query.shape[1], group.width, query.shape[2]), out)
@@ -217,7 +221,7 @@ def attend(
     Documents and a batch of one row, or neither and a mask, or neither of them: each row is one document.
     """
     if dropout or others.get("s_aux") is not None:
-        raise ValueError("this model's attention has dropout or sinks, which model.attention=auto does not know: set model.attention=eager")
+        raise ValueError("model.attention=auto knows neither dropout nor sinks in attention: set model.attention=eager")
     scale, cap = scaling or query.shape[-1] ** -0.5, softcap or 0.0
     if documents is None and (attention_mask is not None or query.shape[2] != key.shape[2]):
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=query.device) if attention_mask is None else attention_mask

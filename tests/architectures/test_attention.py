@@ -1,5 +1,7 @@
 """Attention within documents equals attention in each of them alone; under a mask it equals transformers' own."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,7 +96,34 @@ def test_generation_from_padded_prompts_is_that_of_transformers(model_settings: 
     assert found == [generate(theirs, [prompt], [1], 6, 1, lambda done: None)[0] for prompt in prompts]
 
 
-def test_attention_with_dropout_is_refused(model_settings: Any) -> None:
-    net = adapters.build(**model_settings("llama", base_dropout=0.1)).train()
-    with pytest.raises(ValueError, match=r"model\.attention=eager"):
-        adapters.hidden_states(net, torch.arange(4), torch.arange(4), [4])
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("llama", {"base_dropout": 0.1}, r"set model\.base_dropout=0, or model\.attention=eager"),
+        ("bloom", {}, "cannot be told where rows end"),
+    ],
+)
+def test_what_would_go_wrong_without_a_word_is_refused(model_settings: Any, kind: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adapters.build(**model_settings(kind, **changes))
+
+
+def test_a_base_whose_logits_are_scaled_is_refused(model_settings: Any, tmp_path: Path) -> None:
+    base = Path(model_settings("granite")["base"])
+    config = json.loads((base / "config.json").read_text()) | {"logits_scaling": 8.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="its logits are scaled"):
+        adapters.build(**model_settings("granite", base=str(tmp_path), init="random"))
+
+
+def test_masks_go_with_their_batch() -> None:
+    import gc
+    import weakref
+
+    documents = Documents([3, 3], torch.device("cpu"))
+    gone = weakref.ref(documents.hidden(3, None))
+    documents.hidden(3, None)
+    assert gone() is not None
+    del documents
+    gc.collect()
+    assert gone() is None

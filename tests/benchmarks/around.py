@@ -58,7 +58,7 @@ import resource, sys, time
 from pathlib import Path
 import polars as pl
 from hydra import compose, initialize_config_dir
-from config import schema
+from config import command_line, schema
 from data import catalogue
 with initialize_config_dir(str(Path("config").resolve()), version_base="1.3"):
     d = schema.typed(compose("train", overrides=["data=flipkart", "data.path=x"])).data

@@ -23,7 +23,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from architectures import adapters
-from config import schema
+from config import command_line, schema
 from config.schema import TrainerConfig
 from data.prompts import Example
 from data.retail import RetailData
@@ -51,9 +51,9 @@ MEDIUM |= {"intermediate_size": 2048, "vocab_size": 32000, "layer_types": ["slid
 
 def rows_of(table: str, longest: int) -> TokenRows:
     """Training rows of a catalogue, as token ids."""
-    data = ["data=flipkart", f"data.path={table}"] if table else []
+    overrides = command_line.with_experiment(["data=flipkart", f"data.path={table}"] if table else [])
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
-        config = schema.typed(compose("train", overrides=data))
+        config = schema.typed(compose("train", overrides=overrides))
     module = RetailData(asdict(config.data) | {"max_seq_length": longest}, str(ROOT / config.model.base), WORK / "cache", 0)
     module.prepare_data()
     module.setup()
