@@ -12,14 +12,16 @@ import re
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from data import label_report, label_scoring, report, scoring
-from data.labelled_text import LabelledText
-from data.retail import RetailData
 from data.tokens import EvaluationBatches, digest_of
+
+if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistake on the command line is to be told at once
+    from data.labelled_text import LabelledText
+    from data.retail import RetailData
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
@@ -27,7 +29,7 @@ KEYS = ("ckpt", "compare", "text", "path", "checks", "batch_size", "questions", 
 SPLITS = {"test": "known products", "unseen": "unseen products"}
 
 
-def answer(module: Any, data: RetailData, questions: pl.DataFrame, name: str, batch_size: int) -> list[str | None]:
+def answer(module: Any, data: "RetailData", questions: pl.DataFrame, name: str, batch_size: int) -> list[str | None]:
     """The net's answers to the questions, as text; a prompt is the very one of training."""
     from tqdm import tqdm
 
@@ -46,7 +48,7 @@ def spread(questions: pl.DataFrame, count: int) -> pl.DataFrame:
     return questions[[i * questions.height // count for i in range(count)]]
 
 
-def untuned_answers(module: Any, data: RetailData, questions: pl.DataFrame, size: int) -> list[str | None]:
+def untuned_answers(module: Any, data: "RetailData", questions: pl.DataFrame, size: int) -> list[str | None]:
     """What the untuned base answers; kept, since every run on the same data asks it the same."""
     from architectures import adapters
 
@@ -64,7 +66,7 @@ def untuned_answers(module: Any, data: RetailData, questions: pl.DataFrame, size
     return pl.read_parquet(kept)["answer"].to_list()
 
 
-def predict(module: Any, data: RetailData, settings: dict[str, Any]) -> pl.DataFrame:
+def predict(module: Any, data: "RetailData", settings: dict[str, Any]) -> pl.DataFrame:
     """Judged answers of the tuned model, and of its untuned base, to the test questions and those about unseen products."""
     from architectures import adapters
 
@@ -77,7 +79,7 @@ def predict(module: Any, data: RetailData, settings: dict[str, Any]) -> pl.DataF
     return pl.concat(frames)
 
 
-def evaluate(module: Any, data: RetailData, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+def evaluate(module: Any, data: "RetailData", settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Predict, score, write predictions.parquet, scores.json and report.md into ``folder``; give back the scores.
 
     Args:
@@ -106,7 +108,7 @@ def evaluate(module: Any, data: RetailData, settings: dict[str, Any], folder: Pa
 # --- classifiers: ----------------------------------------------------------------------------------------------------
 
 
-def probabilities(model: Any, data: LabelledText, texts: list[str], batch_size: int, name: str) -> tuple[Any, Any]:
+def probabilities(model: Any, data: "LabelledText", texts: list[str], batch_size: int, name: str) -> tuple[Any, Any]:
     """(probabilities, decisions of 0 and 1) of a fine-tuned classifier or a baseline for texts. (rows, labels) each"""
     import torch
     from tqdm import tqdm
@@ -126,7 +128,7 @@ def probabilities(model: Any, data: LabelledText, texts: list[str], batch_size: 
     return found, decide(found, data.multi_label)
 
 
-def label_rows(model: Any, data: LabelledText, rows: pl.DataFrame, batch_size: int, name: str) -> pl.DataFrame:
+def label_rows(model: Any, data: "LabelledText", rows: pl.DataFrame, batch_size: int, name: str) -> pl.DataFrame:
     """Add ``predicted`` (names) and ``probabilities`` (in the order of the labels) to rows."""
     likely, decided = probabilities(model, data, rows["text"].to_list(), batch_size, name)
     names = [[label for label, given in zip(data.labels, row, strict=True) if given] for row in decided.tolist()]
@@ -134,14 +136,14 @@ def label_rows(model: Any, data: LabelledText, rows: pl.DataFrame, batch_size: i
     return rows.with_columns(predicted=predicted, probabilities=pl.Series(likely.tolist(), dtype=pl.List(pl.Float64)))
 
 
-def checks_of(data: LabelledText, settings: dict[str, Any], rows: pl.DataFrame) -> list[dict[str, str]]:
+def checks_of(data: "LabelledText", settings: dict[str, Any], rows: pl.DataFrame) -> list[dict[str, str]]:
     """The behavioural checks. Raises ValueError for wrong ones, and for slices that cannot be taken of such rows."""
     label_report.sliced(rows.clear(), settings["slices"])
     return label_scoring.read_checks(Path(settings["checks"]), data.labels) if settings["checks"] else []
 
 
 def evaluate_labels(
-    model: Any, data: LabelledText, settings: dict[str, Any], folder: Path, other: pl.DataFrame | None = None
+    model: Any, data: "LabelledText", settings: dict[str, Any], folder: Path, other: pl.DataFrame | None = None
 ) -> dict[str, Any]:
     """Label the validation and test rows (or ``other`` ones), score, write tables, pictures and predictions into ``folder``.
 
@@ -253,6 +255,8 @@ def run(config: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         print(evaluate_labels(model, data, settings, folder, other)["text"])
     else:
+        from data.retail import RetailData
+
         retail = RetailData(model.origin["data"], model.model_settings["base"], outputs / "cache", model.origin["seed"])
         prepare(retail, model.origin)
         folder.mkdir(parents=True, exist_ok=True)
@@ -267,10 +271,11 @@ def prepare(data: Any, origin: dict[str, Any]) -> None:
         log.warning("the data differs from what the model was trained on (digest %s, then %s)", data.digest, origin["digest"])
 
 
-def label_data(model: Any, outputs: Path) -> LabelledText:
+def label_data(model: Any, outputs: Path) -> "LabelledText":
     """The data module of a classifier, with its labels; nothing is read yet."""
     from architectures.adapters import base_path
     from architectures.baselines import Baseline
+    from data.labelled_text import LabelledText
 
     base = "" if isinstance(model, Baseline) else base_path(model.model_settings["base"])
     data = LabelledText(model.origin["data"], base, outputs / "cache", model.origin["seed"])
