@@ -38,7 +38,7 @@ class ModelConfig:
     lora_targets: list[str] = field(default_factory=lambda: list(PROJECTIONS))  # names of the linear layers to adapt
     quantization: str = "none"  # none; nf4: the frozen base in 4 bits, which makes LoRA QLoRA
     dtype: str = "auto"  # of the frozen base: float32, bfloat16; auto: bfloat16 if it is big, or stored so and the hardware gains by it
-    attention: str = "auto"  # eager, sdpa, flash_attention_2, flex_attention; auto: the quickest that is right for the model
+    attention: str = "auto"  # auto: architectures/attention.py, sdpa for classifiers; eager, sdpa, ...: transformers' own, slower here
     gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
     base_dropout: float | None = None  # share dropped inside the base in training; null: as the base has it
     pooling: str = "native"  # what a classifier's head reads: native, as transformers has it for the model; mean, of all tokens
