@@ -79,7 +79,7 @@ class Documents:
         places = torch.arange(width)
         gather = (begins[:, None] + torch.minimum(places, count[:, None] - 1)).flatten()
         scatter = (places < count[:, None]).flatten().nonzero().flatten()
-        return Group(start, start + sum(lengths), width, gather, scatter)
+        return Group(start, start + sum(lengths), width, gather.to(self.device), scatter.to(self.device))
 
     def hidden(self, width: int, window: int | None) -> Tensor:
         """(width, width), true where a query (row) may not see a key of the same document."""
@@ -114,7 +114,7 @@ class GroupedAttention(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, documents: Documents, scale: float, cap: float, window: int | None
     ) -> Tensor:
         """query: (tokens, heads, size); key, value: (tokens, key heads, size) -> (tokens, heads, size)"""
-        out = torch.empty(query.shape, dtype=query.dtype)
+        out = query.new_empty(query.shape)
         kept: list[Tensor | None] = []
         for group in documents.groups:
             q, k, v = GroupedAttention.heads(group, query, key, value)
@@ -148,12 +148,12 @@ class GroupedAttention(torch.autograd.Function):
         """Gradients of query, key and value."""
         query, key, value, *kept = ctx.saved_tensors
         documents, scale = ctx.settings
-        dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype) for x in (query, key, value))
+        dq, dk, dv = (x.new_empty(x.shape) for x in (query, key, value))
         for group, weights, capped in zip(documents.groups, kept[::2], kept[1::2], strict=True):
             q, k, v = GroupedAttention.heads(group, query, key, value)
             g = group.pad(gradients[0]).reshape(q.shape)
             if group.gather is not None:  # what stands in padded places must add nothing
-                there = torch.zeros(len(group.gather), dtype=g.dtype).index_fill_(0, group.scatter, 1)
+                there = g.new_zeros(len(group.gather)).index_fill_(0, group.scatter, 1)
                 g = (g.view(-1, query.shape[1], group.width, query.shape[2]) * there.view(-1, 1, group.width, 1)).view(q.shape)
             d = torch.ops.aten._softmax_backward_data(torch.bmm(g, v.mT).float(), weights.float(), -1, torch.float32)
             if capped is not None:
