@@ -29,7 +29,7 @@ sample: .venv/core  ## make data/sample/catalogue.csv again
 pocket: .venv/core  ## train the embedded base model again from nothing (about an hour on two cores)
 	$(BIN)/python train.py +experiment=pocket
 
-benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, an hour (TABLE=flipkart.csv for Flipkart's rows)
+benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, half an hour (TABLE=flipkart.csv for Flipkart's rows)
 	$(BIN)/python -m tests.benchmarks.speed .venv-peers/bin/python $(TABLE)
 
 clean:  ## remove the virtual environment and all outputs

@@ -189,7 +189,7 @@ def main(peers: str, table: str = "") -> None:
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(MARK)
     after = rest.partition(MARK)[2]
-    readme.write_text(f"{before}{MARK}\n{text}\n{MARK}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{MARK}\n\n{text}\n{MARK}{after}", encoding="utf-8")
     print(text)
 
 
