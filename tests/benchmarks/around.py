@@ -125,7 +125,9 @@ def generation(outputs: Path) -> list[str]:
 def sweep(outputs: Path) -> list[str]:
     """A sweep of four jobs against the training alone of its jobs."""
     rates = "trainer.learning_rate=1e-3,2e-3,3e-3,5e-3"
-    _, seconds, _ = measured([*TRAIN, "-m", f"outputs={outputs}", "stage=fit", "resume=never", "trainer.max_steps=200", rates])
+    _, seconds, _ = measured(
+        [*TRAIN[:2], "-m", *TRAIN[2:], f"outputs={outputs}", "stage=fit", "resume=never", "trainer.max_steps=200", rates]
+    )
     newest = max((outputs / "sweeps").iterdir(), key=lambda path: path.stat().st_mtime)
     ledger = json.loads((newest / "ledger.json").read_text())
     pure = sum(json.loads((Path(row["folder"]) / "results.json").read_text())["seconds"] for row in ledger)
@@ -136,7 +138,11 @@ def main(table: str) -> None:
     """Measure, and write."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        lines = [*first_step(work / "outputs"), *cleaning(Path(table), work), *generation(work / "outputs"), *sweep(work / "outputs")]
+        lines: list[str] = []
+        parts = (first_step, work / "outputs"), (cleaning, Path(table), work), (generation, work / "outputs"), (sweep, work / "outputs")
+        for measure, *arguments in parts:
+            lines += measure(*arguments)  # type: ignore[operator]
+            print("\n".join(lines), flush=True)
     text = (
         "    python -m tests.benchmarks.around flipkart_core_20000.csv    # 2 cores\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
     )
