@@ -143,9 +143,8 @@ def main(table: str) -> None:
         for measure, *arguments in parts:
             lines += measure(*arguments)  # type: ignore[operator]
             print("\n".join(lines), flush=True)
-    text = (
-        "    python -m tests.benchmarks.around flipkart_core_20000.csv    # 2 cores\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
-    )
+    when = f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+    text = f"    python -m tests.benchmarks.around {Path(table).name}    # {when}\n\n" + "".join(f"- {line}\n" for line in lines)
     (ROOT / "tests" / "benchmarks" / "results" / "around.md").write_text(text, encoding="utf-8")
     print(text)
 

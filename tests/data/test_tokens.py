@@ -120,3 +120,14 @@ def test_digest_tells_content_apart(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("1")
     assert digest_of(tmp_path / "a", {"x": 1, "y": 2}) == digest_of(tmp_path / "b", {"y": 2, "x": 1})
     assert digest_of(["a", "b"]) != digest_of("a", "b")
+
+
+def test_rows_made_in_parts_are_those_made_at_once(tmp_path: Path) -> None:
+    examples = [Example(list(range(10, 10 + 5 + i % 7)), 3) for i in range(9)]
+    whole = TokenRows.of(examples, 9)
+    TokenRows.joined([TokenRows.of(some, 9) for some in ([], examples[:4], examples[4:])]).save(tmp_path / "rows.pt")
+    parts = TokenRows.load(tmp_path / "rows.pt")
+    assert torch.equal(parts.ids, whole.ids)
+    assert torch.equal(parts.starts, whole.starts)
+    assert torch.equal(parts.prompt_lengths, whole.prompt_lengths)
+    assert parts.ids.dtype == torch.int32
