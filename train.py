@@ -228,7 +228,8 @@ def plan(config: TrainConfig, data: Any) -> None:
     elif shards(config) == 1:
         module = build_model(config, data, batches)
         precision = precision_of(t.precision, config.model.base, config.model.dtype, config.model.adapter)
-        timed = planning.seconds_of_steps(module.to(device), batches, precision, PLANNED_STEPS)[1:]
+        timed = planning.seconds_of_steps(module.to(device), batches, precision, PLANNED_STEPS)
+        timed = timed[1:] or timed
         seconds, tokens = sum(s for s, _ in timed) / len(timed), sum(n for _, n in timed) / len(timed)
         lines.append(("step", f"{seconds:.2f} s here, {tokens / seconds:,.0f} tokens a second in each process"))
         lines.append(("time", f"{batches.steps * seconds / 60:.1f} minutes of training, without start, validation and evaluation"))

@@ -207,11 +207,14 @@ def test_a_plan_says_what_training_takes_and_trains_nothing(tmp_path: Path, caps
 
 
 def test_a_plan_for_what_does_not_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "memory_of", lambda config: ("cpu", 1e6))
-    train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}"), tmp_path, Signals())
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "memory_of", lambda config: ("cpu", 1e6))
+        train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}"), tmp_path, Signals())
     shown = capsys.readouterr().out
     assert "1 a forward pass" in shown
     assert "more than is free: take model.quantization=nf4" in shown
+    train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}", "trainer.batch_size=100000"), tmp_path, Signals())
+    assert "steps   1 of 100000 rows" in capsys.readouterr().out
     with pytest.raises(ValueError, match="stage=plan is for the fine-tuning of causal LMs"):
         train.plan(typed("+experiment=tags", "model=tfidf", "data.path=x.csv"), None)
 
