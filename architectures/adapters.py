@@ -46,11 +46,17 @@ def base_dtype(config: Any, dtype: str, frozen: bool) -> torch.dtype:
     return torch.bfloat16 if frozen and (weights > BIG or (stored and quick_bfloat16())) else torch.float32
 
 
-def attention_of(attention: str, classifies: bool) -> str:
-    """The attention that 'auto' stands for: that of `architectures.attention` for a causal LM, sdpa for a classifier."""
-    if attention == "auto":
-        return "sdpa" if classifies else documents.NAME
-    return attention
+def attention_of(config: Any, attention: str, classifies: bool) -> str:
+    """The attention that 'auto' stands for: that of `architectures.attention` for a causal LM, the quickest right one for a classifier.
+
+    Gemma 2 caps its attention scores, of which sdpa knows nothing, nor says so. Raises ValueError if it is asked for all the same.
+    """
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    if attention == "sdpa" and capped:
+        raise ValueError("model.attention=sdpa ignores the cap on this model's attention scores: set model.attention=auto")
+    if attention == "auto" and classifies:
+        return "eager" if capped else "sdpa"
+    return documents.NAME if attention == "auto" else attention
 
 
 def base_path(base: str) -> str:
@@ -172,7 +178,10 @@ def options_of(config: Any, dtype: str, init: str, quantization: str, attention:
     """How transformers is to load: dtype, attention, and 4 bits (NF4) for all but a classifier's new parts."""
     from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
-    options: dict[str, Any] = {"dtype": base_dtype(config, dtype, frozen), "attn_implementation": attention_of(attention, head is not None)}
+    options: dict[str, Any] = {
+        "dtype": base_dtype(config, dtype, frozen),
+        "attn_implementation": attention_of(config, attention, head is not None),
+    }
     if quantization == "nf4":
         if init == "random":
             raise ValueError("model.quantization=nf4 needs model.init=pretrained: there are no weights to quantise")

@@ -101,6 +101,7 @@ def test_generation_from_padded_prompts_is_that_of_transformers(model_settings: 
     [
         ("llama", {"base_dropout": 0.1}, r"set model\.base_dropout=0, or model\.attention=eager"),
         ("bloom", {}, "cannot be told where rows end"),
+        ("gemma2", {"attention": "sdpa"}, "sdpa ignores the cap"),
     ],
 )
 def test_what_would_go_wrong_without_a_word_is_refused(model_settings: Any, kind: str, changes: dict[str, Any], message: str) -> None:
@@ -114,6 +115,14 @@ def test_a_base_whose_logits_are_scaled_is_refused(model_settings: Any, tmp_path
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="its logits are scaled"):
         adapters.build(**model_settings("granite", base=str(tmp_path), init="random"))
+
+
+def test_a_classifier_has_attention_that_knows_its_cap(model_settings: Any) -> None:
+    from transformers import AutoConfig
+
+    gemma, llama = (AutoConfig.from_pretrained(model_settings(kind)["base"]) for kind in ("gemma2", "llama"))
+    assert adapters.attention_of(gemma, "auto", classifies=True) == "eager"
+    assert adapters.attention_of(llama, "auto", classifies=True) == "sdpa"
 
 
 def test_masks_go_with_their_batch() -> None:
