@@ -48,7 +48,7 @@ def shapes_of(model: dict[str, Any], precision: str) -> Shapes:
     width, heads = text.hidden_size, text.num_attention_heads
     key_heads = getattr(text, "num_key_value_heads", None) or heads
     size = getattr(text, "head_dim", None) or width // heads
-    inner, kind = text.intermediate_size, text.model_type
+    inner, kind = getattr(text, "intermediate_size", None) or 4 * width, text.model_type
     layers = {
         "q_proj": (width, heads * size), "k_proj": (width, key_heads * size), "v_proj": (width, key_heads * size),
         "o_proj": (heads * size, width), "gate_proj": (width, inner), "up_proj": (width, inner), "down_proj": (inner, width),

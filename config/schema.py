@@ -161,7 +161,7 @@ class TrainConfig:
 
     experiment: str = "none"  # label of the row in the hyper-parameter table
     stage: str = (
-        "all"  # prepare: data only; show: print one example as the model sees it; plan: what training takes; fit: train; all: evaluate, too
+        "all"  # prepare: data only; show: one example as the model sees it; plan: what training takes; fit: train; all: evaluate, too
     )
     seed: int = 42  # of everything random
     resume: str = "never"  # never: a new run; auto: the newest unfinished run of this same configuration; or a run's folder

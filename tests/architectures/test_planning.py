@@ -45,6 +45,14 @@ def test_activations_are_what_the_backward_pass_keeps(model_settings: Any, dtype
     assert found - passing == pytest.approx(sum(size for place, size in kept.items() if place not in own), rel=0.1)
 
 
+def test_a_base_that_names_its_sizes_otherwise_can_be_planned(model_settings: Any, tmp_path: Path) -> None:
+    from transformers import GPT2Config
+
+    GPT2Config(n_embd=32, n_head=2, n_layer=2).save_pretrained(tmp_path)
+    shapes = planning.shapes_of(model_settings(base=str(tmp_path), lora_targets=["c_attn"]), "32-true")
+    assert shapes.inner == 4 * shapes.width == 128
+
+
 def test_micro_batches_are_as_large_as_memory_holds(model_settings: Any) -> None:
     shapes = planning.shapes_of(model_settings() | {"base": POCKET}, "32-true")
     lengths = [100] * 50 + [300]

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-BEGUN = time.time()  # as near to the start of the process as Python code gets
 IGNORED = -100
 Log = list[tuple[float, float]]  # (seconds since the epoch at the end of a step, loss), one a step
 
@@ -191,7 +190,7 @@ def main(tool: str, folder: Path, result: Path) -> None:
     torch.set_num_threads(job["threads"])
     function, settings = TOOLS[tool]
     log = function(folder, job, **settings)
-    result.write_text(json.dumps({"begun": BEGUN, "log": log}) + "\n")
+    result.write_text(json.dumps({"log": log}) + "\n")
 
 
 if __name__ == "__main__":
