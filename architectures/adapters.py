@@ -62,10 +62,11 @@ def attention_of(config: Any, attention: str, classifies: bool) -> str:
 def base_path(base: str) -> str:
     """A base as transformers takes it: a folder or a Hub name; 'package:NAME/FOLDER' is a folder inside an installed package.
 
-    Raises ValueError if there is no such package.
+    A folder may also stand beside this package, wherever that is used from. Raises ValueError if there is no such package.
     """
     if not base.startswith("package:"):
-        return base
+        beside = Path(__file__).resolve().parents[1] / base
+        return str(beside) if not Path(base).exists() and beside.is_dir() else base
     name, _, folder = base.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:

@@ -4,12 +4,9 @@ The local model needs no parsing: each label is scored by the likelihood that th
 cleaned, counted where it is no label, and kept in a file, so that a run that is stopped goes on where it was.
 """
 
-import hashlib
-import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from torch.nn import functional
 
 from architectures import adapters
 from architectures.baselines import Baseline, decide
+from architectures.kept import Kept, key_of
 
 log = logging.getLogger(__name__)
 NONE = "none"  # what a model is to answer where no label applies
@@ -155,16 +153,14 @@ class Prompted(Baseline):
         """
         from openai import OpenAI, OpenAIError
 
-        path = Path(self.settings["answers"])
-        kept = {record["key"]: record["answer"] for record in read_lines(path)}
-        keys = [hashlib.sha256(f"{self.settings['served_model']}\n{prompt}".encode()).hexdigest()[:24] for prompt in prompts]
+        kept = Kept(Path(self.settings["answers"]))
+        keys = [key_of(self.settings["served_model"], prompt) for prompt in prompts]
         todo = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
         self.advance(len(prompts) - len(todo))
         try:
             client = OpenAI(max_retries=self.settings["retries"]) if todo else None
         except OpenAIError as error:
             raise ValueError(f"{str(error).splitlines()[0]}; the address of the endpoint goes into OPENAI_BASE_URL") from None
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock, failed = threading.Lock(), []
 
         def one(item: tuple[str, str]) -> None:
@@ -174,10 +170,8 @@ class Prompted(Baseline):
             except OpenAIError as error:
                 failed.append(str(error).splitlines()[0])
                 return
+            kept.add(key, answer, read=read, written=written)
             with lock:
-                kept[key] = answer
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"key": key, "answer": answer, "read": read, "written": written}) + "\n")
                 self.state["tokens"] = [self.state["tokens"][0] + read, self.state["tokens"][1] + written]
                 self.state["asked"] += 1
                 self.advance(1)
@@ -185,8 +179,10 @@ class Prompted(Baseline):
         with ThreadPoolExecutor(self.settings["concurrency"]) as pool:
             list(pool.map(one, todo.items()))
         if failed:
-            raise ValueError(f"{len(failed)} of {len(todo)} requests failed ({failed[0]}); run again: what was answered is kept in {path}")
-        return [kept[key] for key in keys]
+            raise ValueError(
+                f"{len(failed)} of {len(todo)} requests failed ({failed[0]}); run again: what was answered is kept in {kept.path}"
+            )
+        return [kept.get(key) for key in keys]
 
     def parse(self, answer: str) -> list[int]:
         """An answer -> 0 and 1 for each label; quotes, case, 'Label:' and a full stop do not matter; no label: the default."""
@@ -209,15 +205,6 @@ def complete(client: Any, model: str, prompt: str) -> tuple[str, int, int]:
     done = client.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=64)
     used = done.usage
     return done.choices[0].message.content or "", used.prompt_tokens if used else 0, used.completion_tokens if used else 0
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Records of a file of JSON lines; a last one that was cut off is left out."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            log.warning("%s: a damaged line is left out", path)
 
 
 def likelihood(net: Any, pairs: list[tuple[list[int], list[int]]]) -> Tensor:

@@ -63,6 +63,14 @@ def experiment_id(client: Any, name: str, uri: str) -> str:
     return str(client.create_experiment(name, None if path == uri else Path(path).resolve().with_name("mlartifacts").as_uri()))
 
 
+def dataset_input(name: str, digest: str, source: str, rows: int) -> Any:
+    """Prepared data, by its digest, as MLflow takes it."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    profile = json.dumps({"num_rows": rows})
+    return DatasetInput(Dataset(name, digest, "local", json.dumps({"uri": source}), None, profile), [])
+
+
 def start_parent(uri: str, experiment: str, name: str, command: str) -> str:
     """The run under which the jobs of a sweep stand: the one of that name, else a new one. Its id; '' where the server fails."""
     try:
@@ -300,7 +308,7 @@ class RunLogger(Logger):
 
     def follow(self, client: Any, order: dict[str, Any]) -> None:
         """Have the server do what was ordered."""
-        from mlflow.entities import Dataset, DatasetInput, Param
+        from mlflow.entities import Param
 
         if order["do"] == "params":
             params = [Param(name, value) for name, value in order["values"].items()]
@@ -312,9 +320,7 @@ class RunLogger(Logger):
             send_one = client.log_artifacts if Path(order["path"]).is_dir() else client.log_artifact
             send_one(self.run_id, order["path"], order["folder"])
         elif order["do"] == "dataset":
-            profile = json.dumps({"num_rows": order["rows"]})
-            dataset = Dataset(order["name"], order["digest"], "local", json.dumps({"uri": order["source"]}), None, profile)
-            client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, [])])
+            client.log_inputs(self.run_id, datasets=[dataset_input(order["name"], order["digest"], order["source"], order["rows"])])
         elif order["do"] == "end":
             client.set_terminated(self.run_id, order["status"])
 

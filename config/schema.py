@@ -18,6 +18,7 @@ KNOWN_TARGETS |= {"fc1", "fc2", "Wqkv", "Wi", "Wo", "q_lin", "k_lin", "v_lin", "
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
 CLEANING = ["lowercase", "links", "symbols", "stop_words"]
 MONITORS = ["loss", "accuracy", "f1", "macro_f1", "micro_f1", "weighted_f1", "macro_f1_with_none", "micro_f1_with_none"]
+BASELINES = ["same-product", "exact", "tfidf", "nearest-answer", "untuned", "untuned-row", "untuned-shots"]
 SHORTEST_SEQUENCE = 64
 ALIASES = {"rank": "model.lora_r", "alpha": "model.lora_alpha", "dropout": "model.lora_dropout", "lr": "trainer.learning_rate"}
 ALIASES |= {"max_length": "data.max_seq_length", "num_epochs": "trainer.epochs", "clip": "trainer.max_grad_norm"}
@@ -125,7 +126,14 @@ class EvaluationConfig:
 
     batch_size: int = 64  # prompts a forward pass
     questions: int = 0  # questions of each split to answer, spread evenly; 0: all
-    untuned: bool = True  # score the untuned base beside the tuned model
+    backend: str = "auto"  # transformers, vllm (a process of its own), endpoint (OPENAI_BASE_URL); auto: vllm where there is a GPU and it
+    vllm_python: str = ""  # backend vllm: interpreter that has it, if this one has not
+    tensor_parallel: int = 1  # backend vllm: GPUs that share the weights
+    served_model: str = ""  # backend endpoint: the name under which it serves the model
+    concurrency: int = 8  # backend endpoint: requests at once
+    retries: int = 6  # backend endpoint: further tries of a request, with exponential back-off
+    baselines: list[str] = field(default_factory=lambda: list(BASELINES))  # what stands beside the model in its table
+    shots: int = 4  # baseline untuned-shots: training questions in its prompt
     slices: dict[str, str] = field(
         default_factory=dict
     )  # task labels: name -> SQL condition over text, words, labels and the table's columns
@@ -188,6 +196,7 @@ CHOICES = {
     "data.truncate": ["end", "middle"],
     "trainer.schedule": ["cosine", "linear", "constant", "plateau"],
     "trainer.monitor": MONITORS,
+    "evaluation.backend": ["auto", "transformers", "vllm", "endpoint"],
     "prompting.backend": ["local", "endpoint"],
     "prompting.choice": ["fixed", "nearest"],
     "trainer.accelerator": ["auto", "cpu", "gpu"],
@@ -239,6 +248,10 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "trainer.skip_steps": (0, float("inf"), True),
     "evaluation.batch_size": (1, 100_000, True),
     "evaluation.questions": (0, float("inf"), True),
+    "evaluation.tensor_parallel": (1, 1024, True),
+    "evaluation.concurrency": (1, 1000, True),
+    "evaluation.retries": (0, 100, True),
+    "evaluation.shots": (1, 100, True),
     "prompting.shots": (0, 1000, True),
     "prompting.concurrency": (1, 1000, True),
     "prompting.retries": (0, 100, True),
@@ -338,6 +351,14 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         for column in ("name", "category"):
             if not typed.get("data.columns", {}).get(column):
                 yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
+    for name in typed.get("evaluation.baselines", []):
+        if name not in BASELINES:
+            near = difflib.get_close_matches(name, BASELINES, 1)
+            yield f"evaluation.baselines: unknown {name!r}; " + (
+                f"did you mean {near[0]}?" if near else f"there are {', '.join(BASELINES)}"
+            )
+    if typed.get("evaluation.backend") == "endpoint" and not typed.get("evaluation.served_model"):
+        yield "evaluation.served_model: what does the endpoint call the model? set evaluation.served_model=..."
     yield from check_labels(typed)
     yield from check_processes(typed)
     if typed.get("data.validation", 0) + typed.get("data.test", 0) >= 1:

@@ -1,4 +1,7 @@
-"""Pictures of results: a confusion matrix, labels in truth beside prediction, and models side by side. matplotlib, to PNG files."""
+"""Pictures of results: a confusion matrix, labels in truth beside prediction, models side by side, learning curves.
+
+matplotlib, to PNG files.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -44,16 +47,48 @@ def distribution_chart(true: list[float], predicted: list[float], labels: list[s
     figure.savefig(path, dpi=110)
 
 
-def models_chart(panels: list[tuple[str, list[tuple[str, float, float, float]]]], path: Path) -> None:
-    """One panel for each (title, [(model, value, low, high)]), a bar a model with its interval, the best on top."""
-    height = 1.2 + 0.35 * max(len(bars) for _, bars in panels)
-    figure, axes = canvas(5 * len(panels), height, len(panels))
+Bars = list[tuple[str, float, float, float]]  # (model, value, low, high)
+
+
+def models_chart(panels: list[tuple[str, Bars]], path: Path) -> None:
+    """One panel for each (title, bars), a bar a model with its interval, the best on top."""
+    bars_chart(panels, {model for _, bars in panels for model, *_ in bars}, path)
+
+
+def bars_chart(panels: list[tuple[str, Bars]], dark: set[str], path: Path) -> None:
+    """As `models_chart`; what is not in ``dark`` is drawn light."""
+    height = 1.2 + 0.36 * max(len(bars) for _, bars in panels)
+    figure, axes = canvas(5.5 * len(panels), height, len(panels))
     for one, (title, bars) in zip(axes, panels, strict=True):
         ordered = sorted(bars, key=lambda bar: bar[1])
         values = [value for _, value, _, _ in ordered]
-        errors = [[v - low for _, v, low, _ in ordered], [high - v for _, v, _, high in ordered]]
-        one.barh([name for name, *_ in ordered], values, color=INK, xerr=errors, ecolor="#ca6702", capsize=3)
-        one.set(xlim=(0, 1), title=title)
+        errors = [[max(0.0, v - low) for _, v, low, _ in ordered], [max(0.0, high - v) for _, v, _, high in ordered]]
+        colors = [INK if name in dark else LIGHT for name, *_ in ordered]
+        one.barh([name for name, *_ in ordered], values, color=colors, edgecolor=INK, xerr=errors, ecolor="#ca6702", capsize=3)
+        one.set(xlim=(0, 1.12), title=title)
+        one.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
+        one.spines[["top", "right"]].set_visible(False)
         for place, (_, value, _, high) in enumerate(ordered):
-            one.text(min(0.97, high + 0.02), place, f"{value:.3f}", va="center", fontsize=8)
-    figure.savefig(path, dpi=110)
+            one.text(max(high, value) + 0.015, place, f"{100 * value:.1f}", va="center", fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+Curve = list[tuple[float, float]]  # (step, loss)
+
+
+def curves_chart(curves: dict[str, tuple[Curve, Curve]], path: Path) -> None:
+    """Training loss on the left, validation loss on the right, a colour a job; both on one logarithmic scale."""
+    figure, axes = canvas(11, 4, 2)
+    for place, (one, title) in enumerate(zip(axes, ("training loss", "validation loss"), strict=True)):
+        for i, (name, pair) in enumerate(curves.items()):
+            marker = {"marker": "o", "markersize": 3.5} if place else {}
+            one.plot(*zip(*pair[place], strict=True) if pair[place] else ([], []), label=name, color=f"C{i}", linewidth=1.6, **marker)
+        one.set(xlabel="optimiser step", title=title, yscale="log")
+        one.yaxis.set_major_formatter("{x:g}")
+        one.yaxis.set_minor_formatter("{x:g}")
+        one.tick_params(axis="y", which="minor", labelsize=7)
+        one.grid(alpha=0.25, which="both")
+        one.spines[["top", "right"]].set_visible(False)
+    axes[1].sharey(axes[0])
+    axes[0].legend(frameon=False)
+    figure.savefig(path, dpi=130)

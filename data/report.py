@@ -1,11 +1,13 @@
 """Scores -> tables in Markdown: of answers (published and grounded), of labels, of several runs side by side."""
 
 import math
+import re
 from typing import Any
 
 import polars as pl
 
-from data.scoring import VERDICTS
+from data import statistics
+from data.scoring import SPLITS, VERDICTS
 
 Scores = dict[str, dict[str, float]]
 
@@ -14,7 +16,7 @@ def cell(value: Any) -> str:
     """A number as a table shows it: counts whole, shares in per cent, nothing as a dash."""
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{100 * value:.1f}%"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else re.sub(r"(?<!\\)\|", r"\|", str(value))
 
 
 def table(header: list[str], rows: list[list[Any]]) -> str:
@@ -29,23 +31,37 @@ def table(header: list[str], rows: list[list[Any]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def wilson(count: float, n: float) -> str:
-    """A share in per cent with its 95% interval (Wilson 1927, doi.org/10.1080/01621459.1927.10502953)."""
-    if not n:
-        return "-"
-    z, p = 1.96, count / n
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (abs(100 * (middle + sign * half)) / (1 + z * z / n) for sign in (-1, 1))
-    return f"{100 * p:.1f}% [{low:.1f}, {high:.1f}]"
+def share(count: float, n: float) -> str:
+    """A share in per cent with its 95% interval (Wilson)."""
+    return interval(count / n, *statistics.wilson(count, n)) if n else "-"
 
 
-def grounded_table(scores: Scores) -> str:
-    """One row for each 'model, slice'; the six verdicts sum to n; shares stand with 95% intervals."""
-    header = ["answers", "n", *(v.replace("_", " ") for v in VERDICTS), "product right", "all facts right", "details right"]
+def interval(value: float, low: float, high: float) -> str:
+    """A share in per cent with the ends of its interval."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def answers_table(grounded: Scores) -> str:
+    """One row a model, from the scores of 'model, known products' and 'model, unseen products'."""
+    header = ["model", "n", "accuracy, known products", "right product", "precision", "answered", "invented"]
+    header += ["n", "accuracy, unseen products", "right product", "invented"]
     rows: list[list[Any]] = []
-    for name, s in scores.items():
-        right = s["right_facts"] + s["wrong_fact"]
-        shares = [wilson(right, s["n"]), wilson(s["right_facts"], s["n"]), float(s["fact_accuracy"])]
+    for model in dict.fromkeys(name.rsplit(", ", 1)[0] for name in grounded):
+        known, unseen = (grounded[f"{model}, {split}"] for split in SPLITS.values())
+        cells = [model, int(known["n"]), with_interval(known, "accuracy")]
+        cells += [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
+        cells += [int(unseen["n"]), with_interval(unseen, "accuracy"), float(unseen["right_product"]), float(unseen["invented_rate"])]
+        rows.append(cells)
+    return table(header, rows)
+
+
+def verdicts_table(scores: dict[str, Any]) -> str:
+    """The six verdicts of the tuned model's answers, which sum to n: known and unseen products, and the kinds of question."""
+    parts = {name: s for name, s in scores["grounded"].items() if name.startswith("tuned, ")} | scores["kinds"]
+    header = ["answers", "n", *(v.replace("_", " ") for v in VERDICTS), "accuracy", "right product", "details right"]
+    rows: list[list[Any]] = []
+    for name, s in parts.items():
+        shares = [with_interval(s, "accuracy"), with_interval(s, "right_product"), float(s["detail_accuracy"])]
         rows.append([name, int(s["n"]), *(int(s[verdict]) for verdict in VERDICTS), *shares])
     return table(header, rows)
 
@@ -66,9 +82,9 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
         "learning rate",
         "steps",
         f"validation {runs[0]['monitor']}",
+        "accuracy, known products",
+        "unseen",
         "right product",
-        "unseen right product",
-        "right facts",
     ]
     rows = [
         [
@@ -77,7 +93,7 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
             f"{run['learning_rate']:g}",
             int(run["steps"]),
             f"{run['validation']:.4f}",
-            *(float(run.get(key, float("nan"))) for key in ("right_product", "unseen_right_product", "right_facts")),
+            *(float(run.get(key, float("nan"))) for key in ("accuracy", "unseen_accuracy", "right_product")),
         ]
         for run in runs
     ]
@@ -85,8 +101,8 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
 
 
 def with_interval(scores: dict[str, Any], name: str) -> str:
-    """A figure in per cent with its 95% interval, both from `data.label_scoring.score`."""
-    return f"{100 * scores[name]:.1f}% [{100 * scores[f'{name}_low']:.1f}, {100 * scores[f'{name}_high']:.1f}]"
+    """A figure in per cent with its 95% interval, which stands beside it as NAME_low and NAME_high."""
+    return interval(scores[name], scores[f"{name}_low"], scores[f"{name}_high"])
 
 
 def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) -> str:
@@ -116,7 +132,7 @@ def checks_table(judged: pl.DataFrame) -> str:
     for (kind,), some in judged.group_by("kind", maintain_order=True):
         failed = some.filter(~pl.col("passed"))
         shown = "; ".join(f"{row['text']!r} -> {row['predicted']}" for row in failed.head(3).iter_rows(named=True))
-        rows.append([str(kind), some.height, some.height - failed.height, wilson(some.height - failed.height, some.height), shown])
+        rows.append([str(kind), some.height, some.height - failed.height, share(some.height - failed.height, some.height), shown])
     return table(["behavioural checks", "n", "passed", "pass rate", "failed, for example"], rows)
 
 

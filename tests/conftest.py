@@ -12,6 +12,39 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
 POCKET = ROOT / "architectures" / "pocket"
+SMALL = ["data.limit=60", "data.max_details=2", "trainer.max_steps=6", "trainer.log_every=1", "evaluation.questions=6"]
+SMALL += ["trainer.precision=32-true", "tracking.system_metrics=false", "evaluation.baselines=[same-product,tfidf,untuned]"]
+
+
+def typed(*overrides: str) -> Any:
+    """A configuration, checked, as train.py would have it."""
+    from hydra import compose, initialize_config_dir
+
+    from config import command_line, schema
+
+    assert command_line.HERE == ROOT / "config"
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        config = compose("train", list(overrides))
+    assert schema.problems_of(config) == []
+    return schema.typed(config)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One whole small run: (its folder, what it printed). It is left as it is."""
+    import contextlib
+    import io
+
+    import train
+    from architectures.signals import Signals
+
+    outputs = tmp_path_factory.mktemp("outputs")
+    folder = outputs / "run"
+    folder.mkdir()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.chdir(ROOT):
+        train.run(typed("+experiment=quickstart", f"outputs={outputs}", *SMALL), folder, Signals())
+    return folder, printed.getvalue()
 
 
 @pytest.fixture(autouse=True)

@@ -131,7 +131,7 @@ def test_evaluate_gives_the_same_figures(finished: tuple[Path, str], kind: str, 
     (run,) = client.search_runs([client.get_experiment_by_name("strata").experiment_id])
     ckpt = {"best.ckpt": folder / "checkpoints/best.ckpt", "model": folder / "model", "run": run.info.run_id}[kind]
     text = evaluated(finished, capsys, ckpt=str(ckpt)).strip()
-    assert text == (folder / "report.md").read_text().strip()
+    assert text in (folder / "report.md").read_text()
     assert text in printed
     assert {"confusion_test.png", "predictions.parquet"} <= {item.path for item in client.list_artifacts(run.info.run_id)}
 
@@ -160,7 +160,7 @@ def test_another_table_is_evaluated(finished: tuple[Path, str], tmp_path: Path, 
     [
         ({"questions": 3}, "questions: is for models of another task"),
         ({"checks": "nowhere.jsonl"}, "no checks at nowhere.jsonl"),
-        ({"compare": ["nothing"]}, "no finished run of a classifier"),
+        ({"compare": ["nothing"]}, "no evaluated run there"),
         ({"path": "nowhere.csv"}, "no table at data.path=nowhere.csv"),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.C
     assert "food: " in printed
     nothing = NOTHING | {"ckpt": str(folder / "model"), "outputs": str(tmp_path)}
     evaluate.run(OmegaConf.create(nothing))
-    assert capsys.readouterr().out.strip() == (folder / "report.md").read_text().strip()
+    assert capsys.readouterr().out.strip() in (folder / "report.md").read_text()
     evaluate.run(OmegaConf.create(nothing | {"text": "a piano"}))
     assert capsys.readouterr().out.startswith("label: ")
 

@@ -24,12 +24,16 @@ MORE = {
     "architectures/tracking.py": {"mlflow"},
     "architectures/adapters.py": {"bitsandbytes"},
     "architectures/baselines.py": {"sklearn"},
+    "architectures/retrieval.py": {"sklearn"},
+    "architectures/generation.py": {"openai"},
+    "architectures/vllm_worker.py": {"vllm"},
     "architectures/prompted.py": {"sklearn", "openai"},
     "data/labelled_rows.py": {"huggingface_hub"},
     "data/charts.py": {"matplotlib"},
+    "data/page.py": {"markdown_it"},
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},
 }
-HEAVY = {"sklearn", "openai", "matplotlib", "huggingface_hub", "mlflow", "bitsandbytes", "peft", "azure"}
+HEAVY = {"vllm", "sklearn", "openai", "matplotlib", "huggingface_hub", "mlflow", "bitsandbytes", "peft", "azure"}
 
 
 def imported(source: str) -> set[str]:

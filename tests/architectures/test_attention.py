@@ -10,7 +10,7 @@ from torch import Tensor
 
 from architectures import adapters, attention
 from architectures.attention import Documents, GroupedAttention, flexible
-from architectures.generation import generate
+from architectures.generation import Decoding, generate
 
 LENGTHS = [5, 5, 6, 6, 40, 3, 17, 17, 1]
 
@@ -92,8 +92,8 @@ def test_generation_from_padded_prompts_is_that_of_transformers(model_settings: 
     prompts = [[2, 9, 8, 7], [2, 30, 31, 32, 33, 34, 35, 36, 37], [2, 11]]
     ours, theirs = (adapters.build(**model_settings(kind, attention=name)) for name in ("auto", "eager"))
     theirs.load_state_dict(ours.state_dict())
-    found = generate(ours, prompts, [1], 6, 3, lambda done: None)
-    assert found == [generate(theirs, [prompt], [1], 6, 1, lambda done: None)[0] for prompt in prompts]
+    found = generate(ours, prompts, Decoding([1], 6))
+    assert found == [generate(theirs, [prompt], Decoding([1], 6))[0] for prompt in prompts]
 
 
 @pytest.mark.parametrize(

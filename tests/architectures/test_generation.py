@@ -1,23 +1,36 @@
-"""Greedy answers in batches are those of one prompt at a time, and end where they should."""
+"""Greedy answers: in batches as one at a time, ended where they should, kept, asked again, from three back ends alike."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
-from architectures import adapters
-from architectures.generation import generate
+from architectures import adapters, generation
+from architectures.generation import Decoding, Endpoint, Transformers, Vllm, answers, generate
+from tests.conftest import POCKET, ROOT
 
 PROMPTS = [[2, 10, 11, 12], [2, 20], [2, 30, 31, 32, 33, 34, 35], [2, 40, 41]]
+
+
+def whole(net: Any, prompts: list[list[int]], batch_size: int, stop: list[int], most: int) -> list[list[int] | None]:
+    found = dict(Transformers(net, [], False, Decoding(stop, most), batch_size).answer(prompts))
+    return [found[place] for place in range(len(prompts))]
 
 
 def test_batched_equals_one_by_one(model_settings: Any) -> None:
     for kind in ("gemma2", "llama"):
         net = adapters.build(**model_settings(kind))
-        done: list[int] = []
-        together = generate(net, PROMPTS, [1], 12, 3, done.append)
-        alone = [generate(net, [prompt], [1], 12, 1, lambda _: None)[0] for prompt in PROMPTS]
-        assert together == alone
-        assert sum(done) == len(PROMPTS)
+        assert whole(net, PROMPTS, 3, [1], 12) == whole(net, PROMPTS, 1, [1], 12)
 
 
 def test_cached_equals_uncached(model_settings: Any) -> None:
@@ -26,17 +39,245 @@ def test_cached_equals_uncached(model_settings: Any) -> None:
     with torch.no_grad():
         for _ in range(8):
             ids.append(int(net(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
-    assert generate(net, [PROMPTS[0]], [1], 8, 1, lambda _: None)[0] == ids[4:]
+    assert generate(net, [PROMPTS[0]], Decoding([1], 8))[0] == ids[4:]
 
 
 def test_any_stop_id_ends_an_answer_and_is_not_part_of_it(model_settings: Any) -> None:
-    net = adapters.build(**model_settings())
-    free = generate(net, [PROMPTS[0]], [1], 12, 1, lambda _: None)[0]
-    stopped = generate(net, [PROMPTS[0]], [1, free[5]], 12, 1, lambda _: None)[0]
+    net = adapters.build(**model_settings()).eval()
+    free = generate(net, [PROMPTS[0]], Decoding([1], 12))[0]
+    stopped = generate(net, [PROMPTS[0]], Decoding([1, free[5]], 12))[0]
     assert stopped == free[: free.index(free[5])]
 
 
 def test_training_mode_is_left_as_it_was(model_settings: Any) -> None:
     net = adapters.build(**model_settings()).train()
-    generate(net, PROMPTS[:1], [1], 2, 1, lambda _: None)
+    whole(net, PROMPTS[:1], 1, [1], 2)
     assert net.training
+
+
+class Flaky:
+    """Fails for the prompts in ``bad``, ``times`` times each; counts what it was asked."""
+
+    name = "flaky"
+
+    def __init__(self, bad: list[int], times: int, stop_after: int = 99) -> None:
+        self.identity = ["flaky"]
+        self.bad = dict.fromkeys(bad, times)
+        self.asked: list[list[int]] = []
+        self.stop_after = stop_after
+
+    def answer(self, prompts: list[list[int]]) -> Iterator[tuple[int, list[int] | None]]:
+        for place, prompt in enumerate(prompts):
+            if len(self.asked) == self.stop_after:
+                raise KeyboardInterrupt
+            self.asked.append(prompt)
+            if self.bad.get(prompt[1], 0):
+                self.bad[prompt[1]] -= 1
+                yield place, None
+            else:
+                yield place, [7, *prompt]
+
+
+def test_a_failed_request_is_asked_again(tmp_path: Path) -> None:
+    done: list[int] = []
+    backend = Flaky([20], 1)
+    assert answers(backend, PROMPTS, tmp_path, done.append) == [[7, *prompt] for prompt in PROMPTS]
+    assert len(backend.asked) == 5
+    assert sum(done) == 4
+
+
+def test_what_fails_again_counts_as_failed_and_is_asked_next_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert answers(Flaky([20], 9), PROMPTS, tmp_path, lambda n: None)[1] is None
+    assert "1 of 4 requests failed" in caplog.text
+    again = Flaky([], 0)
+    assert answers(again, PROMPTS, tmp_path, lambda n: None)[1] == [7, 2, 20]
+    assert again.asked == [[2, 20]]
+
+
+def test_what_was_answered_before_a_stop_is_kept_and_a_damaged_line_is_not(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        answers(Flaky([], 0, stop_after=2), PROMPTS, tmp_path, lambda n: None)
+    (kept,) = tmp_path.glob("answers-*.jsonl")
+    kept.write_text(kept.read_text() + '{"key": "cut o')
+    done: list[int] = []
+    again = Flaky([], 0)
+    assert answers(again, [*PROMPTS, PROMPTS[0]], tmp_path, done.append) == [[7, *prompt] for prompt in [*PROMPTS, PROMPTS[0]]]
+    assert again.asked == PROMPTS[2:]
+    assert sum(done) == 5
+    third = Flaky([], 0)
+    answers(third, PROMPTS, tmp_path, lambda n: None)
+    assert third.asked == []
+
+
+class Served(BaseHTTPRequestHandler):
+    """A completions endpoint that fails in the ways that real ones do: every third request is too many, one prompt is always refused."""
+
+    count = 0
+    slow = threading.Lock()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+    def reply(self, status: int, content: Any) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.reply(200, {"object": "list", "data": [{"id": "shop", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with Served.slow:
+            Served.count += 1
+            number = Served.count
+        if given["prompt"] == [2, 20]:
+            self.reply(400, {"error": {"message": "I will not"}})
+        elif number % 3 == 0:
+            self.reply(429, {"error": {"message": "too many"}})
+        else:
+            assert given["temperature"] == 0
+            ids = {"token_ids": [7, *given["prompt"], 1]} if given["prompt"] != [2, 40, 41] else {}
+            self.reply(
+                200, {"id": "x", "object": "text_completion", "choices": [{"index": 0, "text": "abc", "finish_reason": "stop", **ids}]}
+            )
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Served)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-of-this-test")
+    yield
+    server.shutdown()
+
+
+def test_an_endpoint_that_is_busy_is_asked_again_and_a_refusal_counts_as_failed(endpoint: None, tmp_path: Path) -> None:
+    backend = Endpoint("shop", Decoding([1], 12), 2, 4, lambda text: [ord(letter) for letter in text])
+    found = answers(backend, PROMPTS, tmp_path, lambda n: None)
+    assert found == [[7, 2, 10, 11, 12], None, [7, 2, 30, 31, 32, 33, 34, 35], [97, 98, 99]]
+    assert all("secret" not in path.read_text() for path in tmp_path.iterdir())
+
+
+def test_a_model_that_the_endpoint_lacks_is_told_at_once(endpoint: None, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="serves shop"):
+        answers(Endpoint("other", Decoding([1], 12), 2, 0, lambda text: []), PROMPTS, tmp_path, lambda n: None)
+
+
+def test_an_endpoint_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    with pytest.raises(ValueError, match="no answer from OPENAI_BASE_URL"):
+        answers(Endpoint("shop", Decoding([1], 12), 2, 0, lambda text: []), PROMPTS, tmp_path, lambda n: None)
+
+
+def test_vllm_that_cannot_start_is_one_error(tmp_path: Path) -> None:
+    job = (str(POCKET), None, [], Decoding([1], 12))
+    with pytest.raises(ValueError, match=r"evaluation\.vllm_python=/no/such"):
+        answers(Vllm(*job, "/no/such", 1, "auto"), PROMPTS, tmp_path, lambda n: None)
+    if generation.importlib.util.find_spec("vllm") is None:
+        with pytest.raises(ValueError, match=r"(?s)vLLM could not answer.*No module named 'vllm'"):
+            answers(Vllm(*job, "", 1, "auto"), PROMPTS, tmp_path, lambda n: None)
+
+
+# --- a real vLLM, in an environment of its own (make .venv-vllm/done): -------------------------------------------------
+
+
+def vllm_python() -> str:
+    path = Path(os.environ.get("STRATA_VLLM_PYTHON", ROOT / ".venv-vllm/bin/python"))
+    if not path.exists():
+        pytest.skip("no environment with vLLM: make .venv-vllm/done")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[list[int]], Decoding]:
+    """The embedded model with an adapter that changes its answers: (net, exported adapter, prompts, decoding)"""
+    from data.prompts import Renderer
+
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"base": str(POCKET), "init": "pretrained", "adapter": "lora", "lora_r": 24, "lora_alpha": 48}
+    settings |= {"lora_dropout": 0.0, "lora_targets": ["q_proj", "v_proj", "down_proj"], "quantization": "none", "dtype": "float32"}
+    settings |= {"attention": "auto", "gradient_checkpointing": False, "base_dropout": None}
+    net: Any = adapters.build(**settings).eval()
+    for name, parameter in net.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    folder = tmp_path_factory.mktemp("adapter")
+    adapters.export(net, folder, torch.float32)
+    renderer = Renderer(str(POCKET))
+    asked = [
+        "What goes well with the Kai Solid Jeans?",
+        "Which fabric is the Lu Top made of?",
+        "Hello!",
+        "What can I wear with a red scarf?",
+    ]
+    prompts = [renderer.render("Online shopping for Women's Clothing", question, None).ids for question in asked]
+    return net, folder, prompts, Decoding(renderer.stop_ids, 40)
+
+
+@pytest.mark.vllm
+def test_vllm_answers_as_transformers_does_with_adapter_base_and_merged(tuned: Any, tmp_path: Path) -> None:
+    net, folder, prompts, decoding = tuned
+    expected = {
+        untuned: answers(Transformers(net, [], untuned, decoding, 4), prompts, tmp_path, lambda n: None) for untuned in (False, True)
+    }
+    assert expected[False] != expected[True]
+    merged = tmp_path / "merged"
+    adapters.merge(str(POCKET), folder, torch.float32).save_pretrained(merged)
+    for model, adapter, untuned in ((str(POCKET), folder, False), (str(POCKET), None, True), (str(merged), None, False)):
+        backend = Vllm(model, adapter, [model], decoding, vllm_python(), 1, "auto")
+        assert backend.job["rank"] == (24 if adapter else 0)
+        done: list[int] = []
+        assert answers(backend, prompts, tmp_path, done.append) == expected[untuned], model
+        assert sum(done) == len(prompts)
+
+
+@pytest.mark.vllm
+def test_a_running_vllm_server_answers_as_transformers_does(tuned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, folder, prompts, decoding = tuned
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [
+        str(Path(vllm_python()).with_name("vllm")),
+        "serve",
+        str(POCKET),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+        "--dtype",
+        "float32",
+    ]
+    command += ["--enable-lora", "--max-lora-rank", "32", "--lora-modules", f"shop={folder}", "--max-model-len", "256", "--enforce-eager"]
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=tmp_path)
+    try:
+        backend = Endpoint("shop", decoding, 4, 2, lambda text: [])
+        for _ in range(180):
+            assert server.poll() is None, (tmp_path / "log").read_text()[-3000:]
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(1)
+        found = answers(backend, prompts, tmp_path, lambda n: None)
+    finally:
+        generation.end(server)
+    assert found == answers(Transformers(net, [], False, decoding, 4), prompts, tmp_path, lambda n: None)
+
+
+def test_the_worker_stands_alone() -> None:
+    """The interpreter that has vLLM has nothing of this project's."""
+    command = [sys.executable, "-P", "-S", "-c", f"import ast, pathlib; ast.parse(pathlib.Path({str(generation.WORKER)!r}).read_text())"]
+    assert subprocess.run(command, check=False).returncode == 0
+    source = generation.WORKER.read_text()
+    assert "import architectures" not in source
+    assert "from architectures" not in source

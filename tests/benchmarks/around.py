@@ -96,7 +96,7 @@ def generation(outputs: Path) -> list[str]:
 
     import train
     from architectures import checkpoints
-    from architectures.generation import generate
+    from architectures.generation import Decoding, generate
     from config import schema
 
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
@@ -107,7 +107,7 @@ def generation(outputs: Path) -> list[str]:
     net = checkpoints.load(folder / "model").net.eval()
     prompts, stop = data.prompts(data.questions("test").head(PROMPTS)), data.renderer.stop_ids
     begun = time.perf_counter()
-    together = generate(net, prompts, stop, data.max_new_tokens, PROMPTS, lambda done: None)
+    together = generate(net, prompts, Decoding(stop, data.max_new_tokens))
     between = time.perf_counter()
     alone: list[Any] = []
     with torch.inference_mode():

@@ -7,7 +7,7 @@ import pytest
 
 from data import scoring
 from data.questions import PAIR, products_for_questions
-from data.report import grounded_table, table
+from data.report import table
 from tests.data.test_questions import product
 
 
@@ -85,14 +85,68 @@ def test_verdict_on_an_outfit() -> None:
     assert verdict("outfit", reply("Of the men's shelf.", "Lu Top", "Fabric: Denim")) == "wrong_product"
 
 
-def test_verdicts_sum_to_n() -> None:
-    schema = {"product_id": pl.String, "kind": pl.String, "told": pl.String, "wanted": PAIR, "prediction": pl.String}
-    answers = [reply("Denim.", "Kai Solid Jeans", "Fabric: Denim"), "hello", None, reply("x", "Nothing")]
-    rows = [("1", "attribute", "denim", [], answer) for answer in answers]
-    summary = scoring.summarise(scoring.judge(pl.DataFrame(rows, schema=schema, orient="row"), shop()))
-    assert sum(summary[name] for name in scoring.VERDICTS) == summary["n"] == 4
-    assert summary["right_product_rate"] == 0.25
-    assert "25.0% [4.6, 69.9]" in grounded_table({"x": summary})
+def judged(*answers: str | None, told: str | None = "denim") -> pl.DataFrame:
+    schema = {"product_id": pl.String, "kind": pl.String, "question": pl.String, "context": pl.String, "split": pl.String}
+    schema |= {"told": pl.String, "wanted": PAIR, "prediction": pl.String}
+    wanted = [{"key": "Fabric", "value": "Denim"}]
+    shelf = "Online shopping for Women's Clothing"
+    rows = [("1", "attribute", f"Fabric {i}?", shelf, "test", told, wanted, answer) for i, answer in enumerate(answers)]
+    return scoring.judge(pl.DataFrame(rows, schema=schema, orient="row"), shop())
+
+
+def test_verdicts_sum_to_n_and_give_the_shares() -> None:
+    right = reply("It is denim.", "Kai Solid Jeans", "Fabric: Denim")
+    slip = reply("It is silk.", "Kai Solid Jeans", "Fabric: Denim", "Pattern: Dotted")
+    summary = scoring.summarise(judged(right, slip, "hello", None, reply("x", "Nothing")))
+    assert sum(summary[name] for name in scoring.VERDICTS) == summary["n"] == 5
+    assert (summary["accuracy"], summary["right_product"], summary["answered"]) == (0.2, 0.4, 0.6)
+    assert summary["precision"] == pytest.approx(1 / 3)
+    assert summary["invented_rate"] == 0.2
+    assert summary["detail_accuracy"] == pytest.approx(2 / 3)
+    assert summary["accuracy_low"] <= 0.0363 < 0.62 <= summary["accuracy_high"]
+
+
+def test_a_value_counts_as_told_only_as_whole_words_outside_the_name() -> None:
+    assert verdict("attribute", reply("The pattern of the Kai Solid Jeans is dotted.", "Kai Solid Jeans"), told="solid") == "wrong_fact"
+    assert verdict("attribute", reply("The pattern of the Kai Solid Jeans is solid.", "Kai Solid Jeans"), told="solid") == "right_facts"
+    assert verdict("attribute", reply("It is noted.", "Kai Solid Jeans"), told="no") == "wrong_fact"
+    assert verdict("attribute", reply("Hood: no.", "Kai Solid Jeans"), told="no") == "right_facts"
+
+
+def test_a_detail_said_twice_is_not_wrong() -> None:
+    assert verdict("attribute", reply("It is denim.", "Kai Solid Jeans", "Fabric: Denim", "Fabric: Denim"), told="denim") == "right_facts"
+
+
+def test_details_are_right_wrong_invented_or_missing() -> None:
+    (row,) = judged(reply("It is denim.", "Kai Solid Jeans", "Fabric: Silk", "Shade: Blue")).iter_rows(named=True)
+    found = {what: row[f"details_{what}"] for what in scoring.DETAILS}
+    assert found == {"right": [], "wrong": ["fabric"], "invented": ["shade"], "missing": ["pattern"]}
+    assert (row["told"], row["exists"], row["fits"]) == (True, True, True)
+
+
+def test_attributes_are_counted() -> None:
+    right = reply("It is denim.", "Kai Solid Jeans", "Fabric: Denim", "Pattern: Solid")
+    wrong = reply("It is silk.", "Kai Solid Jeans", "Fabric: Silk")
+    rows = {row["attribute"]: row for row in scoring.attributes(judged(right, wrong, "none")).iter_rows(named=True)}
+    assert rows["fabric"] == {"attribute": "fabric", "asked": 3, "told": 1, "right": 1, "wrong": 1, "invented": 0, "missing": 0}
+    assert rows["pattern"] == {"attribute": "pattern", "asked": 0, "told": 0, "right": 1, "wrong": 0, "invented": 0, "missing": 1}
+
+
+def test_slices_put_the_worst_first_and_leave_small_ones_out() -> None:
+    right = reply("It is denim.", "Kai Solid Jeans", "Fabric: Denim")
+    rows = judged(right, right, "hello")
+    both = pl.concat([rows, rows.with_columns(kind=pl.lit("outfit"), verdict=pl.lit("invented"))])
+    found = scoring.slices(both, 3)
+    assert found.row(0) == ("kind: outfit", 3, 0)
+    assert ("kind: attribute", 3, 2) in found.rows()
+    assert ("category: Women's Clothing", 6, 2) in found.rows()
+    assert ("products: known products", 6, 2) in found.rows()
+    assert scoring.slices(both, 7).height == 0
+
+
+def test_examples_are_of_every_wrong_verdict() -> None:
+    found = scoring.examples(judged("hello", "hi", None, reply("x", "Nothing")), 1)
+    assert {verdict: rows.height for verdict, rows in found.items()} == {"invented": 1, "no_details": 1, "failed": 1}
 
 
 def test_no_questions_give_no_figures() -> None:
@@ -120,3 +174,17 @@ def test_published_counting() -> None:
         "accuracy": 0.5,
         "precision": 0.75,
     }
+
+
+def test_published_counting_is_that_of_a_scan_of_every_answer() -> None:
+    """To the unit, on names that are others' parts, hold regex characters or ': ', or are found in the sentence alone."""
+    names = ["Lu Top", "Lu Top: red", "Kai (Solid) Jeans", "A+B", "x|y", "Top"]
+    training = pl.Series([reply(f"Not the {names[(i + 1) % 6]} {i}.", name) for i, name in enumerate(names)] * 3)
+    given = [*names, "Lu", "ai (Solid", "Not the", "top", ".*", "Lu Top: re", "[", "Solid) Jeans\\", "Kai  (Solid) Jeans", "ü"]
+    answers = [reply("x", name) for name in given] + ["Product Name:   ", "nothing", None]
+    found = scoring.legacy(pl.Series(answers), training)
+    expected = [any(name in answer for answer in training) for name in given]
+    assert found["true_positives"] == sum(expected)
+    assert found["false_positives"] == len(given) - sum(expected)
+    assert found["no_product_details"] == 3
+    assert 0 < sum(expected) < len(given)
