@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistak
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
+RUN_ID = re.compile(r"[0-9a-f]{32}")  # of MLflow
 BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 KEYS = (
     "ckpt compare text path checks batch_size questions backend vllm_python tensor_parallel served_model baselines gate limits incumbent"
@@ -77,11 +78,23 @@ def backend_of(module: Any, data: "RetailData", settings: dict[str, Any], export
     if name == "vllm":
         adapted = adapters.has_adapter(module.net)
         model = module.model_settings["base"] if adapted else str(exported)
-        module.to("cpu")  # the GPU's memory is vLLM's for now
+        free_gpu(module)
         dtype = str(module.net.dtype).removeprefix("torch.")
         adapter = exported if adapted and not untuned else None
         return generation.Vllm(model, adapter, known, decoding, settings["vllm_python"], settings["tensor_parallel"], dtype), why
     return generation.Transformers(module.net, known, untuned, decoding, settings["batch_size"]), why
+
+
+def free_gpu(module: Any) -> None:
+    """Leave the GPU's memory to vLLM."""
+    import gc
+
+    import torch
+
+    module.to("cpu")
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def answer(backend: Any, data: "RetailData", questions: pl.DataFrame, name: str) -> list[str | None]:
@@ -256,7 +269,7 @@ def runs_named(name: str, outputs: Path) -> list[Path]:
         found = [path for path in found if (path / "scores.json").is_file()]
     elif place:
         found = [place] if (place / "scores.json").is_file() else []
-    elif re.fullmatch(r"[0-9a-f]{32}", name):
+    elif RUN_ID.fullmatch(name):
         found = fetched_runs(name, outputs)
     else:
         every = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
@@ -301,6 +314,8 @@ def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path
     kinds = {"splits" in json.loads((path / "scores.json").read_text(encoding="utf-8")) for path in folders}
     if len(kinds) > 1:
         raise ValueError("compare: these are runs of classifiers and of models that answer questions; compare each kind by itself")
+    from architectures.tracking import client_of
+
     target = outputs / "comparisons" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     target.mkdir(parents=True, exist_ok=True)
     runs: list[comparison.Run] = []
@@ -312,6 +327,9 @@ def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path
         text = comparison.write(runs, target)
     print(text)
     log.info("written to %s", target / "report.html")
+    for name in names:
+        if RUN_ID.fullmatch(name):
+            client_of(tracking_uri("", outputs)).log_artifacts(name, str(target), "comparison")
     return runs, target
 
 
@@ -472,7 +490,7 @@ def locate(ckpt: str, outputs: Path) -> Path:
     if Path(ckpt).exists():
         return Path(ckpt)
     registered = ckpt.startswith("models:/")
-    if not registered and not re.fullmatch(r"[0-9a-f]{32}", ckpt):
+    if not registered and not RUN_ID.fullmatch(ckpt):
         raise ValueError(
             f"ckpt={ckpt}: there is no such file or folder, and it is not the id of an MLflow run (32 hex digits) or models:/NAME@ALIAS"
         )

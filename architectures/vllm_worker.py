@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SHARE = 0.9  # of the free GPU memory that vLLM takes
+
 
 def engine(job: dict[str, Any]) -> Any:
     """vLLM's engine, with room for the longest prompt and its answer."""
@@ -17,6 +19,10 @@ def engine(job: dict[str, Any]) -> Any:
     from vllm import LLM
 
     on_gpu = torch.cuda.is_available()
+    more: dict[str, Any] = {"enforce_eager": True}
+    if on_gpu:
+        free, whole = torch.cuda.mem_get_info()
+        more = {"gpu_memory_utilization": SHARE * free / whole}  # what the process that asks has not given back is not there
     lora = {"enable_lora": True, "max_lora_rank": rank_for(job["rank"])} if job["adapter"] else {}
     return LLM(
         model=job["model"],
@@ -25,8 +31,8 @@ def engine(job: dict[str, Any]) -> Any:
         tensor_parallel_size=job["tensor_parallel"],
         max_model_len=max(map(len, job["prompts"])) + job["max_new_tokens"],
         enable_prefix_caching=True,
-        enforce_eager=not on_gpu,
         seed=0,
+        **more,
         **lora,
     )
 

@@ -241,7 +241,15 @@ def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert len(runs) == 3
     assert len(parents) == 1
-    assert {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parents[0]} == {parents[0].info.run_id}
+    parent = parents[0].info.run_id
+    assert {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parents[0]} == {parent}
+    evaluate.run(OmegaConf.create(dict.fromkeys(evaluate.KEYS) | {"compare": parent, "outputs": str(tmp_path)}))
+    page = next(tmp_path.glob("comparisons/*/report.md")).read_text()
+    assert "| base r=8" in page
+    assert "| job-0 r=8" in page
+    assert "## Parameters that differ" in page
+    assert "report.html" in {Path(item.path).name for item in client.list_artifacts(parent, "comparison")}
+    assert "report.html" in {item.path for item in client.list_artifacts(parent)}
 
 
 def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> None:

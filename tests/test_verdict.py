@@ -66,7 +66,7 @@ def test_the_gate_blocks_a_bad_model_and_registers_nothing(finished: tuple[Path,
 
 
 def test_what_passes_is_registered_and_comes_back_the_same(
-    good: Path, finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    good: Path, finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     outputs = good.parents[1]
     run(compare=good, outputs=outputs, register=True)
@@ -91,6 +91,14 @@ def test_what_passes_is_registered_and_comes_back_the_same(
     )
     assert mine["prediction"].to_list() == theirs["prediction"].to_list()
 
+
+@pytest.mark.slow
+def test_mlflow_alone_loads_what_was_registered(good: Path, finished: tuple[Path, str], tmp_path: Path) -> None:
+    """From another folder, in another process, with nothing but MLflow in hand: the same answers."""
+    outputs = good.parents[1]
+    if not evaluate.champion_of("shop", outputs):
+        run(compare=good, outputs=outputs, register=True)
+    mine = pl.read_parquet(finished[0] / "predictions.parquet").filter(pl.col("model") == "tuned")
     asked = mine.select("context", "question").head(4)
     asked.write_json(tmp_path / "asked.json")
     script = "import json, sys, mlflow, pandas; mlflow.set_tracking_uri(sys.argv[1])\n"
@@ -120,7 +128,7 @@ def test_a_model_that_was_changed_after_it_was_judged_is_blocked(good: Path, tmp
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(SystemExit):
-        run(compare=other, outputs=tmp_path, register=True)
+        run(compare=other, outputs=tmp_path, register=True, incumbent=None)
     assert "The gate is closed: the model judged is the one at hand." in capsys.readouterr().out
 
 
