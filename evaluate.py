@@ -257,34 +257,8 @@ def evaluate_labels(
 # --- finished runs: --------------------------------------------------------------------------------------------------
 
 
-def runs_named(name: str, outputs: Path) -> list[Path]:
-    """Folders of the finished runs that a name stands for: a run's or a sweep's folder, an MLflow run or the parent of some, a data set.
-
-    Raises ValueError if there are none.
-    """
-    found: list[Path] = []
-    place = next((path for path in (Path(name), outputs / "sweeps" / name, outputs / "runs" / name) if path.is_dir()), None)
-    if place and (place / "ledger.json").is_file():
-        found = [Path(row["folder"]) for row in json.loads((place / "ledger.json").read_text(encoding="utf-8"))]
-        found = [path for path in found if (path / "scores.json").is_file()]
-    elif place:
-        found = [place] if (place / "scores.json").is_file() else []
-    elif RUN_ID.fullmatch(name):
-        found = fetched_runs(name, outputs)
-    else:
-        every = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
-        every.sort(key=lambda path: path.stat().st_mtime)
-        found = [path.parent for path in every if json.loads(path.read_text(encoding="utf-8")).get("data") == name]
-        found = [path for path in found if (path / "scores.json").is_file()]
-    if not found:
-        raise ValueError(
-            f"compare={name}: no evaluated run there; give the folder of a run or a sweep, an MLflow run, or a data set's name"
-        )
-    return found
-
-
 def fetched_runs(run_id: str, outputs: Path) -> list[Path]:
-    """What MLflow keeps of a run, or of all runs under it, as folders. Raises ValueError for a run that it does not know."""
+    """What MLflow keeps of a run, or of all runs under it, as folders. Raises ValueError if it knows no such evaluated run."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -305,17 +279,23 @@ def fetched_runs(run_id: str, outputs: Path) -> list[Path]:
                 found.append(folder)
     except (MlflowException, OSError) as error:
         raise ValueError(f"compare={run_id}: MLflow at {uri}: {str(error).splitlines()[0]}") from None
+    if not found:
+        raise ValueError(f"compare={run_id}: MLflow at {uri} has no evaluated run there")
     return found
 
 
 def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path]:
-    """Print the runs side by side and write them to one page. (runs that answer questions, folder of the page)"""
-    folders = list(dict.fromkeys(path for name in names for path in runs_named(name, outputs)))
+    """Print the runs side by side and write them to one page. (runs that answer questions, folder of the page)
+
+    What MLflow was asked for gets the page, too.
+    """
+    from architectures.tracking import client_of
+
+    runs_of = {True: fetched_runs, False: comparison.found}
+    folders = list(dict.fromkeys(path for name in names for path in runs_of[bool(RUN_ID.fullmatch(name))](name, outputs)))
     kinds = {"splits" in json.loads((path / "scores.json").read_text(encoding="utf-8")) for path in folders}
     if len(kinds) > 1:
         raise ValueError("compare: these are runs of classifiers and of models that answer questions; compare each kind by itself")
-    from architectures.tracking import client_of
-
     target = outputs / "comparisons" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     target.mkdir(parents=True, exist_ok=True)
     runs: list[comparison.Run] = []
@@ -374,14 +354,15 @@ def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.R
     return replace(found, name=f"{found.name} ({name})")
 
 
-def judge(config: Any, run: comparison.Run, model: Path, folder: Path) -> None:
-    """Decide whether a run's model may be deployed; print and keep the reasons; register it if so. Exits with 1 if not."""
-    limits = gate.Limits.of(dict(config.limits))
+def judge(config: Any, runs: list[comparison.Run], model: Path, folder: Path) -> None:
+    """Decide whether the best run's model may be deployed; write the page with the reasons; register it if so. Exits with 1 if not."""
+    run, limits = comparison.chosen(runs), gate.Limits.of(dict(config.limits))
     incumbent = incumbent_of(config, run, folder)
     found = gate.decide(run, limits, incumbent, model_digest(model))
     text = gate.table(found)
-    comparison.write([run], folder, text, incumbent)
+    comparison.write(runs, folder, text, incumbent)
     print(f"\n{text}")
+    log.info("written to %s", folder / "report.html")
     if not gate.passed(found):
         sys.exit(1)
     if config.register:
@@ -571,8 +552,7 @@ def run(config: Any) -> None:
         if decides and not runs:
             raise ValueError("gate: is for models that answer questions, not for classifiers")
         if decides:
-            best = comparison.chosen(runs)
-            judge(config, best, best.folder / "model", folder)
+            judge(config, runs, comparison.chosen(runs).folder / "model", folder)
         return
     path = locate(config.ckpt, outputs)
     from architectures import checkpoints
@@ -609,11 +589,12 @@ def run(config: Any) -> None:
         source = next((place / name for place in (path.parent, path.parent.parent) if (place / name).is_file()), None)
         if source:
             shutil.copy(source, folder / name)
-    done = comparison.read(folder)
-    comparison.write([done], folder)
-    log.info("written to %s", folder / "report.html")
+    done = [comparison.read(folder)]
     if decides:
         judge(config, done, exported, folder)
+        return
+    comparison.write(done, folder)
+    log.info("written to %s", folder / "report.html")
 
 
 def prepare(data: Any, origin: dict[str, Any]) -> None:

@@ -59,6 +59,28 @@ def read(folder: Path) -> Run:
     return Run(folder, name, scores, results, rows, metrics)
 
 
+def found(name: str, outputs: Path) -> list[Path]:
+    """Folders of the evaluated runs that a name stands for: a run's or a sweep's folder, or its name, or that of a data set.
+
+    Raises ValueError if there are none.
+    """
+    place = next((path for path in (Path(name), outputs / "sweeps" / name, outputs / "runs" / name) if path.is_dir()), None)
+    if place and (place / "ledger.json").is_file():
+        folders = [Path(row["folder"]) for row in json.loads((place / "ledger.json").read_text(encoding="utf-8"))]
+    elif place:
+        folders = [place]
+    else:
+        every = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
+        every.sort(key=lambda path: path.stat().st_mtime)
+        folders = [path.parent for path in every if json.loads(path.read_text(encoding="utf-8")).get("data") == name]
+    folders = [path for path in folders if (path / "scores.json").is_file()]
+    if not folders:
+        raise ValueError(
+            f"compare={name}: no evaluated run there; give the folder of a run or a sweep, an MLflow run, or a data set's name"
+        )
+    return folders
+
+
 def chosen(runs: list[Run]) -> Run:
     """The best by validation; the first where not all were validated alike."""
     monitors = {run.results.get("monitor") for run in runs}
