@@ -542,12 +542,12 @@ def end_sweep(folder: Path, uri: str) -> int:
             text, last = label_report.of_runs(scored, folder), ""
             page.write(folder, folder.name, [page.Section("Models", f"{text}\n\n![All models with 95% intervals](models.png)")])
         else:
-            monitor, sign = done[0][1]["monitor"], 1 if done[0][1]["monitor"] == "loss" else -1
-            done.sort(key=lambda pair: sign * float(pair[1]["validation"]))
-            text = report.runs_table([results for _, results in done])
             evaluated = [comparison.read(path) for path, _ in done if (path / "scores.json").is_file()]
             if evaluated:
                 comparison.write(evaluated, folder)
+            monitor, sign = done[0][1]["monitor"], 1 if done[0][1]["monitor"] == "loss" else -1
+            done.sort(key=lambda pair: sign * float(pair[1]["validation"]))
+            text = report.runs_table([results for _, results in done])
             path, best = done[0]
             command = next(row["overrides"] for row in ledger if row["folder"] == str(path))
             last = f"\n\nbest by validation {monitor}: {best['name']}    python train.py {command}"

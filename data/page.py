@@ -10,7 +10,7 @@ from pathlib import Path
 
 STYLE = """
 :root{--ink:#1b2a33;--line:#d7dee2;--soft:#f4f7f8;--accent:#1b4965}
-body{font:15px/1.55 system-ui,sans-serif;color:var(--ink);margin:0 auto;padding:1.5rem 2rem 5rem;max-width:1240px}
+body{font:15px/1.55 system-ui,sans-serif;color:var(--ink);margin:0 auto;padding:1.5rem 2rem 5rem;max-width:1400px}
 h1{font-size:1.7rem;margin:.2em 0 .6em} summary,h2{font-size:1.2rem;font-weight:650;color:var(--accent)}
 section,details{border-top:1px solid var(--line);margin-top:1.4rem;padding-top:.9rem} summary{cursor:pointer}
 .wide{overflow-x:auto} table{border-collapse:collapse;margin:.7rem 0;font-size:13.5px;font-variant-numeric:tabular-nums}

@@ -78,7 +78,7 @@ class PocketData(LightningDataModule):
         turns = self.renderer.render_all([""] * len(texts), [t.user for t in texts], [t.reply for t in texts])
         running = iter(self.renderer.encode([t.reply for t in texts if not t.user]))
         ends = [tokenizer.bos_token_id], [tokenizer.eos_token_id]
-        return [turn if text.user else Example(ends[0] + next(running) + ends[1], 1) for text, turn in zip(texts, turns, strict=True)]
+        return [turn if text.user else Example.turn(ends[0] + next(running) + ends[1], 1) for text, turn in zip(texts, turns, strict=True)]
 
     def shown(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""

@@ -1,4 +1,4 @@
-"""One `render()` for training, prediction and chat: a conversation turn -> token ids and answer mask.
+"""One way for training, prediction and chat: a turn, or a conversation of several -> token ids and answer mask.
 
     ids     <bos> <start_of_turn> user \\n Context ... ? <end_of_turn> \\s <start_of_turn> model \\n The ... <end_of_turn> <eos>
     answer    0         0          0   0    0       0       0        0         0           0    0  1   1       1          1
@@ -10,7 +10,7 @@ Models with Gemma's turn tokens get the published format; every other model gets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 START, END = "<start_of_turn>", "<end_of_turn>"
 FIXED = {"enable_thinking": False, "date_string": "26 Jul 2024"}  # what templates ask for, so that a prompt is the same every day
@@ -19,15 +19,29 @@ AT_ONCE = 4096  # texts that the tokenizer takes at a time
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of a prompt with (or, for prediction, without) its answer; ``prompt_length`` ids are not trained."""
+    """Token ids of prompts with their answers; ``spans``: where each answer that is trained begins and ends. None: a prompt alone."""
 
     ids: list[int]
-    prompt_length: int
+    spans: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def turn(cls, ids: list[int], prompt_length: int) -> Self:
+        """A prompt of so many ids and its answer."""
+        return cls(ids, ((prompt_length, len(ids)),) if prompt_length < len(ids) else ())
+
+    @property
+    def prompt_length(self) -> int:
+        """Ids before the first answer."""
+        return self.spans[0][0] if self.spans else len(self.ids)
 
     @property
     def mask(self) -> list[int]:
         """1 for each id that is trained, else 0; as long as ``ids``."""
-        return [0] * self.prompt_length + [1] * (len(self.ids) - self.prompt_length)
+        return [int(any(begin <= i < end for begin, end in self.spans)) for i in range(len(self.ids))]
+
+
+Message = dict[str, str]  # role (system, user, assistant) and content
+Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
 
 
 class Renderer:
@@ -73,35 +87,84 @@ class Renderer:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
-    def user(self, context: str, question: str) -> str:
-        """The user's turn; ``context`` is empty for text that is not about a shop."""
-        return f" Context:{self.harmless(context)}\n{self.harmless(question)}" if context else self.harmless(question)
+    def segments(self, messages: list[Message]) -> list[list[Segment]]:
+        """A conversation as text with control tokens, prompts and answers in turn; without a last answer, what prediction sends.
 
-    def texts(self, context: str, question: str, answer: str | None) -> tuple[str, str]:
-        """(prompt, answer) as text with control tokens; the answer is '' for a prediction.
-
-        Raises ValueError if the model's chat template does not put an answer after its own generation prompt.
+        It is one row. Where the model's template writes earlier turns in another way once they are answered (Qwen 3 drops what was
+        thought), there is a row for each answer, with all that was said before it as its prompt. Raises ValueError if the template
+        does not put an answer after its own generation prompt.
         """
-        user = self.user(context, question)
-        told = None if answer is None else self.harmless(answer)
+        messages = [{"role": m["role"], "content": self.harmless(m["content"])} for m in messages]
         if self.turns:
-            prompt = f"{self.tokenizer.bos_token}{START}user\n{user}{END} {START}model\n"
-            return prompt, "" if told is None else f"{told}\n{END}{self.tokenizer.eos_token}"
+            return [self.published(without_system(messages))]
         if not self.tokenizer.chat_template:
             raise ValueError(f"model.base={self.base} has no chat template: choose the instruction-tuned (-it, -instruct) model")
-        messages = [{"role": "user", "content": user}]
-        apply = self.tokenizer.apply_chat_template
-        prompt = apply(messages, tokenize=False, add_generation_prompt=True, **FIXED)
+        whole = self.templated(messages)
+        if whole is not None:
+            return [whole]
+        rows = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                *earlier, answer = self.answered(messages[:place], message)
+                rows.append([*earlier, answer])
+        return rows
+
+    def published(self, messages: list[Message]) -> list[Segment]:
+        """With Gemma's turn tokens; a conversation ends with EOS."""
+        found: list[Segment] = []
+        prompt = str(self.tokenizer.bos_token)
+        for message in messages:
+            if message["role"] == "user":
+                found.append((f"{prompt}{START}user\n{message['content']}{END} {START}model\n", False))
+            else:
+                found.append((f"{message['content']}\n{END}", True))
+                prompt = " "
+        if found[-1][1]:
+            found[-1] = (f"{found[-1][0]}{self.tokenizer.eos_token}", True)
+        return found
+
+    def apply(self, messages: list[Message], prompt: bool) -> str:
+        """What the model's own template makes of it; a template that knows no system turn gets it before the first user's."""
+        from jinja2 import TemplateError
+
+        def made(of: list[Message]) -> str:
+            return str(self.tokenizer.apply_chat_template(of, tokenize=False, add_generation_prompt=prompt, **FIXED))
+
+        try:
+            text = made(messages)
+        except TemplateError:
+            text = made(without_system(messages))
         bos = self.tokenizer.bos_token
-        lead = bos if bos and self.begins_with_bos and not prompt.startswith(bos) else ""
-        if told is None:
-            return lead + prompt, ""
-        whole = apply([*messages, {"role": "assistant", "content": told}], tokenize=False, **FIXED)
+        return bos + text if bos and self.begins_with_bos and not text.startswith(bos) else text
+
+    def answered(self, earlier: list[Message], answer: Message) -> list[Segment]:
+        """A prompt and its answer. Raises ValueError if the template does not put the one after the other."""
+        prompt, whole = self.apply(earlier, True), self.apply([*earlier, answer], False)
         if not whole.startswith(prompt):
             raise ValueError(f"the chat template of {self.base} rewrites a prompt once it is answered: training on it is not sound")
-        tail = whole[len(prompt) :]
-        eos = self.tokenizer.eos_token
-        return lead + prompt, tail if tail.rstrip().endswith(eos) else tail + eos
+        tail, eos = whole[len(prompt) :], self.tokenizer.eos_token
+        return [(prompt, False), (tail if tail.rstrip().endswith(eos) else tail + eos, True)]
+
+    def templated(self, messages: list[Message]) -> list[Segment] | None:
+        """By the model's own template; None if it writes earlier turns in another way once there are later ones."""
+        found: list[Segment] = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                (prompt, _), answer = self.answered(messages[:place], message)
+                done = "".join(text for text, _ in found)
+                if not prompt.startswith(done):
+                    return None
+                found += [(prompt[len(done) :], False), answer]
+        if messages[-1]["role"] == "assistant":
+            return found
+        prompt, done = self.apply(messages, True), "".join(text for text, _ in found)
+        return [*found, (prompt[len(done) :], False)] if prompt.startswith(done) else [(prompt, False)]
+
+    def texts(self, context: str, question: str, answer: str | None) -> tuple[str, str]:
+        """(prompt, answer) of a single turn as text with control tokens; the answer is '' for a prediction."""
+        turn = [{"role": "user", "content": f" Context:{context}\n{question}" if context else question}]
+        ((prompt, _), *rest) = self.segments(turn if answer is None else [*turn, {"role": "assistant", "content": answer}])[0]
+        return prompt, rest[0][0] if rest else ""
 
     @cached_property
     def begins_with_bos(self) -> bool:
@@ -117,7 +180,23 @@ class Renderer:
         texts = [self.texts(*turn) for turn in zip(contexts, questions, answers, strict=True)]
         prompts = self.encode([prompt for prompt, _ in texts])
         replies = self.encode([reply for _, reply in texts])
-        return [Example(p + r, len(p)) for p, r in zip(prompts, replies, strict=True)]
+        return [Example.turn(p + r, len(p)) for p, r in zip(prompts, replies, strict=True)]
+
+    def render_conversations(self, conversations: list[list[Message]]) -> list[Example]:
+        """Conversations -> examples, one or (see `segments`) several each, trained on every answer."""
+        rows = [row for conversation in conversations for row in self.segments(conversation)]
+        pieces = iter(self.encode([text for row in rows for text, _ in row]))
+        found = []
+        for row in rows:
+            ids: list[int] = []
+            spans = []
+            for _, trained in row:
+                piece = next(pieces)
+                if trained:
+                    spans.append((len(ids), len(ids) + len(piece)))
+                ids += piece
+            found.append(Example(ids, tuple(spans)))
+        return found
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Texts whose control tokens are meant -> ids, nothing added."""
@@ -140,3 +219,10 @@ class Renderer:
         pieces = [self.tokenizer.decode([i]).replace("\n", "\\n\n") for i in example.ids]
         dimmed = [f"\033[2m{piece}\033[0m" if not kept else piece for piece, kept in zip(pieces, example.mask, strict=True)]
         return "\033[2m|\033[0m".join(dimmed)
+
+
+def without_system(messages: list[Message]) -> list[Message]:
+    """System turns put before the first user turn's text, for models that know none."""
+    said = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    rest = [m for m in messages if m["role"] != "system"]
+    return [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]] if said else rest

@@ -14,6 +14,7 @@ import socket
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -120,9 +121,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class TokenRows(Rows):
-    """Rows of a prompt and an answer; ``prompt_lengths``: int64 (rows,)."""
+    """Rows of prompts and answers; ``trained``: bool (all tokens,), which ids are answers."""
 
-    prompt_lengths: torch.Tensor
+    trained: torch.Tensor
 
     @classmethod
     def of(cls, examples: list[Example], longest: int) -> Self:
@@ -130,8 +131,13 @@ class TokenRows(Rows):
 
         The first id of a row is never trained: nothing stands before it.
         """
-        prompts = torch.tensor([max(1, min(e.prompt_length, longest)) for e in examples], dtype=torch.int64)
-        return cls(*cls.flatten([example.ids[:longest] for example in examples]), prompts)
+        ids, starts = cls.flatten([example.ids[:longest] for example in examples])
+        trained = bytearray(len(ids))
+        for example, start in zip(examples, starts.tolist(), strict=False):  # the last start is the end
+            for begin, end in example.spans:
+                begin, end = max(1, min(begin, longest)), min(end, longest)
+                trained[start + begin : start + end] = b"\1" * (end - begin)
+        return cls(ids, starts, torch.frombuffer(trained, dtype=torch.bool) if trained else torch.empty(0, dtype=torch.bool))
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
@@ -139,12 +145,13 @@ class TokenRows(Rows):
         before = torch.tensor([0] + [len(part.ids) for part in parts]).cumsum(0)
         starts = [part.starts[:-1] + offset for part, offset in zip(parts, before[:-1], strict=True)]
         whole = torch.cat([*starts, before[-1:]])
-        return cls(torch.cat([part.ids for part in parts]), whole, torch.cat([part.prompt_lengths for part in parts]))
+        return cls(torch.cat([part.ids for part in parts]), whole, torch.cat([part.trained for part in parts]))
 
-    @property
+    @cached_property
     def sizes(self) -> torch.Tensor:
         """Trained ids in each row. (rows,)"""
-        return self.lengths - self.prompt_lengths
+        until = torch.cat([torch.zeros(1, dtype=torch.int64), self.trained.cumsum(0)])
+        return until[self.starts].diff()
 
     def batch(self, rows: list[int]) -> dict[str, Any]:
         """Rows on end, without padding.
@@ -153,9 +160,9 @@ class TokenRows(Rows):
         (answer tokens,), where the tokens stand that predict one; targets: int64 (answer tokens,), what they are to predict.
         """
         lengths = self.lengths[rows]
-        input_ids = torch.cat([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]).long()
+        input_ids, trained = (torch.cat([of[self.starts[row] : self.starts[row + 1]] for row in rows]) for of in (self.ids, self.trained))
+        input_ids, answer = input_ids.long(), trained.nonzero().flatten()
         position_ids = torch.arange(len(input_ids)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-        answer = (position_ids >= self.prompt_lengths[rows].repeat_interleave(lengths)).nonzero().flatten()
         packed = {"input_ids": input_ids, "position_ids": position_ids, "lengths": lengths.tolist()}
         return {**super().batch(rows), **packed, "places": answer - 1, "targets": input_ids[answer]}
 

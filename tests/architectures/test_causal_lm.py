@@ -40,7 +40,7 @@ def rows(count: int = 24) -> TokenRows:
     generator = torch.Generator().manual_seed(0)
     draw = [torch.randint(6, 60, (8 + 3 * (i % 5),), generator=generator).tolist() for i in range(count)]
     draw = [ids[:5] + [70 + i % 3] * (len(ids) - 5) for i, ids in enumerate(draw)]  # something that can be learnt
-    return TokenRows.of([Example(ids, 3 + i % 4) for i, ids in enumerate(draw)], 64)
+    return TokenRows.of([Example.turn(ids, 3 + i % 4) for i, ids in enumerate(draw)], 64)
 
 
 def trained(settings: dict[str, Any], folder: Path, micro: int = 8, epochs: int = 2, **options: Any) -> tuple[CausalLM, Trainer]:
@@ -99,9 +99,10 @@ def test_loss_and_gradients_are_those_of_one_row_after_another_through_transform
     losses, right = [], 0
     for row in range(8):
         ids = table.ids[table.starts[row] : table.starts[row + 1]].long()[None]
-        logits = net(input_ids=ids, use_cache=False).logits[0, table.prompt_lengths[row] - 1 : -1].float()
-        losses.append(functional.cross_entropy(logits, ids[0, table.prompt_lengths[row] :], reduction="sum"))
-        right += int((logits.argmax(-1) == ids[0, table.prompt_lengths[row] :]).sum())
+        answer = int(table.lengths[row] - table.sizes[row])
+        logits = net(input_ids=ids, use_cache=False).logits[0, answer - 1 : -1].float()
+        losses.append(functional.cross_entropy(logits, ids[0, answer:], reduction="sum"))
+        right += int((logits.argmax(-1) == ids[0, answer:]).sum())
     torch.stack(losses).sum().backward()
     for parts in ([[0, 1, 2, 3, 4, 5, 6, 7]], [[5, 0], [7, 1, 2], [6, 3, 4]]):
         module.zero_grad()

@@ -7,6 +7,7 @@ ids in the order of the steps; ``job.json``. Of this project only what TOOL need
 import json
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ def rows_of(folder: Path) -> list[tuple[list[int], int]]:
 
     rows = torch.load(folder / "rows.pt", weights_only=True)
     starts, ids = rows["starts"].tolist(), rows["ids"].tolist()
-    prompts = rows["prompt_lengths"].tolist()
-    return [(ids[starts[i] : starts[i + 1]], prompt) for i, prompt in enumerate(prompts)]
+    trained = rows["trained"].tolist()
+    bounds = list(pairwise(starts))
+    return [(ids[begin:end], trained[begin:end].index(True)) for begin, end in bounds]
 
 
 def load_base(folder: Path, job: dict[str, Any], dtype: str) -> Any:

@@ -63,11 +63,12 @@ def rows_of(table: str, longest: int) -> TokenRows:
 def long_tailed(rows: TokenRows) -> TokenRows:
     """Rows whose answers go on with those of the rows after them; how many is drawn from a distribution with a long tail."""
     draw, examples = random.Random(0), []
+    prompts = (rows.lengths - rows.sizes).tolist()
     for row in range(len(rows)):
         more = [(row + i) % len(rows) for i in range(min(MOST_JOINED, int(1 / (1 - draw.random()))))]
-        start, prompt = int(rows.starts[row]), int(rows.prompt_lengths[row])
-        answers = [int(i) for r in more for i in rows.ids[rows.starts[r] + rows.prompt_lengths[r] : rows.starts[r + 1]]]
-        examples.append(Example([*rows.ids[start : start + prompt].tolist(), *answers], prompt))
+        start, prompt = int(rows.starts[row]), prompts[row]
+        answers = [int(i) for r in more for i in rows.ids[rows.starts[r] + prompts[r] : rows.starts[r + 1]]]
+        examples.append(Example.turn([*rows.ids[start : start + prompt].tolist(), *answers], prompt))
     return TokenRows.of(examples, LONGEST)
 
 
@@ -93,11 +94,11 @@ def make_job(size: str, rows: TokenRows, folder: Path) -> dict[str, Any]:
     adapters.export(fresh, folder / "adapter", torch.float32)
     plan = TrainingBatches(rows, Batching(BATCH), 0).plan(0)[:steps]
     order = [row for step in plan for row in step]
-    ids = [rows.ids[rows.starts[row] : rows.starts[row + 1]].tolist() for row in order]
-    in_order = TokenRows(*TokenRows.flatten(ids), rows.prompt_lengths[order])
+    prompts = (rows.lengths - rows.sizes).tolist()
+    in_order = [Example.turn(rows.ids[rows.starts[row] : rows.starts[row + 1]].tolist(), prompts[row]) for row in order]
     rows.save(folder / "table.pt")
-    in_order.save(folder / "rows.pt")
-    TokenRows(*TokenRows.flatten(ids[:BATCH]), rows.prompt_lengths[order[:BATCH]]).save(folder / "few.pt")
+    TokenRows.of(in_order, LONGEST).save(folder / "rows.pt")
+    TokenRows.of(in_order[:BATCH], LONGEST).save(folder / "few.pt")
     job = {"steps": steps, "batch_size": BATCH, "learning_rate": 1e-3, "device": "cpu", "threads": THREADS, "model": model}
     job |= {"attention": "eager", "trainer": asdict(TrainerConfig()) | {"batch_size": BATCH, "max_grad_norm": 1.0}}
     job["supervised"] = [int(rows.sizes[step].sum()) for step in plan]

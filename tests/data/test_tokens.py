@@ -11,8 +11,8 @@ from data.tokens import Batching, Cache, EvaluationBatches, TokenRows, TrainingB
 
 
 def rows(count: int = 53) -> TokenRows:
-    examples = [Example(list(range(10, 10 + 5 + i % 17)), 3) for i in range(count)]
-    return TokenRows.of([*examples, Example([1, 2, 3], 3)], 16)
+    examples = [Example.turn(list(range(10, 10 + 5 + i % 17)), 3) for i in range(count)]
+    return TokenRows.of([*examples, Example.turn([1, 2, 3], 3)], 16)
 
 
 def taken(batches: object) -> list[list[int]]:
@@ -20,7 +20,9 @@ def taken(batches: object) -> list[list[int]]:
 
 
 def test_batch_has_rows_on_end_and_answers_by_length() -> None:
-    batch = TokenRows.of([Example([0, 1, 0, 7], 2), Example([5, 6], 1), Example([8, 9], 0), Example([4, 4], 2)], 16).batch([0, 1, 2, 3])
+    batch = TokenRows.of(
+        [Example.turn([0, 1, 0, 7], 2), Example.turn([5, 6], 1), Example.turn([8, 9], 0), Example.turn([4, 4], 2)], 16
+    ).batch([0, 1, 2, 3])
     assert batch["input_ids"].tolist() == [0, 1, 0, 7, 5, 6, 8, 9, 4, 4]
     assert batch["position_ids"].tolist() == [0, 1, 2, 3, 0, 1, 0, 1, 0, 1]
     assert batch["lengths"] == [4, 2, 2, 2]
@@ -29,8 +31,16 @@ def test_batch_has_rows_on_end_and_answers_by_length() -> None:
     assert batch["tokens"] == 10
 
 
+def test_every_answer_of_a_conversation_is_trained_and_nothing_else() -> None:
+    rows = TokenRows.of([Example([1, 2, 3, 4, 5, 6, 7], ((2, 4), (6, 7))), Example.turn([8, 9], 1)], 16)
+    assert rows.sizes.tolist() == [3, 1]
+    assert rows.batch([1, 0])["targets"].tolist() == [9, 3, 4, 7]
+    assert rows.batch([0])["places"].tolist() == [1, 2, 5]
+    assert TokenRows.of([Example([1, 2, 3, 4, 5, 6, 7], ((2, 4), (6, 7)))], 5).sizes.tolist() == [2]
+
+
 def test_cut_rows_lose_their_end() -> None:
-    cut = TokenRows.of([Example([1, 2, 3, 4], 2), Example([1, 2, 3, 4], 4)], 3)
+    cut = TokenRows.of([Example.turn([1, 2, 3, 4], 2), Example.turn([1, 2, 3, 4], 4)], 3)
     assert cut.lengths.tolist() == [3, 3]
     assert cut.sizes.tolist() == [1, 0]
     assert cut.trainable().tolist() == [0]
@@ -103,7 +113,7 @@ def test_rows_of_like_length_share_a_batch() -> None:
 def test_saved_rows_come_back(tmp_path: Path) -> None:
     rows().save(tmp_path / "rows.pt")
     again = TokenRows.load(tmp_path / "rows.pt")
-    assert all(torch.equal(getattr(again, name), getattr(rows(), name)) for name in ("ids", "starts", "prompt_lengths"))
+    assert all(torch.equal(getattr(again, name), getattr(rows(), name)) for name in ("ids", "starts", "trained"))
 
 
 def test_cache_is_complete_or_absent(tmp_path: Path) -> None:
@@ -123,11 +133,11 @@ def test_digest_tells_content_apart(tmp_path: Path) -> None:
 
 
 def test_rows_made_in_parts_are_those_made_at_once(tmp_path: Path) -> None:
-    examples = [Example(list(range(10, 10 + 5 + i % 7)), 3) for i in range(9)]
+    examples = [Example.turn(list(range(10, 10 + 5 + i % 7)), 3) for i in range(9)]
     whole = TokenRows.of(examples, 9)
     TokenRows.joined([TokenRows.of(some, 9) for some in ([], examples[:4], examples[4:])]).save(tmp_path / "rows.pt")
     parts = TokenRows.load(tmp_path / "rows.pt")
     assert torch.equal(parts.ids, whole.ids)
     assert torch.equal(parts.starts, whole.starts)
-    assert torch.equal(parts.prompt_lengths, whole.prompt_lengths)
+    assert torch.equal(parts.trained, whole.trained)
     assert parts.ids.dtype == torch.int32
