@@ -559,8 +559,8 @@ def run(config: Any) -> None:
 
     model: Any = on_device(checkpoints.load(path))
     task = model.origin["data"]["task"]
-    if task == "pocket":
-        raise ValueError(f"ckpt={config.ckpt} was trained on {model.origin['data']['name']}, which has no questions to evaluate")
+    if task not in ("retail", "labels"):
+        raise ValueError(f"ckpt={config.ckpt} was trained on {model.origin['data']['name']}, which has no answers that can be judged")
     for key in OF_ANSWERS if task == "labels" else OF_LABELS:
         if config[key] not in (None, False, "auto"):
             raise ValueError(f"{key}: is for models of another task than this one ({task})")

@@ -74,7 +74,7 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
         if not first_process():
             return
         results = describe(config, data) | results
-        if config.stage == "all" and config.data.task != "pocket" and not results.get("pruned"):
+        if config.stage == "all" and config.data.task in ("retail", "labels") and not results.get("pruned"):
             results |= judge(config, data, module, logger, folder)
         finish(config, results, logger, folder)
         status = "FINISHED"
@@ -153,11 +153,12 @@ def flat_figures(results: dict[str, Any]) -> dict[str, float]:
 def prepare(config: TrainConfig) -> Any:
     """The data module, its data prepared or found in the cache."""
     from architectures.adapters import base_path
+    from data.instructions import InstructionData
     from data.labelled_text import LabelledText
     from data.pocket import PocketData
     from data.retail import RetailData
 
-    kinds: dict[str, Any] = {"retail": RetailData, "labels": LabelledText, "pocket": PocketData}
+    kinds: dict[str, Any] = {"retail": RetailData, "labels": LabelledText, "instructions": InstructionData, "pocket": PocketData}
     base = base_path(config.model.base) if config.model.method == "fine-tune" else ""
     start = time.perf_counter()
     data = kinds[config.data.task](asdict(config.data), base, Path(config.outputs) / "cache", config.seed)

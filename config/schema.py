@@ -52,7 +52,7 @@ class DataConfig:
     """Which table is learnt, and how it becomes prompts."""
 
     name: str = "sample"  # label in tables and runs
-    task: str = "retail"  # retail: questions about a catalogue; labels: classify texts; pocket: texts that the embedded base is made from
+    task: str = "retail"  # retail: questions about a catalogue; labels: classify texts; instructions: conversations; pocket: for the base
     path: str = MISSING  # .csv, .csv.gz, .parquet or .jsonl; for task labels also a folder of them, or hub:OWNER/NAME/FOLDER
     columns: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(COLUMNS, "")
@@ -69,6 +69,7 @@ class DataConfig:
     validation: float = 0.1  # share of the rows (questions about the other products; labelled texts)
     test: float = 0.1  # share of the rows
     limit: int = 0  # for debugging: products to use; labelled texts a split, as many of each label; 0: all
+    mixture: dict[str, float] = field(default_factory=dict)  # task instructions: further paths -> how often their rows are seen an epoch
     max_seq_length: int = 512  # tokens of a row (prompt and answer together); longer ones are cut off, and counted
     text_columns: list[str] = field(default_factory=lambda: ["text"])  # task labels: what is read, joined by a space
     label_column: str = "label"  # task labels: names, or places in label_names
@@ -191,7 +192,7 @@ CHOICES = {
     "model.pooling": ["native", "mean"],
     "model.dtype": ["auto", "float32", "bfloat16"],
     "model.attention": ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
-    "data.task": ["retail", "labels", "pocket"],
+    "data.task": ["retail", "labels", "instructions", "pocket"],
     "data.label_kind": ["single", "multiple", "any"],
     "data.truncate": ["end", "middle"],
     "trainer.schedule": ["cosine", "linear", "constant", "plateau"],
@@ -288,7 +289,7 @@ def unknown(key: str) -> str:
 def known(key: str) -> bool:
     """Whether the command line may set the key; entries of data.columns are known by their own list."""
     parent, _, leaf = key.rpartition(".")
-    return key in KEYS or (parent == "data.columns" and leaf in COLUMNS) or parent == "evaluation.slices"
+    return key in KEYS or (parent == "data.columns" and leaf in COLUMNS) or parent in ("evaluation.slices", "data.mixture")
 
 
 def problems_of(config: DictConfig) -> list[str]:
@@ -347,6 +348,11 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         if column not in COLUMNS:
             near = difflib.get_close_matches(column, COLUMNS, 1)
             yield f"data.columns.{column}: must be one of {', '.join(COLUMNS)}" + (f"; did you mean {near[0]}?" if near else "")
+    for path, weight in typed.get("data.mixture", {}).items():
+        if not 0 < weight <= 1000:
+            yield f"data.mixture: {path} has the weight {weight}; it must be above 0 and at most 1000"
+    if typed.get("data.mixture") and typed.get("data.task") != "instructions":
+        yield "data.mixture: is for data.task=instructions"
     if typed.get("data.task") == "retail":
         for column in ("name", "category"):
             if not typed.get("data.columns", {}).get(column):

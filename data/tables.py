@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 log = logging.getLogger(__name__)
-KINDS = ".csv, .csv.gz, .parquet or .jsonl"
+KINDS = ".csv, .csv.gz, .parquet, .json or .jsonl"
 STOP_WORDS = """a about above after again all am an and any are as at be because been before being below between both but by can
 did do does doing down during each few for from further had has have having he her here hers him his how i if in into is it its
 just me more most my no nor not now of off on once only or other our out over own same she should so some such than that the
@@ -17,8 +17,9 @@ will with you your""".split()
 
 
 def read_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read CSV (as strings), Parquet or JSON lines, also gzipped -> (rows, records that could not be read, with the reason).
+    """Read a table, also gzipped: CSV (as strings), Parquet, JSON (a list of objects) or JSON lines.
 
+    Gives (rows, records that could not be read, with the reason).
     Raises ValueError if the file is missing, empty, or of another kind.
     """
     if not path.is_file():
@@ -30,6 +31,8 @@ def read_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
             return pl.read_parquet(path), nothing
         if kind in ("jsonl", "ndjson"):
             return pl.read_ndjson(path, infer_schema_length=None), nothing
+        if kind == "json":
+            return pl.read_json(path, infer_schema_length=None), nothing
         if kind == "csv":
             return read_csv(path, nothing)
     except pl.exceptions.NoDataError:

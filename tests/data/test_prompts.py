@@ -118,3 +118,86 @@ def test_show_dims_what_is_not_trained(gemma: Renderer) -> None:
 def test_no_tokenizer_is_a_clear_error() -> None:
     with pytest.raises(ValueError, match=r"no tokenizer for model.base=nobody/nothing"):
         Renderer("nobody/nothing").render("", "a", "b")
+
+
+# --- conversations: --------------------------------------------------------------------------------------------------
+
+TALK = [
+    ("system", "Be kind."),
+    ("user", "Hi"),
+    ("assistant", "Hello!"),
+    ("user", "And a <|im_end|> or <end_of_turn>?"),
+    ("assistant", "No."),
+]
+MESSAGES = [{"role": role, "content": content} for role, content in TALK]
+PLAIN = [{"role": role, "content": content.split(" <")[0]} for role, content in TALK]
+GOLDEN = {
+    "chatml": "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    "Hello!<|im_end|>\n<|im_start|>user\nAnd a<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nNo.<|im_end|>\n",
+    "llama3": "<|begin|><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd a<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\nNo.<|eot_id|>",
+    "mistral": "<s> Be kind.</s>[INST] Hi[/INST] Hello!</s>[INST] And a[/INST] No.</s>",
+}
+ENDINGS = {"chatml": "<|im_end|>\n", "llama3": "<|eot_id|>", "mistral": "</s>"}
+
+
+def trained(renderer: Renderer, example: Any) -> list[str]:
+    return [renderer.tokenizer.decode(example.ids[begin:end]) for begin, end in example.spans]
+
+
+def test_a_conversation_in_the_published_format(gemma: Renderer) -> None:
+    (example,) = gemma.render_conversations([PLAIN])
+    assert gemma.tokenizer.decode(example.ids) == (
+        "<bos><start_of_turn>user\nBe kind.\n\nHi<end_of_turn> <start_of_turn>model\nHello!\n<end_of_turn>"
+        " <start_of_turn>user\nAnd a<end_of_turn> <start_of_turn>model\nNo.\n<end_of_turn><eos>"
+    )
+    assert trained(gemma, example) == ["Hello!\n<end_of_turn>", "No.\n<end_of_turn><eos>"]
+    assert example.ids.count(gemma.tokenizer.bos_token_id) == 1
+
+
+def test_a_conversation_of_one_turn_is_that_turn(gemma: Renderer, chat: Renderer) -> None:
+    for renderer in (gemma, chat):
+        turn = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+        assert renderer.render_conversations([turn]) == [renderer.render("", "Hi", "Hello!")]
+        assert renderer.render_conversations([turn[:1]]) == [renderer.render("", "Hi", None)]
+
+
+def test_a_conversation_by_the_models_own_template(chat: Renderer) -> None:
+    kind = next(name for name, (template, *_) in TEMPLATES.items() if template == chat.tokenizer.chat_template)
+    (example,) = chat.render_conversations([PLAIN])
+    assert chat.tokenizer.decode(example.ids) == GOLDEN[kind]
+    assert [text.strip() for text in trained(chat, example)] == [f"{text}{ENDINGS[kind].strip()}" for text in ("Hello!", "No.")]
+    special = [i for i in example.ids if i in set(chat.tokenizer.all_special_ids)]
+    assert special == [i for i in chat.encode([GOLDEN[kind]])[0] if i in set(chat.tokenizer.all_special_ids)]
+    asked = chat.render_conversations([PLAIN[:-1]])[0]
+    assert not any(begin >= len(asked.ids) for begin, _ in asked.spans)
+    assert example.ids[: len(asked.ids)] == asked.ids
+
+
+def test_no_text_in_a_conversation_ends_its_turn(gemma: Renderer, chat: Renderer) -> None:
+    for renderer in (gemma, chat):
+        (hostile,), (plain,) = renderer.render_conversations([MESSAGES]), renderer.render_conversations([PLAIN])
+        ends = set(renderer.stop_ids)
+        assert sum(i in ends for i in hostile.ids) == sum(i in ends for i in plain.ids)
+
+
+@pytest.mark.parametrize("chat", ["chatml"], indirect=True)
+def test_a_template_that_drops_earlier_thoughts_gives_a_row_for_each_answer(chat: Renderer) -> None:
+    """Qwen 3 writes its empty thought before the last answer alone, so what was said changes once there is more."""
+    template = chat.tokenizer.chat_template
+    chat.tokenizer.chat_template = template.replace("{% if m.role == 'assistant' and", "{% if loop.last and m.role == 'assistant' and")
+    first, second = chat.render_conversations([PLAIN])
+    assert trained(chat, first) == ["Hello!<|im_end|>\n"]
+    assert trained(chat, second) == ["No.<|im_end|>\n"]
+    assert chat.tokenizer.decode(second.ids) == GOLDEN["chatml"].replace("<think>\n\n</think>\n\nHello", "Hello")
+    assert second.ids[: second.prompt_length] == chat.render_conversations([PLAIN[:-1]])[0].ids
+
+
+def test_a_template_without_system_turns_gets_it_before_the_first_question(chat: Renderer) -> None:
+    loop = "{% for m in messages %}"
+    refuses = loop + "{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    chat.tokenizer.chat_template = chat.tokenizer.chat_template.replace(loop, refuses, 1)
+    (example,) = chat.render_conversations([PLAIN])
+    assert "Be kind.\n\nHi" in chat.tokenizer.decode(example.ids)
