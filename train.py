@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from architectures.signals import RESUME_ME, Interrupted, Signals
 from config import command_line, runs, schema
 from config.schema import TrainConfig
-from data import comparison, label_report, page, report
+from data import comparison, inspection, label_report, page, report
 from data.tokens import digest_of
 from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, tracking_uri
 
@@ -47,6 +47,9 @@ NOT_OF_THE_NET = ("name", "method", "pooling", "probe", "head_dropout")  # field
 
 def run(config: TrainConfig, folder: Path, signals: Any) -> None:
     """One run, from the table to the verdict; or the rest of it, where an earlier attempt got only so far."""
+    if config.stage == "inspect":
+        print(inspection.inspected(Path(config.data.path)))
+        return
     if first_process():
         runs.check_same(folder, config)
     if config.resume != "never" and runs.read_state(folder).get("status") == "finished":

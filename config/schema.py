@@ -169,9 +169,9 @@ class TrainConfig:
     """A whole run."""
 
     experiment: str = "none"  # label of the row in the hyper-parameter table
-    stage: str = (
-        "all"  # prepare: data only; show: one example as the model sees it; plan: what training takes; fit: train; all: evaluate, too
-    )
+    # inspect: look at data.path; prepare: data only; show: one example as the model sees it; plan: what training takes; fit: train; all:
+    # evaluate, too
+    stage: str = "all"
     seed: int = 42  # of everything random
     resume: str = "never"  # never: a new run; auto: the newest unfinished run of this same configuration; or a run's folder
     outputs: str = "outputs"  # folder for caches, runs and the tracking database
@@ -184,7 +184,7 @@ class TrainConfig:
 
 
 CHOICES = {
-    "stage": ["prepare", "show", "plan", "fit", "all"],
+    "stage": ["inspect", "prepare", "show", "plan", "fit", "all"],
     "model.method": ["fine-tune", "random", "majority", "keywords", "tfidf", "embedding", "prompted"],
     "model.init": ["pretrained", "random"],
     "model.adapter": ["lora", "none"],

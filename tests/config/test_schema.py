@@ -39,13 +39,13 @@ def wrong(*arguments: str) -> str:
 
 def test_all_experiments_are_there() -> None:
     assert {"base", "job-0", "job-1", "job-2", "quickstart", "rank-search", "pocket"} <= set(EXPERIMENTS)
-    assert {"unfair-tos", "unfair-tos-multilabel", "tags", "imdb", "rotten-tomatoes", "labels"} <= set(EXPERIMENTS)
+    assert {"unfair-tos", "unfair-tos-multilabel", "tags", "imdb", "rotten-tomatoes", "labels", "instructions"} <= set(EXPERIMENTS)
     assert len(EXPERIMENTS) >= 13
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_composes(name: str) -> None:
-    config = composed(f"+experiment={name}", *(["data.path=x.csv"] if name in ("tags", "labels") else []))
+    config = composed(f"+experiment={name}", *(["data.path=x.csv"] if name in ("tags", "labels", "instructions") else []))
     assert schema.problems_of(config) == []
     assert schema.typed(config).experiment == name
 
@@ -53,7 +53,7 @@ def test_experiment_composes(name: str) -> None:
 @pytest.mark.parametrize(("group", "name"), GROUPS)
 def test_group_composes(group: str, name: str) -> None:
     extra = []
-    if group == "data" and name in ("flipkart", "table", "tags", "labelled"):
+    if group == "data" and name in ("flipkart", "table", "tags", "labelled", "instructions"):
         extra = ["data.path=x.csv", "data.columns.name=a", "data.columns.category=b"]
     if group == "model" and composed(f"{group}={name}").model.method != "fine-tune":
         extra = ["data=labelled", "data.path=x.csv"]
@@ -176,6 +176,11 @@ def test_everything_wrong_is_told_at_once() -> None:
         (["model=tfidf"], "model.method=tfidf needs texts with labels"),
         (["trainer.monitor=f1"], "only the loss is measured"),
         (["data=labelled"], "data.path: no value is given"),
+        (["data=instructions", "data.path=x", "+data.mixture={y.jsonl: 0}"], "data.mixture: y.jsonl has the weight 0"),
+        (["+data.mixture={y.jsonl: 1}"], "data.mixture: is for data.task=instructions"),
+        (["evaluation.baselines=[tfid]"], "evaluation.baselines: unknown 'tfid'; did you mean tfidf?"),
+        (["evaluation.backend=endpoint"], "evaluation.served_model: what does the endpoint call the model"),
+        (["evaluation.backend=vlm"], "did you mean vllm?"),
         (["data=labelled", "data.path=x", "data.clean=[lowercas]"], "data.clean: unknown step 'lowercas'"),
         (["data=labelled", "data.path=x", "data.label_kind=any"], "label_kind=any needs two names"),
         (["data=labelled", "data.path=x", "trainer.monitor=macro_f1_with_none"], "is for data.label_kind=multiple"),
