@@ -340,11 +340,10 @@ def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.R
         log.info("there is no incumbent to compare with")
         return None
     from architectures import checkpoints
-    from data.retail import RetailData
 
     path = locate(name, outputs)
     module: Any = on_device(checkpoints.load(path))
-    data = RetailData(run.scores["origin"]["data"], module.model_settings["base"], outputs / "cache", run.scores["origin"]["seed"])
+    data = retail_data(run.scores["origin"]["data"], module.model_settings["base"], outputs / "cache", run.scores["origin"]["seed"])
     data.prepare_data()
     settings = settings_of(config, run.scores["origin"]) | {"baselines": []}
     place = folder / "incumbent"
@@ -578,9 +577,7 @@ def run(config: Any) -> None:
         print(evaluate_labels(model, data, settings, folder, other)["text"])
         log.info("written to %s", folder)
         return
-    from data.retail import RetailData
-
-    retail = RetailData(model.origin["data"], model.model_settings["base"], outputs / "cache", model.origin["seed"])
+    retail = retail_data(model.origin["data"], model.model_settings["base"], outputs / "cache", model.origin["seed"])
     prepare(retail, model.origin)
     folder.mkdir(parents=True, exist_ok=True)
     exported = exported_of(model, path, folder)
@@ -595,6 +592,41 @@ def run(config: Any) -> None:
         return
     comparison.write(done, folder)
     log.info("written to %s", folder / "report.html")
+
+
+def asker(settings: dict[str, Any], cache: Path) -> Any:
+    """Who answers the requests of `data.asked`: the endpoint, each answer kept in the cache."""
+
+    def answered(requests: list[list[dict[str, str]]], schema: dict[str, Any]) -> list[str | None]:
+        from tqdm import tqdm
+
+        from architectures.asking import Asking, ask
+        from architectures.kept import Kept
+
+        q = settings
+        how = Asking(q["served_model"], q["temperature"], q["max_tokens"], q["concurrency"], q["retries"], q["timeout"], q["per_minute"],
+                     q["max_requests"], q["max_tokens_in_all"], schema if q["structured"] else None)  # fmt: skip
+        kept = Kept(cache / "written-questions.jsonl")
+        with tqdm(total=len(requests), desc="questions", unit="product") as bar:
+            told = ask(requests, how, kept, bar.update)
+        log.info("%d requests, %d tokens read, %d written; %d answers were there already; all are in %s",
+                 told.asked, told.read, told.written, told.known, kept.path)  # fmt: skip
+        if told.failures:
+            failed = f"{len(told.failures)} of {told.asked} requests failed ({told.failures[0]})"
+            raise ValueError(f"{failed}; run again: what was answered is kept, and only the rest is asked for")
+        missing = sum(answer is None for answer in told.answers)
+        if told.over_budget:
+            log.warning("the budget is spent: %d products have no written questions", missing)
+        return told.answers
+
+    return answered
+
+
+def retail_data(settings: dict[str, Any], base: str, cache: Path, seed: int) -> "RetailData":
+    """The data module of a catalogue; nothing is read yet."""
+    from data.retail import RetailData
+
+    return RetailData(settings, base, cache, seed, asker(settings["questions"], cache))
 
 
 def prepare(data: Any, origin: dict[str, Any]) -> None:

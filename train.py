@@ -29,7 +29,7 @@ from config import command_line, runs, schema
 from config.schema import TrainConfig
 from data import comparison, inspection, label_report, page, report
 from data.tokens import digest_of
-from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, tracking_uri
+from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, tracking_uri
 
 log = logging.getLogger("strata")
 clock = [("", psutil.Process().create_time()), ("imports", time.time())]  # (what was done until then, seconds since the epoch)
@@ -159,9 +159,8 @@ def prepare(config: TrainConfig) -> Any:
     from data.instructions import InstructionData
     from data.labelled_text import LabelledText
     from data.pocket import PocketData
-    from data.retail import RetailData
 
-    kinds: dict[str, Any] = {"retail": RetailData, "labels": LabelledText, "instructions": InstructionData, "pocket": PocketData}
+    kinds: dict[str, Any] = {"retail": retail_data, "labels": LabelledText, "instructions": InstructionData, "pocket": PocketData}
     base = base_path(config.model.base) if config.model.method == "fine-tune" else ""
     start = time.perf_counter()
     data = kinds[config.data.task](asdict(config.data), base, Path(config.outputs) / "cache", config.seed)

@@ -6,8 +6,6 @@ cleaned, counted where it is no label, and kept in a file, so that a run that is
 
 import logging
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from architectures import adapters
+from architectures.asking import Asking, ask
 from architectures.baselines import Baseline, decide
-from architectures.kept import Kept, key_of
+from architectures.kept import Kept
 
 log = logging.getLogger(__name__)
+LONGEST_ANSWER = 64  # tokens of an endpoint's answer
 NONE = "none"  # what a model is to answer where no label applies
 INSTRUCTION = "Give the last text one of these labels: {labels}. Answer with the label alone."
 INSTRUCTION_SEVERAL = (
@@ -151,38 +151,17 @@ class Prompted(Baseline):
         Base URL and key come from OPENAI_BASE_URL and OPENAI_API_KEY; the client retries with exponential back-off. Raises
         ValueError if requests fail all the same; what was answered is kept.
         """
-        from openai import OpenAI, OpenAIError
-
+        how = Asking(self.settings["served_model"], 0.0, LONGEST_ANSWER, self.settings["concurrency"], self.settings["retries"])
         kept = Kept(Path(self.settings["answers"]))
-        keys = [key_of(self.settings["served_model"], prompt) for prompt in prompts]
-        todo = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
-        self.advance(len(prompts) - len(todo))
-        try:
-            client = OpenAI(max_retries=self.settings["retries"]) if todo else None
-        except OpenAIError as error:
-            raise ValueError(f"{str(error).splitlines()[0]}; the address of the endpoint goes into OPENAI_BASE_URL") from None
-        lock, failed = threading.Lock(), []
-
-        def one(item: tuple[str, str]) -> None:
-            key, prompt = item
-            try:
-                answer, read, written = complete(client, self.settings["served_model"], prompt)
-            except OpenAIError as error:
-                failed.append(str(error).splitlines()[0])
-                return
-            kept.add(key, answer, read=read, written=written)
-            with lock:
-                self.state["tokens"] = [self.state["tokens"][0] + read, self.state["tokens"][1] + written]
-                self.state["asked"] += 1
-                self.advance(1)
-
-        with ThreadPoolExecutor(self.settings["concurrency"]) as pool:
-            list(pool.map(one, todo.items()))
-        if failed:
-            raise ValueError(
-                f"{len(failed)} of {len(todo)} requests failed ({failed[0]}); run again: what was answered is kept in {kept.path}"
-            )
-        return [kept.get(key) for key in keys]
+        told = ask([[{"role": "user", "content": prompt}] for prompt in prompts], how, kept, self.advance)
+        read, written = self.state["tokens"]
+        self.state["tokens"] = [read + told.read, written + told.written]
+        failures = told.failures + told.refused
+        self.state["asked"] += told.asked - len(failures)
+        if failures:
+            failed = f"{len(failures)} of {told.asked} requests failed ({failures[0]})"
+            raise ValueError(f"{failed}; run again: what was answered is kept in {kept.path}")
+        return [str(answer) for answer in told.answers]
 
     def parse(self, answer: str) -> list[int]:
         """An answer -> 0 and 1 for each label; quotes, case, 'Label:' and a full stop do not matter; no label: the default."""
@@ -198,13 +177,6 @@ class Prompted(Baseline):
 def plain(answer: str) -> str:
     """'Label: "Computer-Vision".' -> 'computer-vision'"""
     return re.sub(r"^\s*label\s*:", "", answer.strip().lower()).strip(" \t\n\"'`*.")
-
-
-def complete(client: Any, model: str, prompt: str) -> tuple[str, int, int]:
-    """One answer, greedily: (text, tokens read, tokens written)."""
-    done = client.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=64)
-    used = done.usage
-    return done.choices[0].message.content or "", used.prompt_tokens if used else 0, used.completion_tokens if used else 0
 
 
 def likelihood(net: Any, pairs: list[tuple[list[int], list[int]]]) -> Tensor:

@@ -53,7 +53,7 @@ def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
     problems: list[str] = []
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
-        groups = {path.name for path in HERE.iterdir() if path.is_dir()} | {"hydra"}
+        groups = {str(path.relative_to(HERE)) for path in HERE.rglob("*") if path.is_dir()} | {"hydra"}
         strange = [
             o for o in parsed if not (o.key_or_group in groups or schema.known(o.key_or_group) or o.key_or_group.startswith("hydra"))
         ]

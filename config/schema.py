@@ -48,6 +48,25 @@ class ModelConfig:
 
 
 @dataclass
+class QuestionsConfig:
+    """Who writes the questions about single products. The endpoint's address and key come from OPENAI_BASE_URL and OPENAI_API_KEY."""
+
+    source: str = "templates"  # templates; endpoint: a language model behind an OpenAI-compatible server, from each product's row
+    served_model: str = ""  # the name under which the server has it
+    per_product: int = 4  # questions that are asked for, a product
+    system_prompt: str = ""  # file with the instruction, {count} in it for the number; empty: as in data/asked.py
+    temperature: float = 0.7  # of the answers
+    max_tokens: int = 1024  # of an answer
+    structured: bool = True  # ask for answers by a JSON schema; a server that knows none is asked without
+    concurrency: int = 8  # requests at once
+    retries: int = 6  # further tries of a request, with exponential back-off
+    timeout: float = 60.0  # seconds a try
+    per_minute: int = 0  # most requests a minute; 0: any
+    max_requests: int = 0  # budget; what is left unasked has no written questions; 0: none
+    max_tokens_in_all: int = 0  # budget of tokens read and written; 0: none
+
+
+@dataclass
 class DataConfig:
     """Which table is learnt, and how it becomes prompts."""
 
@@ -62,6 +81,7 @@ class DataConfig:
     departments: list[str] = field(default_factory=list)  # second-level categories to keep; empty: all
     min_rows: int = 10  # least rows that a third- and a fourth-level category must have among all rows kept so far
     drop_missing_levels: bool = False  # drop rows that have no third or fourth level (false: a missing level is a value)
+    questions: QuestionsConfig = field(default_factory=QuestionsConfig)
     attribute_questions: int = 3  # questions about single attributes, a product
     max_details: int = 8  # lines in an answer's Product Details
     suggestions: int = 3  # products that a shelf puts forward as alternative or outfit
@@ -193,6 +213,7 @@ CHOICES = {
     "model.dtype": ["auto", "float32", "bfloat16"],
     "model.attention": ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
     "data.task": ["retail", "labels", "instructions", "pocket"],
+    "data.questions.source": ["templates", "endpoint"],
     "data.label_kind": ["single", "multiple", "any"],
     "data.truncate": ["end", "middle"],
     "trainer.schedule": ["cosine", "linear", "constant", "plateau"],
@@ -213,6 +234,15 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "model.head_dropout": (0, 1, False),
     "data.min_rows": (0, float("inf"), True),
     "data.attribute_questions": (0, 100, True),
+    "data.questions.per_product": (1, 100, True),
+    "data.questions.temperature": (0, 2, True),
+    "data.questions.max_tokens": (16, 1_000_000, True),
+    "data.questions.concurrency": (1, 1000, True),
+    "data.questions.retries": (0, 100, True),
+    "data.questions.timeout": (0.1, 86_400, True),
+    "data.questions.per_minute": (0, float("inf"), True),
+    "data.questions.max_requests": (0, float("inf"), True),
+    "data.questions.max_tokens_in_all": (0, float("inf"), True),
     "data.max_details": (1, 1000, True),
     "data.suggestions": (1, 1000, True),
     "data.unseen": (0, 0.5, True),
@@ -348,6 +378,8 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         if column not in COLUMNS:
             near = difflib.get_close_matches(column, COLUMNS, 1)
             yield f"data.columns.{column}: must be one of {', '.join(COLUMNS)}" + (f"; did you mean {near[0]}?" if near else "")
+    if typed.get("data.questions.source") == "endpoint" and not typed.get("data.questions.served_model"):
+        yield "data.questions.served_model: what does the endpoint call the model? set data.questions.served_model=..."
     for path, weight in typed.get("data.mixture", {}).items():
         if not 0 < weight <= 1000:
             yield f"data.mixture: {path} has the weight {weight}; it must be above 0 and at most 1000"

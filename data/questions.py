@@ -316,26 +316,30 @@ def suggest(frame: pl.DataFrame, kind: str, per_shelf: int, phrases: tuple[list[
     )
 
 
-def make_questions(products: pl.DataFrame, unseen: pl.Series, per_product: int, per_shelf: int, seed: int) -> pl.DataFrame:
+def make_questions(
+    products: pl.DataFrame, unseen: pl.Series, per_product: int, per_shelf: int, seed: int, written: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """All questions about ``products`` (of `products_for_questions`), in a fixed order.
 
     Args:
         unseen: ids of products that training must never meet; no suggestion names one.
-        per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
+        per_product: attribute questions a product. per_shelf: how many products a shelf puts forward. written: questions that stand
+            in for those about attributes (`data.asked.checked`).
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right product has),
     told (the value that the answer's sentence must hold, or null).
     """
     shown = products.filter(~pl.col("id").is_in(unseen.implode()))
     frames = [
-        attribute_questions(products, per_product, seed),
+        attribute_questions(products, per_product, seed) if written is None else written,
         search_questions(products, seed),
         alternative_questions(products, shown, per_shelf, seed),
         outfit_questions(products, shown, per_shelf, seed),
     ]
     rows = pl.concat(frames)
     few = rows.group_by("product_id").len().filter(pl.col("len") < LEAST_QUESTIONS)["product_id"]
-    more = attribute_questions(products.filter(pl.col("id").is_in(few.implode())), LEAST_QUESTIONS, seed)
+    lacking = products.filter(pl.col("id").is_in(few.implode()))
+    more = attribute_questions(lacking if written is None else lacking.head(0), LEAST_QUESTIONS, seed)
     blocks = products.select(answer_id="id", block="block")
     contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
     return (

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 from lightning import LightningDataModule
 
-from data import catalogue, scoring
+from data import asked, catalogue, scoring
+from data.asked import Ask
 from data.prompts import Example, Renderer
 from data.questions import make_questions, products_for_questions
 from data.splits import leakage, split_questions, unseen_products
@@ -20,9 +21,10 @@ from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-CODE = [HERE / name for name in ("catalogue.py", "questions.py", "splits.py", "retail.py")]
+CODE = [HERE / name for name in ("catalogue.py", "questions.py", "asked.py", "splits.py", "retail.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
-NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length"}  # fields that do not change the questions
+ASKING = {"structured", "concurrency", "retries", "timeout", "per_minute"}  # fields of questions that do not change them
+NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length", "mixture"}  # fields that do not change the questions
 AT_ONCE = 16_384  # questions that are rendered at a time
 ROOM = 8  # tokens that an answer may be longer than the longest one in training
 
@@ -33,12 +35,12 @@ class RetailData(LightningDataModule):
     Args:
         settings: fields of the data configuration, as a plain dictionary.
         base: the model's folder or Hub name, for its tokenizer.
-        cache: folder for prepared data. seed: of questions, splits and order.
+        cache: folder for prepared data. seed: of questions, splits and order. ask: who answers where a model writes the questions.
     """
 
-    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
+    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int, ask: Ask | None = None) -> None:
         super().__init__()
-        self.settings, self.seed, self.cache = settings, seed, cache
+        self.settings, self.seed, self.cache, self.ask = settings, seed, cache, ask
         self.renderer = Renderer(base)
         self.tokenizer = self.renderer.tokenizer
 
@@ -48,6 +50,11 @@ class RetailData(LightningDataModule):
         if not table.is_file():
             raise ValueError(f"no table at data.path={table}: give the path of a .csv, .csv.gz, .parquet or .jsonl file")
         content = {key: value for key, value in self.settings.items() if key not in NOT_CONTENT}
+        content["questions"] = {key: value for key, value in content["questions"].items() if key not in ASKING}
+        if content["questions"]["source"] == "templates":
+            content["questions"] = "templates"
+        elif content["questions"]["system_prompt"]:
+            content["questions"]["system_prompt"] = self.instruction()
         self.digest = digest_of(table, content, self.seed, pl.__version__, *CODE)
         questions = Cache(self.cache, "questions", self.digest)
         if not questions.ready:
@@ -75,22 +82,46 @@ class RetailData(LightningDataModule):
             raw = raw.sample(min(s["limit"], raw.height), seed=self.seed, shuffle=True)
         products = products_for_questions(raw, s["max_details"])
         unseen = unseen_products(products, s["unseen"], self.seed)
-        questions = make_questions(products, unseen, s["attribute_questions"], s["suggestions"], self.seed)
+        written, aside, repaired = self.written(raw, products) if s["questions"]["source"] == "endpoint" else (None, None, {})
+        questions = make_questions(products, unseen, s["attribute_questions"], s["suggestions"], self.seed, written)
         questions = split_questions(questions, unseen, s["validation"], s["test"], self.seed)
         folder = target.begin()
         raw.write_parquet(folder / "catalogue.parquet")
         products.write_parquet(folder / "products.parquet")
         questions.write_parquet(folder / "questions.parquet")
         cleaned.quarantine.write_parquet(folder / "quarantine.parquet")
+        if aside is not None:
+            aside.write_parquet(folder / "questions_set_aside.parquet")
         report = {
             "counts": [*cleaned.counts, *([("with data.limit", raw.height)] if s["limit"] else [])],
             "quarantined": cleaned.quarantine.group_by("reason").len().sort("reason").rows(),
+            "written_set_aside": [] if aside is None else aside.group_by("reason").len().sort("reason").rows(),
+            "written_repaired": list(repaired.items()),
             "splits": questions.group_by("split", maintain_order=True).len().rows(),
             "kinds": questions.group_by("kind", maintain_order=True).len().rows(),
             "leakage": leakage(questions).to_dicts(),
         }
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         target.commit()
+
+    def instruction(self) -> str:
+        """What the model that writes questions is told; '' for the usual. Raises ValueError if the file is not there."""
+        name = self.settings["questions"]["system_prompt"]
+        if name and not Path(name).is_file():
+            raise ValueError(f"data.questions.system_prompt={name}: there is no such file")
+        return Path(name).read_text(encoding="utf-8") if name else ""
+
+    def written(self, raw: pl.DataFrame, products: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+        """(questions that a language model has written, what was set aside, what was repaired)"""
+        assert self.ask, "who asks must be given where data.questions.source is endpoint"
+        count, descriptions = self.settings["questions"]["per_product"], raw["description"]
+        answers = self.ask(asked.requests_of(products, descriptions, count, self.instruction()), asked.SCHEMA)
+        items, unread = asked.read(products, answers)
+        sound, aside, repaired = asked.checked(items, products, descriptions)
+        if not sound.height:
+            why = pl.concat([unread, aside])["reason"].value_counts(sort=True).rows()
+            raise ValueError(f"data.questions.source=endpoint: none of the answers gave a sound question ({dict(why)})")
+        return sound, pl.concat([unread, aside]), repaired
 
     def make_tokens(self, target: Cache) -> None:
         """Questions -> token ids, a file for each split, with what was cut off or lost, counted."""
@@ -141,6 +172,10 @@ class RetailData(LightningDataModule):
             log.info("%7d  %s", count, name)
         for reason, count in self.report["quarantined"]:
             log.warning("%7d  set aside: %s (%s)", count, reason, self.folder / "quarantine.parquet")
+        for reason, count in self.report["written_set_aside"]:
+            log.warning("%7d  written questions set aside: %s (%s)", count, reason, self.folder / "questions_set_aside.parquet")
+        for what, count in self.report["written_repaired"]:
+            log.info("%7d  written questions repaired: %s", count, what)
         log.info("questions: %s", ", ".join(f"{count} {name}" for name, count in self.report["splits"]))
         for row in self.report["leakage"]:
             shared = f"{row['same_question']} share a question with training, {row['same_answer']} an answer"

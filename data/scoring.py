@@ -143,7 +143,7 @@ def is_right() -> pl.Expr:
     goes = partners.list.contains(pl.col("candidate_garment")) & (pl.col("candidate_category") == pl.col("asked_category"))
     same_shelf = (pl.col("candidate_shelf") == pl.col("asked_shelf")) & (pl.col("candidate_category") == pl.col("asked_category"))
     return (
-        pl.when(pl.col("kind") == "attribute")
+        pl.when(pl.col("kind").is_in(["attribute", "open"]))
         .then(~other)
         .when(pl.col("kind") == "search")
         .then(has_all)
