@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from data import comparison, gate, label_report, label_scoring, lookup, page, report, scoring
+from data import comparison, gate, label_report, label_scoring, lookup, page, report, scoring, versions
 from data.tokens import EvaluationBatches, digest_of
 
 if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistake on the command line is to be told at once
@@ -623,10 +623,28 @@ def asker(settings: dict[str, Any], cache: Path) -> Any:
 
 
 def retail_data(settings: dict[str, Any], base: str, cache: Path, seed: int) -> "RetailData":
-    """The data module of a catalogue; nothing is read yet."""
+    """The data module of a catalogue; nothing is read yet, but that a version of an MLflow run is fetched."""
     from data.retail import RetailData
 
-    return RetailData(settings, base, cache, seed, asker(settings["questions"], cache))
+    version = version_of(settings["version"], cache)
+    return RetailData({**settings, "version": version}, base, cache, seed, asker(settings["questions"], cache))
+
+
+def version_of(version: str, cache: Path) -> str:
+    """The digest of a version of prepared data; that of an MLflow run is fetched into the cache. Raises ValueError if it has none."""
+    if not RUN_ID.fullmatch(version):
+        return version
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    uri = tracking_uri("", cache.parent)
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            folder = download_artifacts(run_id=version, artifact_path="data", dst_path=place, tracking_uri=uri)
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"data.version={version}: MLflow at {uri} has no prepared data of this run ({reason})") from None
+        return versions.adopted(Path(folder), cache)
 
 
 def prepare(data: Any, origin: dict[str, Any]) -> None:

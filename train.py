@@ -27,9 +27,9 @@ from omegaconf import DictConfig, OmegaConf
 from architectures.signals import RESUME_ME, Interrupted, Signals
 from config import command_line, runs, schema
 from config.schema import TrainConfig
-from data import comparison, inspection, label_report, page, report
+from data import comparison, inspection, label_report, page, report, versions
 from data.tokens import digest_of
-from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, tracking_uri
+from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, tracking_uri, version_of
 
 log = logging.getLogger("strata")
 clock = [("", psutil.Process().create_time()), ("imports", time.time())]  # (what was done until then, seconds since the epoch)
@@ -48,7 +48,7 @@ NOT_OF_THE_NET = ("name", "method", "pooling", "probe", "head_dropout")  # field
 def run(config: TrainConfig, folder: Path, signals: Any) -> None:
     """One run, from the table to the verdict; or the rest of it, where an earlier attempt got only so far."""
     if config.stage == "inspect":
-        print(inspection.inspected(Path(config.data.path)))
+        inspect(config)
         return
     if first_process():
         runs.check_same(folder, config)
@@ -92,6 +92,16 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
                 ended = "interrupted"  # by another process, of whose end this one died
             runs.write_state(folder, status=ended, run_id=logger.run_id, metric=results.get("validation"), pruned=results.get("pruned"))
     say_next(config, folder, logger)
+
+
+def inspect(config: TrainConfig) -> None:
+    """Print what is in a table; or in a version of prepared data, or what changed between two."""
+    if not config.data.version:
+        print(inspection.inspected(Path(config.data.path)))
+        return
+    cache = Path(config.outputs) / "cache"
+    folders = [versions.found(version_of(one, cache), cache) for one in (config.data.against, config.data.version) if one]
+    print(versions.described(folders[0]) if len(folders) == 1 else versions.difference(*folders))
 
 
 def judge(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) -> dict[str, Any]:
@@ -323,6 +333,8 @@ def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
     logger.log_hyperparams({**asdict(config), "git_commit": commit, "data_digest": data.digest})
     logger.log_artifact(folder / "config.yaml")
     logger.log_dataset(config.data.name, data.digest, config.data.path, data.training_rows)
+    if config.data.task == "retail":
+        logger.log_artifact(data.folder, "data")
     return logger
 
 

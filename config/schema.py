@@ -5,6 +5,7 @@ unknown keys (also appended ones) with the nearest valid name, wrong types, valu
 """
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, get_type_hints
@@ -73,6 +74,8 @@ class DataConfig:
     name: str = "sample"  # label in tables and runs
     task: str = "retail"  # retail: questions about a catalogue; labels: classify texts; instructions: conversations; pocket: for the base
     path: str = MISSING  # .csv, .csv.gz, .parquet or .jsonl; for task labels also a folder of them, or hub:OWNER/NAME/FOLDER
+    version: str = ""  # task retail: digest of prepared data, or an MLflow run that used it; instead of making it from data.path
+    against: str = ""  # stage inspect: another version, to say what changed from it to data.version
     columns: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(COLUMNS, "")
     )  # what is read -> the table's own name for it; empty: not there
@@ -378,6 +381,13 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         if column not in COLUMNS:
             near = difflib.get_close_matches(column, COLUMNS, 1)
             yield f"data.columns.{column}: must be one of {', '.join(COLUMNS)}" + (f"; did you mean {near[0]}?" if near else "")
+    for key in ("data.version", "data.against"):
+        if typed.get(key) and not re.fullmatch(r"[0-9a-f]{16}|[0-9a-f]{32}", typed[key]):
+            yield f"{key}={typed[key]}: must be a digest (16 hex digits) or the id of an MLflow run (32)"
+    if typed.get("data.against") and (typed.get("stage") != "inspect" or not typed.get("data.version")):
+        yield "data.against: is for stage=inspect with data.version"
+    if typed.get("data.version") and typed.get("data.task") != "retail":
+        yield "data.version: is for data.task=retail"
     if typed.get("data.questions.source") == "endpoint" and not typed.get("data.questions.served_model"):
         yield "data.questions.served_model: what does the endpoint call the model? set data.questions.served_model=..."
     for path, weight in typed.get("data.mixture", {}).items():

@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 from lightning import LightningDataModule
 
-from data import asked, catalogue, scoring
+from data import asked, catalogue, scoring, versions
 from data.asked import Ask
 from data.prompts import Example, Renderer
 from data.questions import make_questions, products_for_questions
 from data.splits import leakage, split_questions, unseen_products
+from data.tables import KINDS
 from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,17 @@ HERE = Path(__file__).parent
 CODE = [HERE / name for name in ("catalogue.py", "questions.py", "asked.py", "splits.py", "retail.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 ASKING = {"structured", "concurrency", "retries", "timeout", "per_minute"}  # fields of questions that do not change them
-NOT_CONTENT = {"name", "path", "task", "texts", "vocabulary", "max_seq_length", "mixture"}  # fields that do not change the questions
+NOT_CONTENT = {
+    "name",
+    "path",
+    "task",
+    "texts",
+    "vocabulary",
+    "max_seq_length",
+    "mixture",
+    "version",
+    "against",
+}  # fields that do not change the questions
 AT_ONCE = 16_384  # questions that are rendered at a time
 ROOM = 8  # tokens that an answer may be longer than the longest one in training
 
@@ -46,20 +57,8 @@ class RetailData(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Make what is not there yet. Raises ValueError for a table or settings that nothing can be learnt from."""
-        table = Path(self.settings["path"])
-        if not table.is_file():
-            raise ValueError(f"no table at data.path={table}: give the path of a .csv, .csv.gz, .parquet or .jsonl file")
-        content = {key: value for key, value in self.settings.items() if key not in NOT_CONTENT}
-        content["questions"] = {key: value for key, value in content["questions"].items() if key not in ASKING}
-        if content["questions"]["source"] == "templates":
-            content["questions"] = "templates"
-        elif content["questions"]["system_prompt"]:
-            content["questions"]["system_prompt"] = self.instruction()
-        self.digest = digest_of(table, content, self.seed, pl.__version__, *CODE)
-        questions = Cache(self.cache, "questions", self.digest)
-        if not questions.ready:
-            self.make_questions(table, questions)
-        self.folder = questions.path
+        self.folder = versions.found(self.settings["version"], self.cache) if self.settings["version"] else self.made()
+        self.digest = self.folder.name.removeprefix("questions-")
         key = digest_of(
             self.digest, self.renderer.template, self.renderer.tokenizer.get_vocab(), self.settings["max_seq_length"], *RENDERING
         )
@@ -71,7 +70,23 @@ class RetailData(LightningDataModule):
         self.token_report = json.loads((self.token_folder / "report.json").read_text(encoding="utf-8"))
         self.training_rows = self.token_report["train"]["rows"]
 
-    def make_questions(self, table: Path, target: Cache) -> None:
+    def made(self) -> Path:
+        """The folder with products and questions, made from the table if need be."""
+        table = Path(self.settings["path"])
+        if not table.is_file():
+            raise ValueError(f"no table at data.path={table}: give the path of a {KINDS} file")
+        content = {key: value for key, value in self.settings.items() if key not in NOT_CONTENT}
+        content["questions"] = {key: value for key, value in content["questions"].items() if key not in ASKING}
+        if content["questions"]["source"] == "templates":
+            content["questions"] = "templates"
+        elif content["questions"]["system_prompt"]:
+            content["questions"]["system_prompt"] = self.instruction()
+        questions = Cache(self.cache, "questions", digest_of(table, content, self.seed, pl.__version__, *CODE))
+        if not questions.ready:
+            self.make_questions(table, content, questions)
+        return questions.path
+
+    def make_questions(self, table: Path, content: dict[str, Any], target: Cache) -> None:
         """Table -> products, questions with splits, quarantine, and a report of every step's count and of leakage."""
         s = self.settings
         rule = catalogue.Filter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
@@ -102,6 +117,9 @@ class RetailData(LightningDataModule):
             "leakage": leakage(questions).to_dicts(),
         }
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        made_from = {"table": str(table), "table_digest": digest_of(table), "settings": content, "seed": self.seed}
+        digest = target.path.name.removeprefix("questions-")
+        versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
         target.commit()
 
     def instruction(self) -> str:
