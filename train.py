@@ -567,7 +567,7 @@ def end_sweep(folder: Path, uri: str) -> int:
             command = next(row["overrides"] for row in ledger if row["folder"] == str(path))
             last = f"\n\nbest by validation {monitor}: {best['name']}    python train.py {command}"
             last += f"\nnext:  open {folder / 'report.html'}" if evaluated else ""
-            last += f"\nnext:  python evaluate.py compare={folder} gate=true"
+            last += f"\nnext:  python evaluate.py compare={folder} gate=true" if evaluated else ""
         print(f"\n{text}{last}")
         if os.environ.get(PARENT):
             end_parent(uri, os.environ[PARENT], [path for path in folder.iterdir() if path.suffix in RESULTS or path.name == "ledger.json"])

@@ -76,16 +76,8 @@ def legacy_table(scores: Scores) -> str:
 
 def runs_table(runs: list[dict[str, Any]]) -> str:
     """One row a run, in the given order, for the end of a sweep."""
-    header = [
-        "run",
-        "r",
-        "learning rate",
-        "steps",
-        f"validation {runs[0]['monitor']}",
-        "accuracy, known products",
-        "unseen",
-        "right product",
-    ]
+    evaluated = {"accuracy": "accuracy, known products", "unseen_accuracy": "unseen", "right_product": "right product"}
+    shown = {key: name for key, name in evaluated.items() if any(key in run for run in runs)}
     rows = [
         [
             run["name"],
@@ -93,11 +85,11 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
             f"{run['learning_rate']:g}",
             int(run["steps"]),
             f"{run['validation']:.4f}",
-            *(float(run.get(key, float("nan"))) for key in ("accuracy", "unseen_accuracy", "right_product")),
+            *(float(run.get(key, float("nan"))) for key in shown),
         ]
         for run in runs
     ]
-    return table(header, rows)
+    return table(["run", "r", "learning rate", "steps", f"validation {runs[0]['monitor']}", *shown.values()], rows)
 
 
 def with_interval(scores: dict[str, Any], name: str) -> str:
