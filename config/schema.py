@@ -19,6 +19,22 @@ KNOWN_TARGETS |= {"fc1", "fc2", "Wqkv", "Wi", "Wo", "q_lin", "k_lin", "v_lin", "
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
 CLEANING = ["lowercase", "links", "symbols", "stop_words"]
 MONITORS = ["loss", "accuracy", "f1", "macro_f1", "micro_f1", "weighted_f1", "macro_f1_with_none", "micro_f1_with_none"]
+FILTERS = ["length", "script", "repetition", "exact", "near", "overlap", "words"]
+SCRIPTS = [
+    "Latin",
+    "Greek",
+    "Cyrillic",
+    "Arabic",
+    "Hebrew",
+    "Devanagari",
+    "Bengali",
+    "Tamil",
+    "Telugu",
+    "Thai",
+    "Han",
+    "Hiragana",
+    "Hangul",
+]
 BASELINES = ["same-product", "exact", "tfidf", "nearest-answer", "untuned", "untuned-row", "untuned-shots"]
 SHORTEST_SEQUENCE = 64
 ALIASES = {"rank": "model.lora_r", "alpha": "model.lora_alpha", "dropout": "model.lora_dropout", "lr": "trainer.learning_rate"}
@@ -68,6 +84,21 @@ class QuestionsConfig:
 
 
 @dataclass
+class QualityConfig:
+    """Which training rows are worth it; validation and test rows always stay."""
+
+    filters: list[str] = field(default_factory=list)  # in this order: length, script, repetition, exact, near, overlap, words; empty: none
+    shortest: int = 20  # filter length: characters of a row, question and answer together
+    longest: int = 20_000  # the same
+    script: str = "Latin"  # filter script: as Unicode calls it
+    script_share: float = 0.8  # filter script: least share of the letters
+    repeated: float = 0.3  # filter repetition: most runs of four words that stood in the row before, as a share
+    alike: float = 0.8  # filter near: runs of three words that two rows share (Jaccard), from which on they are twins
+    overlap: int = 13  # filter overlap: words in a row that a test row may not share
+    words: str = ""  # filter words: file with what may not occur, a word (or several) a line
+
+
+@dataclass
 class DataConfig:
     """Which table is learnt, and how it becomes prompts."""
 
@@ -85,6 +116,7 @@ class DataConfig:
     min_rows: int = 10  # least rows that a third- and a fourth-level category must have among all rows kept so far
     drop_missing_levels: bool = False  # drop rows that have no third or fourth level (false: a missing level is a value)
     questions: QuestionsConfig = field(default_factory=QuestionsConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     attribute_questions: int = 3  # questions about single attributes, a product
     max_details: int = 8  # lines in an answer's Product Details
     suggestions: int = 3  # products that a shelf puts forward as alternative or outfit
@@ -216,6 +248,7 @@ CHOICES = {
     "model.dtype": ["auto", "float32", "bfloat16"],
     "model.attention": ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
     "data.task": ["retail", "labels", "instructions", "pocket"],
+    "data.quality.script": SCRIPTS,
     "data.questions.source": ["templates", "endpoint"],
     "data.label_kind": ["single", "multiple", "any"],
     "data.truncate": ["end", "middle"],
@@ -238,6 +271,12 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "data.min_rows": (0, float("inf"), True),
     "data.attribute_questions": (0, 100, True),
     "data.questions.per_product": (1, 100, True),
+    "data.quality.shortest": (0, float("inf"), True),
+    "data.quality.longest": (1, float("inf"), True),
+    "data.quality.script_share": (0, 1, True),
+    "data.quality.repeated": (0, 1, True),
+    "data.quality.alike": (0.05, 1, True),
+    "data.quality.overlap": (1, 1000, True),
     "data.questions.temperature": (0, 2, True),
     "data.questions.max_tokens": (16, 1_000_000, True),
     "data.questions.concurrency": (1, 1000, True),
@@ -381,6 +420,15 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         if column not in COLUMNS:
             near = difflib.get_close_matches(column, COLUMNS, 1)
             yield f"data.columns.{column}: must be one of {', '.join(COLUMNS)}" + (f"; did you mean {near[0]}?" if near else "")
+    filters = typed.get("data.quality.filters", [])
+    for name in filters:
+        if name not in FILTERS:
+            near = difflib.get_close_matches(name, FILTERS, 1)
+            yield f"data.quality.filters: unknown {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(FILTERS)}")
+    if filters and typed.get("data.task") not in ("retail", "instructions"):
+        yield "data.quality.filters: are for data.task=retail and data.task=instructions"
+    if "words" in filters and not typed.get("data.quality.words"):
+        yield "data.quality.words: the filter words needs a file with a word a line"
     for key in ("data.version", "data.against"):
         if typed.get(key) and not re.fullmatch(r"[0-9a-f]{16}|[0-9a-f]{32}", typed[key]):
             yield f"{key}={typed[key]}: must be a digest (16 hex digits) or the id of an MLflow run (32)"

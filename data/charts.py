@@ -92,3 +92,21 @@ def curves_chart(curves: dict[str, tuple[Curve, Curve]], path: Path) -> None:
     axes[1].sharey(axes[0])
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=130)
+
+
+def quality_chart(lengths: list[list[int]], bars: list[tuple[str, int, int]], path: Path) -> None:
+    """Lengths of training texts before and after the filters, and rows by category: (category, before, after)."""
+    figure, (left, right) = canvas(13, 1.8 + 0.28 * max(8, len(bars)), 2)
+    most = max([*lengths[0], 1])
+    left.hist(
+        lengths, bins=40, range=(0, most), color=[LIGHT, INK], label=["before", "after"], histtype="stepfilled", edgecolor=INK, alpha=0.9
+    )
+    left.set(xlabel="characters", ylabel="training rows", title="length")
+    left.legend(frameon=False)
+    places = list(range(len(bars)))
+    right.barh(places, [before for _, before, _ in bars], color=LIGHT, edgecolor=INK, label="before")
+    right.barh(places, [after for *_, after in bars], 0.5, color=INK, label="after")
+    right.set_yticks(places, [name[:40] for name, *_ in bars])
+    right.invert_yaxis()
+    right.set(xlabel="training rows", title="category")
+    figure.savefig(path, dpi=110)

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 from lightning import LightningDataModule
 
-from data import conversations
+from data import conversations, quality
 from data.labelled_rows import files_of
 from data.prompts import Example, Renderer
 from data.tables import read_table
@@ -21,7 +21,7 @@ from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-CODE = [HERE / name for name in ("conversations.py", "instructions.py", "tables.py")]
+CODE = [HERE / name for name in ("conversations.py", "instructions.py", "tables.py", "quality.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 SPLITS = ("train", "validation", "test")
 CONTENT = ("mixture", "validation", "test", "limit")  # fields of the settings that decide which conversations there are
@@ -41,7 +41,8 @@ class InstructionData(LightningDataModule):
         """Read, split and tokenize what is not there yet. Raises ValueError for files in which there is nothing to learn."""
         s = self.settings
         files = {path: files_of(path, []) for path in [s["path"], *s["mixture"]]}
-        self.digest = digest_of({key: s[key] for key in CONTENT}, self.seed, pl.__version__, *chain.from_iterable(files.values()), *CODE)
+        content = {key: s[key] for key in CONTENT} | {"quality": quality.content_of(s["quality"])}
+        self.digest = digest_of(content, self.seed, pl.__version__, *chain.from_iterable(files.values()), *CODE)
         rows = Cache(self.cache, "conversations", self.digest)
         if not rows.ready:
             self.make_rows(files, rows)
@@ -77,6 +78,10 @@ class InstructionData(LightningDataModule):
         whole = conversations.split(
             pl.concat(sources).unique("messages", keep="first", maintain_order=True), s["validation"], s["test"], self.seed
         )
+        folder, judged = target.begin(), list[Any]()
+        if s["quality"]["filters"]:
+            text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join("\n")
+            whole, judged = quality.keep(whole, text, pl.col("source"), s["quality"], folder)
         whole = pl.concat([conversations.weighted(whole.filter(pl.col("source") == name), w, self.seed) for name, w in weights.items()])
         for count in counts:
             of_file = whole.filter(pl.col("source") == count["file"])
@@ -88,11 +93,12 @@ class InstructionData(LightningDataModule):
                     f"no conversation is left for {split} of {sum(c['rows'] for c in counts)} rows"
                     f" ({quarantine.height} were set aside{why}): mend data.path, data.validation or data.test"
                 )
-        folder = target.begin()
         whole.write_parquet(folder / "conversations.parquet")
         quarantine.write_parquet(folder / "quarantine.parquet")
         reasons = quarantine.group_by("reason").len().sort("reason").rows()
-        (folder / "report.json").write_text(json.dumps({"files": counts, "quarantined": reasons}, indent=2) + "\n", encoding="utf-8")
+        (folder / "report.json").write_text(
+            json.dumps({"files": counts, "quarantined": reasons, "quality": judged}, indent=2) + "\n", encoding="utf-8"
+        )
         target.commit()
 
     def make_tokens(self, target: Cache) -> None:
@@ -134,6 +140,7 @@ class InstructionData(LightningDataModule):
             log.info("%7d  rows of %s: %s; %s (weight %g)", c["rows"], c["file"], lost, splits, c["weight"])
         for why, count in self.report["quarantined"]:
             log.warning("%7d  set aside: %s (%s)", count, why, self.folder / "quarantine.parquet")
+        quality.say(self.report["quality"], self.folder)
         for split, counts in self.token_report.items():
             if counts["cut_off"]:
                 lost = f"{counts['fully_masked']} rows leave no answer and are not used"

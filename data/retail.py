@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from lightning import LightningDataModule
 
-from data import asked, catalogue, scoring, versions
+from data import asked, catalogue, quality, scoring, versions
 from data.asked import Ask
 from data.prompts import Example, Renderer
 from data.questions import make_questions, products_for_questions
@@ -22,7 +22,7 @@ from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-CODE = [HERE / name for name in ("catalogue.py", "questions.py", "asked.py", "splits.py", "retail.py")]
+CODE = [HERE / name for name in ("catalogue.py", "questions.py", "asked.py", "splits.py", "quality.py", "retail.py")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 ASKING = {"structured", "concurrency", "retries", "timeout", "per_minute"}  # fields of questions that do not change them
 NOT_CONTENT = {
@@ -81,6 +81,7 @@ class RetailData(LightningDataModule):
             content["questions"] = "templates"
         elif content["questions"]["system_prompt"]:
             content["questions"]["system_prompt"] = self.instruction()
+        content["quality"] = quality.content_of(content["quality"])
         questions = Cache(self.cache, "questions", digest_of(table, content, self.seed, pl.__version__, *CODE))
         if not questions.ready:
             self.make_questions(table, content, questions)
@@ -101,6 +102,10 @@ class RetailData(LightningDataModule):
         questions = make_questions(products, unseen, s["attribute_questions"], s["suggestions"], self.seed, written)
         questions = split_questions(questions, unseen, s["validation"], s["test"], self.seed)
         folder = target.begin()
+        judged: list[Any] = []
+        if s["quality"]["filters"]:
+            text, category = pl.format("{}\n{}", "question", "answer"), pl.col("context").str.strip_prefix("Online shopping for ")
+            questions, judged = quality.keep(questions, text, category, s["quality"], folder)
         raw.write_parquet(folder / "catalogue.parquet")
         products.write_parquet(folder / "products.parquet")
         questions.write_parquet(folder / "questions.parquet")
@@ -112,6 +117,7 @@ class RetailData(LightningDataModule):
             "quarantined": cleaned.quarantine.group_by("reason").len().sort("reason").rows(),
             "written_set_aside": [] if aside is None else aside.group_by("reason").len().sort("reason").rows(),
             "written_repaired": list(repaired.items()),
+            "quality": judged,
             "splits": questions.group_by("split", maintain_order=True).len().rows(),
             "kinds": questions.group_by("kind", maintain_order=True).len().rows(),
             "leakage": leakage(questions).to_dicts(),
@@ -194,6 +200,7 @@ class RetailData(LightningDataModule):
             log.warning("%7d  written questions set aside: %s (%s)", count, reason, self.folder / "questions_set_aside.parquet")
         for what, count in self.report["written_repaired"]:
             log.info("%7d  written questions repaired: %s", count, what)
+        quality.say(self.report["quality"], self.folder)
         log.info("questions: %s", ", ".join(f"{count} {name}" for name, count in self.report["splits"]))
         for row in self.report["leakage"]:
             shared = f"{row['same_question']} share a question with training, {row['same_answer']} an answer"

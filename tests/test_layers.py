@@ -32,10 +32,11 @@ MORE = {
     "data/labelled_rows.py": {"huggingface_hub"},
     "data/charts.py": {"matplotlib"},
     "data/page.py": {"markdown_it"},
+    "data/quality.py": {"datasketch"},
     "data/prompts.py": {"jinja2"},  # what a chat template raises
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},
 }
-HEAVY = {"vllm", "sklearn", "openai", "matplotlib", "huggingface_hub", "mlflow", "bitsandbytes", "peft", "azure"}
+HEAVY = {"vllm", "datasketch", "sklearn", "openai", "matplotlib", "huggingface_hub", "mlflow", "bitsandbytes", "peft", "azure"}
 
 
 def imported(source: str) -> set[str]:

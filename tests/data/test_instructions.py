@@ -111,7 +111,15 @@ def test_weights_count_training_rows_alone() -> None:
 
 
 def data_of(folder: Path, **settings: Any) -> InstructionData:
-    given = {"path": str(folder / "pairs.jsonl"), "mixture": {}, "validation": 0.2, "test": 0.0, "limit": 0, "max_seq_length": 64}
+    given = {
+        "path": str(folder / "pairs.jsonl"),
+        "mixture": {},
+        "validation": 0.2,
+        "test": 0.0,
+        "limit": 0,
+        "max_seq_length": 64,
+        "quality": {"filters": []},
+    }
     data = InstructionData(given | settings, str(POCKET), folder / "cache", 1)
     data.prepare_data()
     data.setup()
