@@ -98,9 +98,8 @@ def quality_chart(lengths: list[list[int]], bars: list[tuple[str, int, int]], pa
     """Lengths of training texts before and after the filters, and rows by category: (category, before, after)."""
     figure, (left, right) = canvas(13, 1.8 + 0.28 * max(8, len(bars)), 2)
     most = max([*lengths[0], 1])
-    left.hist(
-        lengths, bins=40, range=(0, most), color=[LIGHT, INK], label=["before", "after"], histtype="stepfilled", edgecolor=INK, alpha=0.9
-    )
+    for some, color, label in zip(lengths, (LIGHT, INK), ("before", "after"), strict=True):
+        left.hist(some, bins=40, range=(0, most), color=color, label=label, histtype="stepfilled", edgecolor=INK)
     left.set(xlabel="characters", ylabel="training rows", title="length")
     left.legend(frameon=False)
     places = list(range(len(bars)))
