@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import polars as pl
 import psutil
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -27,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from architectures.signals import RESUME_ME, Interrupted, Signals
 from config import command_line, runs, schema
 from config.schema import TrainConfig
-from data import comparison, inspection, label_report, page, report, versions
+from data import comparison, images, inspection, label_report, page, report, versions
 from data.tokens import digest_of
 from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, tracking_uri, version_of
 
@@ -62,7 +63,9 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
         print(data.shown())
     if config.stage == "plan":
         plan(config, data)
-    if config.stage in ("prepare", "show", "plan"):
+    if config.stage == "images":
+        fetch_images(config, data)
+    if config.stage in ("prepare", "show", "plan", "images"):
         return
     if config.data.task == "labels":
         checks_of(data, asdict(config.evaluation), data.rows_of("train"))  # wrong ones are told before the work, not after it
@@ -102,6 +105,16 @@ def inspect(config: TrainConfig) -> None:
     cache = Path(config.outputs) / "cache"
     folders = [versions.found(version_of(one, cache), cache) for one in (config.data.against, config.data.version) if one]
     print(versions.described(folders[0]) if len(folders) == 1 else versions.difference(*folders))
+
+
+def fetch_images(config: TrainConfig, data: Any) -> None:
+    """Fetch the pictures of the products; print what came of it."""
+    folder = Path(config.outputs) / "images" / data.digest
+    settings = asdict(config.data.images)
+    how = images.Fetching(**{**settings, "target": settings["target"] or str(folder / "files")})
+    manifest = images.collect(images.rows_of(pl.read_parquet(data.folder / "catalogue.parquet"), how.per_product), how, folder)
+    print(report.table(["outcome", "addresses"], [list(row) for row in images.told(manifest).rows()]))
+    print(f"pictures: {how.target}    manifest: {folder / 'manifest.parquet'}")
 
 
 def judge(config: TrainConfig, data: Any, module: Any, logger: Any, folder: Path) -> dict[str, Any]:

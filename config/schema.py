@@ -84,6 +84,20 @@ class QuestionsConfig:
 
 
 @dataclass
+class ImagesConfig:
+    """stage=images: pictures of products, from the addresses in the catalogue."""
+
+    per_product: int = 7  # addresses a product
+    target: str = ""  # folder, or s3://, gs://, abfs:// (with the fsspec package for it); empty: outputs/images
+    concurrency: int = 32  # requests at once
+    per_host: int = 16  # of one server
+    retries: int = 3  # further tries of what may pass, with exponential back-off
+    timeout: float = 20.0  # seconds without an answer
+    largest: int = 10_000_000  # bytes of a file
+    private: bool = False  # whether addresses of private networks and of this machine may be asked
+
+
+@dataclass
 class QualityConfig:
     """Which training rows are worth it; validation and test rows always stay."""
 
@@ -117,6 +131,7 @@ class DataConfig:
     drop_missing_levels: bool = False  # drop rows that have no third or fourth level (false: a missing level is a value)
     questions: QuestionsConfig = field(default_factory=QuestionsConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     attribute_questions: int = 3  # questions about single attributes, a product
     max_details: int = 8  # lines in an answer's Product Details
     suggestions: int = 3  # products that a shelf puts forward as alternative or outfit
@@ -224,8 +239,8 @@ class TrainConfig:
     """A whole run."""
 
     experiment: str = "none"  # label of the row in the hyper-parameter table
-    # inspect: look at data.path; prepare: data only; show: one example as the model sees it; plan: what training takes; fit: train; all:
-    # evaluate, too
+    # inspect: look at data.path; prepare: data only; images: the products' pictures; show: one example as the model sees it;
+    # plan: what training takes; fit: train; all: evaluate, too
     stage: str = "all"
     seed: int = 42  # of everything random
     resume: str = "never"  # never: a new run; auto: the newest unfinished run of this same configuration; or a run's folder
@@ -239,7 +254,7 @@ class TrainConfig:
 
 
 CHOICES = {
-    "stage": ["inspect", "prepare", "show", "plan", "fit", "all"],
+    "stage": ["inspect", "prepare", "images", "show", "plan", "fit", "all"],
     "model.method": ["fine-tune", "random", "majority", "keywords", "tfidf", "embedding", "prompted"],
     "model.init": ["pretrained", "random"],
     "model.adapter": ["lora", "none"],
@@ -271,6 +286,12 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "data.min_rows": (0, float("inf"), True),
     "data.attribute_questions": (0, 100, True),
     "data.questions.per_product": (1, 100, True),
+    "data.images.per_product": (1, 1000, True),
+    "data.images.concurrency": (1, 1000, True),
+    "data.images.per_host": (1, 1000, True),
+    "data.images.retries": (0, 100, True),
+    "data.images.timeout": (0.1, 3600, True),
+    "data.images.largest": (1, float("inf"), True),
     "data.quality.shortest": (0, float("inf"), True),
     "data.quality.longest": (1, float("inf"), True),
     "data.quality.script_share": (0, 1, True),
@@ -427,6 +448,8 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
             yield f"data.quality.filters: unknown {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(FILTERS)}")
     if filters and typed.get("data.task") not in ("retail", "instructions"):
         yield "data.quality.filters: are for data.task=retail and data.task=instructions"
+    if typed.get("stage") == "images" and typed.get("data.task") != "retail":
+        yield "stage=images: is for data.task=retail"
     if "words" in filters and not typed.get("data.quality.words"):
         yield "data.quality.words: the filter words needs a file with a word a line"
     for key in ("data.version", "data.against"):

@@ -35,6 +35,7 @@ NOT_CONTENT = {
     "mixture",
     "version",
     "against",
+    "images",
 }  # fields that do not change the questions
 AT_ONCE = 16_384  # questions that are rendered at a time
 ROOM = 8  # tokens that an answer may be longer than the longest one in training

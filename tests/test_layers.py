@@ -31,12 +31,27 @@ MORE = {
     "architectures/asking.py": {"openai"},
     "data/labelled_rows.py": {"huggingface_hub"},
     "data/charts.py": {"matplotlib"},
+    "data/images.py": {"httpx", "PIL", "fsspec", "tqdm"},
     "data/page.py": {"markdown_it"},
     "data/quality.py": {"datasketch"},
     "data/prompts.py": {"jinja2"},  # what a chat template raises
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},
 }
-HEAVY = {"vllm", "datasketch", "sklearn", "openai", "matplotlib", "huggingface_hub", "mlflow", "bitsandbytes", "peft", "azure"}
+HEAVY = {
+    "vllm",
+    "httpx",
+    "PIL",
+    "fsspec",
+    "datasketch",
+    "sklearn",
+    "openai",
+    "matplotlib",
+    "huggingface_hub",
+    "mlflow",
+    "bitsandbytes",
+    "peft",
+    "azure",
+}
 
 
 def imported(source: str) -> set[str]:

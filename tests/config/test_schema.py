@@ -150,7 +150,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         "data.limit: Value 'many'",
         "data.max_seq_length=20: must be at least 64",
         "model.lora_targets: unknown layer 'q_prj'; did you mean q_proj?",
-        "stage=al: must be one of inspect, prepare, show, plan, fit, all; did you mean all?",
+        "stage=al: must be one of inspect, prepare, images, show, plan, fit, all; did you mean all?",
         "data.columns.nme",
         "model.quantization=nf5: must be one of none, nf4; did you mean nf4?",
     ):
