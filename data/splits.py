@@ -11,18 +11,24 @@ def unseen_products(products: pl.DataFrame, fraction: float, seed: int) -> pl.Se
 
 
 def split_questions(questions: pl.DataFrame, unseen: pl.Series, validation: float, test: float, seed: int) -> pl.DataFrame:
-    """Add the column ``split``: unseen products apart, the other questions in exact shares by a seeded order.
+    """Add the column ``split``: unseen products apart, the other questions in shares by a seeded order.
+
+    The same question, asked about several products, stays together, so that none of the test stands in training; one about an unseen
+    product that is asked about a seen one, too (a search that fits both), is left out: it would be no question about the unseen.
 
     Args:
         validation, test: shares of the questions about seen products; training gets the rest.
     """
+    same = ["context", "question"]
     apart = pl.col("product_id").is_in(unseen.implode())
-    seen = questions.filter(~apart).with_columns(order=pl.struct("product_id", "question").hash(seed)).sort("order", "question")
+    first = pl.struct(pl.col("product_id").min().over(same), "question")
+    seen = questions.filter(~apart).with_columns(order=first.hash(seed)).sort("order", "question").with_row_index("place")
     ends = [round(seen.height * validation), round(seen.height * (validation + test))]
-    place = pl.int_range(pl.len())
+    place = pl.col("place").min().over(same)
     name = pl.when(place < ends[0]).then(pl.lit("validation")).when(place < ends[1]).then(pl.lit("test"))
-    seen = seen.with_columns(split=name.otherwise(pl.lit("train"))).drop("order")
-    return pl.concat([seen, questions.filter(apart).with_columns(split=pl.lit("unseen"))])
+    seen = seen.with_columns(split=name.otherwise(pl.lit("train"))).drop("order", "place")
+    away = questions.filter(apart).join(seen.select(same).unique(), on=same, how="anti", maintain_order="left")
+    return pl.concat([seen, away.with_columns(split=pl.lit("unseen"))])
 
 
 def leakage(questions: pl.DataFrame) -> pl.DataFrame:

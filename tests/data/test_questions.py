@@ -130,3 +130,17 @@ def test_leakage_is_counted() -> None:
     found = {row.pop("split"): row for row in leakage(pl.DataFrame(rows, schema=columns, orient="row")).to_dicts()}
     assert found["test"] == {"rows": 2, "same_question": 1, "same_answer": 1, "same_product": 1}
     assert found["unseen"] == {"rows": 1, "same_question": 0, "same_answer": 0, "same_product": 0}
+
+
+def test_the_same_question_stands_on_one_side_alone(sample: Any) -> None:
+    """Products that share a name share their questions; those of the test would stand in training."""
+    questions = sample[1]
+    twins = pl.concat([questions, questions.with_columns(product_id=pl.format("{}-twin", "product_id"))])
+    nobody = pl.Series([], dtype=pl.String)
+    split = split_questions(twins.drop("split"), nobody, 0.1, 0.1, 1)
+    sides = split.group_by("context", "question").agg(pl.col("split").n_unique())
+    assert sides["split"].max() == 1
+    assert {row["split"]: row["same_question"] for row in leakage(split).iter_rows(named=True)} == {"validation": 0, "test": 0}
+    shares = {name: count / split.height for name, count in split.group_by("split").len().rows()}
+    assert shares["test"] == pytest.approx(0.1, abs=0.01)
+    assert shares["validation"] == pytest.approx(0.1, abs=0.01)
