@@ -560,6 +560,11 @@ def run(config: Any) -> None:
     task = model.origin["data"]["task"]
     if task not in ("retail", "labels"):
         raise ValueError(f"ckpt={config.ckpt} was trained on {model.origin['data']['name']}, which has no answers that can be judged")
+    lacking = {"backend", "baselines"} - set(model.origin["evaluation"]) | {"version", "questions"} - set(model.origin["data"])
+    if task == "retail" and lacking:
+        raise ValueError(
+            f"ckpt={config.ckpt} was made by an earlier version of this project (no {', '.join(sorted(lacking))}): train it again"
+        )
     for key in OF_ANSWERS if task == "labels" else OF_LABELS:
         if config[key] not in (None, False, "auto"):
             raise ValueError(f"{key}: is for models of another task than this one ({task})")
