@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent
 PARENT, SWEEP = "STRATA_PARENT_RUN", "STRATA_SWEEP"  # environment variables: what the jobs of a sweep share
 RESULTS = (".parquet", ".png", ".md", ".html")  # files of an evaluation that MLflow gets
 RECORDS = ("scores.json", "results.json", "metrics.jsonl")  # so that it can be compared from there
+LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
 PROBE_ROWS = 64  # texts a forward pass of the probe
 PLANNED_STEPS = 4  # that stage=plan times, the first of which warms up
 NO_GRADIENT = 4  # times as many rows a forward pass where no gradient is taken
@@ -347,7 +348,11 @@ def start_tracking(config: TrainConfig, data: Any, folder: Path) -> Any:
     logger.log_artifact(folder / "config.yaml")
     logger.log_dataset(config.data.name, data.digest, config.data.path, data.training_rows)
     if config.data.task == "retail":
-        logger.log_artifact(data.folder, "data")
+        size = sum(path.stat().st_size for path in data.folder.iterdir())
+        if size <= LARGEST_DATA:
+            logger.log_artifact(data.folder, "data")
+        else:
+            log.info("the prepared data (%.1f GiB) is not sent to the tracking server; it stays in %s", size / 2**30, data.folder)
     return logger
 
 
