@@ -409,7 +409,7 @@ def check_node(node: Any, cls: type, prefix: str, typed: dict[str, Any]) -> Iter
     if not isinstance(node, DictConfig):
         yield f"{prefix.rstrip('.')}: must be a group of settings, not {node!r}"
         return
-    kinds = get_type_hints(cls)
+    kinds, holder = get_type_hints(cls), OmegaConf.structured(cls)
     for name in map(str, node):
         key = f"{prefix}{name}"
         if name not in kinds:
@@ -418,9 +418,9 @@ def check_node(node: Any, cls: type, prefix: str, typed: dict[str, Any]) -> Iter
             yield from check_node(node[name], kinds[name], f"{key}.", typed)
         else:
             try:
-                holder = OmegaConf.structured(cls)
                 holder[name] = node[name]
-                typed[key] = plain(OmegaConf.masked_copy(holder, [name]))[name]
+                value = holder[name]
+                typed[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             except MissingMandatoryValue:
                 yield f"{key}: no value is given; set {key}=... on the command line"
             except OmegaConfBaseException as error:
