@@ -293,7 +293,7 @@ def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path
 
     runs_of = {True: fetched_runs, False: comparison.found}
     folders = list(dict.fromkeys(path for name in names for path in runs_of[bool(RUN_ID.fullmatch(name))](name, outputs)))
-    kinds = {"splits" in json.loads((path / "scores.json").read_text(encoding="utf-8")) for path in folders}
+    kinds = {comparison.classifies(path) for path in folders}
     if len(kinds) > 1:
         raise ValueError("compare: these are runs of classifiers and of models that answer questions; compare each kind by itself")
     target = outputs / "comparisons" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

@@ -45,6 +45,19 @@ def name_of(origin: dict[str, Any]) -> str:
     return f"{origin['experiment']}{rank}"
 
 
+def content_of(path: Path) -> Any:
+    """A JSON file. Raises ValueError that names it, if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): run the evaluation, or the sweep, again") from None
+
+
+def classifies(folder: Path) -> bool:
+    """Whether the evaluated run in a folder is a classifier's."""
+    return "splits" in content_of(folder / "scores.json")
+
+
 def read(folder: Path) -> Run:
     """Raises ValueError if the folder holds no scored answers."""
     try:
@@ -66,13 +79,13 @@ def found(name: str, outputs: Path) -> list[Path]:
     """
     place = next((path for path in (Path(name), outputs / "sweeps" / name, outputs / "runs" / name) if path.is_dir()), None)
     if place and (place / "ledger.json").is_file():
-        folders = [Path(row["folder"]) for row in json.loads((place / "ledger.json").read_text(encoding="utf-8"))]
+        folders = [Path(row["folder"]) for row in content_of(place / "ledger.json")]
     elif place:
         folders = [place]
     else:
         every = [path for pattern in ("runs/*/results.json", "sweeps/*/*/results.json") for path in outputs.glob(pattern)]
         every.sort(key=lambda path: path.stat().st_mtime)
-        folders = [path.parent for path in every if json.loads(path.read_text(encoding="utf-8")).get("data") == name]
+        folders = [path.parent for path in every if content_of(path).get("data") == name]
     folders = [path for path in folders if (path / "scores.json").is_file()]
     if not folders:
         raise ValueError(

@@ -172,6 +172,12 @@ def test_what_cannot_be_compared_is_told(finished: tuple[Path, str], tmp_path: P
     (broken / "predictions.parquet").write_bytes((broken / "predictions.parquet").read_bytes()[:100])
     with pytest.raises(ValueError, match="holds no scored answers"):
         run(compare=broken, outputs=tmp_path)
+    (broken / "scores.json").write_text('{"grounded": {')
+    with pytest.raises(ValueError, match=r"broken/scores\.json is damaged"):
+        run(compare=broken, outputs=tmp_path)
+    (broken / "ledger.json").write_text("[{")
+    with pytest.raises(ValueError, match=r"broken/ledger\.json is damaged"):
+        run(compare=broken, outputs=tmp_path)
     with pytest.raises(ValueError, match="has no exported model for it"):
         run(ckpt="models:/nothing@champion", outputs=tmp_path)
 
