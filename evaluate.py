@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistak
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
 RUN_ID = re.compile(r"[0-9a-f]{32}")  # of MLflow
+NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
 BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 KEYS = (
     "ckpt compare text path checks batch_size questions backend vllm_python tensor_parallel served_model baselines gate limits incumbent"
@@ -317,15 +318,20 @@ def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path
 
 
 def champion_of(name: str, outputs: Path) -> str:
-    """The registered model in use, as `ckpt` takes it; '' if there is none."""
+    """The registered model in use, as `ckpt` takes it; '' if there is none. Raises ValueError if the server does not say."""
     from mlflow.exceptions import MlflowException
 
     from architectures.tracking import client_of
 
     try:
         client_of(tracking_uri("", outputs)).get_model_version_by_alias(name, "champion")
-    except MlflowException:
-        return ""
+    except MlflowException as error:
+        if error.error_code in NO_CHAMPION:
+            return ""
+        raise ValueError(
+            f"MLflow at {tracking_uri('', outputs)} does not say which {name} is the champion ({str(error).splitlines()[0][:200]});"
+            " incumbent=null compares with none"
+        ) from None
     return f"models:/{name}@champion"
 
 

@@ -120,6 +120,16 @@ def test_the_champion_is_the_incumbent_of_the_next_one(good: Path, capsys: pytes
     assert "not worse than the incumbent quickstart r=16 (models:/shop@champion)" in capsys.readouterr().out
 
 
+def test_a_registry_that_does_not_answer_is_no_empty_registry(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ValueError, match="does not say which shop is the champion"):
+        run(compare=good, outputs=tmp_path, gate=True)
+    assert "The gate is open" not in capsys.readouterr().out
+
+
 def test_a_model_that_was_changed_after_it_was_judged_is_blocked(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "runs" / "changed"
     shutil.copytree(good, other)
