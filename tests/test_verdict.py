@@ -66,7 +66,7 @@ def test_the_gate_blocks_a_bad_model_and_registers_nothing(finished: tuple[Path,
 
 
 def test_what_passes_is_registered_and_comes_back_the_same(
-    good: Path, finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+    good: Path, finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outputs = good.parents[1]
     run(compare=good, outputs=outputs, register=True)
@@ -81,6 +81,9 @@ def test_what_passes_is_registered_and_comes_back_the_same(
     assert {item.path for item in client.list_artifacts(version.run_id)} >= {"evaluation"}
     assert client.get_run(version.run_id).inputs.dataset_inputs[0].dataset.digest == version.tags["data_digest"]
 
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'another.db'}")  # as in another process, which knows nothing of what was set here
     back = evaluate.locate("models:/shop@champion", outputs)
     assert (back / "adapter_model.safetensors").read_bytes() == (good / "model" / "adapter_model.safetensors").read_bytes()
     shutil.copytree(finished[0].parent / "cache", outputs / "cache", ignore=shutil.ignore_patterns("answers-*"))
