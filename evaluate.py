@@ -417,7 +417,7 @@ def register(run: comparison.Run, model: Path, folder: Path, decided: str, name:
             for key, value in tags.items():
                 client.set_model_version_tag(name, version, key, value)
             client.update_model_version(name, version, card)
-            there = model_digest(exported_in(Path(download_artifacts(f"models:/{name}/{version}", tracking_uri=uri, registry_uri=uri))))
+            there = model_digest(exported_in(Path(download_artifacts(f"models:/{name}/{version}", tracking_uri=uri))))
             if there != scores["model_digest"]:
                 client.delete_model_version(name, version)
                 raise ValueError(f"the registry gave back another model (digest {there}) than was judged ({scores['model_digest']})")
@@ -486,7 +486,10 @@ def locate(ckpt: str, outputs: Path) -> Path:
     uri = tracking_uri("", outputs)
     try:
         if registered:
-            return exported_in(Path(download_artifacts(ckpt, tracking_uri=uri, registry_uri=uri)))
+            import mlflow
+
+            mlflow.set_tracking_uri(uri)  # names of models are looked up there, whatever address the download is given
+            return exported_in(Path(download_artifacts(ckpt, tracking_uri=uri)))
         return Path(download_artifacts(run_id=ckpt, artifact_path="model", tracking_uri=uri))
     except (MlflowException, OSError) as error:
         raise ValueError(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it ({str(error).splitlines()[0]})") from None

@@ -66,7 +66,7 @@ def test_the_gate_blocks_a_bad_model_and_registers_nothing(finished: tuple[Path,
 
 
 def test_what_passes_is_registered_and_comes_back_the_same(
-    good: Path, finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    good: Path, finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs = good.parents[1]
     run(compare=good, outputs=outputs, register=True)
@@ -84,6 +84,7 @@ def test_what_passes_is_registered_and_comes_back_the_same(
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'another.db'}")  # as in another process, which knows nothing of what was set here
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it, too
     back = evaluate.locate("models:/shop@champion", outputs)
     assert (back / "adapter_model.safetensors").read_bytes() == (good / "model" / "adapter_model.safetensors").read_bytes()
     shutil.copytree(finished[0].parent / "cache", outputs / "cache", ignore=shutil.ignore_patterns("answers-*"))
