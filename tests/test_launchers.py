@@ -343,7 +343,12 @@ def launcher(**changes: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(404, "is compute=h100s in workspace w"), (429, "throttled, try again later"), (403, r"refused \(status 403\)")]
+    ("status", "message"),
+    [
+        (404, "is compute=h100s in workspace w"),
+        pytest.param(429, "throttled, try again later", marks=pytest.mark.slow),
+        pytest.param(403, r"refused \(status 403\)", marks=pytest.mark.slow),
+    ],
 )
 def test_azureml_refusals_are_one_clear_error(service: type[Service], status: int, message: str) -> None:
     service.status = status
