@@ -71,7 +71,8 @@ def backend_of(module: Any, data: "RetailData", settings: dict[str, Any], export
         def encode(text: str) -> list[int]:
             return list(data.tokenizer(text, add_special_tokens=False).input_ids)
 
-        return generation.Endpoint(settings["served_model"], decoding, settings["concurrency"], settings["retries"], encode), why
+        asked = settings["served_model"], [model_digest(exported)], decoding, settings["concurrency"], settings["retries"]
+        return generation.Endpoint(*asked, encode), why
     if name == "auto":
         at_hand, why = generation.vllm_at_hand(settings["vllm_python"], module.model_settings["quantization"])
         name = "vllm" if at_hand else "transformers"

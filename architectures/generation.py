@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from architectures import adapters
+from architectures.asking import message_of
 from architectures.kept import Kept, key_of
 
 log = logging.getLogger(__name__)
@@ -220,15 +221,19 @@ class Endpoint:
     """A running server with OpenAI's completions API, such as `vllm serve`; its address and key: OPENAI_BASE_URL, OPENAI_API_KEY.
 
     Args:
-        model: the name under which the server has it. concurrency: requests at once. retries: further tries of a request, with
-            exponential back-off. encode: text -> token ids, for servers that answer with text alone.
+        model: the name under which the server has it. identity: of the weights that it is said to serve. concurrency: requests at
+            once. retries: further tries of a request, with exponential back-off. encode: text -> token ids, for servers that answer
+            with text alone.
     """
 
     name = "endpoint"
 
-    def __init__(self, model: str, decoding: Decoding, concurrency: int, retries: int, encode: Callable[[str], list[int]]) -> None:
+    def __init__(
+        self, model: str, identity: list[Any], decoding: Decoding, concurrency: int, retries: int, encode: Callable[[str], list[int]]
+    ) -> None:
         self.model, self.decoding, self.concurrency, self.retries, self.encode = model, decoding, concurrency, retries, encode
-        self.identity = [self.name, os.environ.get("OPENAI_BASE_URL", ""), model, decoding.stop_ids, decoding.max_new_tokens]
+        address = os.environ.get("OPENAI_BASE_URL", "")
+        self.identity = [self.name, address, model, *identity, decoding.stop_ids, decoding.max_new_tokens]
 
     def answer(self, prompts: list[list[int]]) -> Answers:
         """As `Backend` says."""
@@ -238,9 +243,9 @@ class Endpoint:
             client = OpenAI(max_retries=self.retries)
             served = [model.id for model in client.models.list()]
         except APIConnectionError as error:
-            raise ValueError(f"no answer from OPENAI_BASE_URL={os.environ.get('OPENAI_BASE_URL', '')}: {error}") from None
+            raise ValueError(f"no answer from OPENAI_BASE_URL={os.environ.get('OPENAI_BASE_URL', '')}: {message_of(error)}") from None
         except OpenAIError as error:
-            raise ValueError(f"{str(error).splitlines()[0]}; the address of the endpoint goes into OPENAI_BASE_URL") from None
+            raise ValueError(f"{message_of(error)}; the address of the endpoint goes into OPENAI_BASE_URL") from None
         if self.model not in served:
             raise ValueError(f"evaluation.served_model={self.model}: the endpoint serves {', '.join(served) or 'nothing'}")
         failures: list[str] = []
@@ -251,7 +256,7 @@ class Endpoint:
                     try:
                         yield asked[one], one.result()
                     except OpenAIError as error:
-                        failures.append(str(error).splitlines()[0])
+                        failures.append(message_of(error))
                         yield asked[one], None
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)

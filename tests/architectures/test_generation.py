@@ -157,22 +157,29 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_an_endpoint_that_is_busy_is_asked_again_and_a_refusal_counts_as_failed(endpoint: None, tmp_path: Path) -> None:
-    backend = Endpoint("shop", Decoding([1], 12), 2, 4, lambda text: [ord(letter) for letter in text])
+    backend = Endpoint("shop", [], Decoding([1], 12), 2, 4, lambda text: [ord(letter) for letter in text])
     found = answers(backend, PROMPTS, tmp_path, lambda n: None)
     assert found == [[7, 2, 10, 11, 12], None, [7, 2, 30, 31, 32, 33, 34, 35], [97, 98, 99]]
     assert all("secret" not in path.read_text() for path in tmp_path.iterdir())
 
 
+def test_another_model_under_the_same_name_is_asked_anew(endpoint: None, tmp_path: Path) -> None:
+    """A server may serve another adapter tomorrow; what it answered today is not that one's."""
+    for digest in ("one", "two", "two"):
+        answers(Endpoint("shop", [digest], Decoding([1], 12), 2, 4, lambda text: []), [[2, 9]], tmp_path, lambda n: None)
+    assert len(list(tmp_path.glob("answers-*.jsonl"))) == 2
+
+
 def test_a_model_that_the_endpoint_lacks_is_told_at_once(endpoint: None, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="serves shop"):
-        answers(Endpoint("other", Decoding([1], 12), 2, 0, lambda text: []), PROMPTS, tmp_path, lambda n: None)
+        answers(Endpoint("other", [], Decoding([1], 12), 2, 0, lambda text: []), PROMPTS, tmp_path, lambda n: None)
 
 
 def test_an_endpoint_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     with pytest.raises(ValueError, match="no answer from OPENAI_BASE_URL"):
-        answers(Endpoint("shop", Decoding([1], 12), 2, 0, lambda text: []), PROMPTS, tmp_path, lambda n: None)
+        answers(Endpoint("shop", [], Decoding([1], 12), 2, 0, lambda text: []), PROMPTS, tmp_path, lambda n: None)
 
 
 def test_vllm_that_cannot_start_is_one_error(tmp_path: Path) -> None:
@@ -273,7 +280,7 @@ def test_a_running_vllm_server_answers_as_transformers_does(tuned: Any, tmp_path
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=tmp_path)
     try:
-        backend = Endpoint("shop", decoding, 4, 2, lambda text: [])
+        backend = Endpoint("shop", [], decoding, 4, 2, lambda text: [])
         for _ in range(180):
             assert server.poll() is None, (tmp_path / "log").read_text()[-3000:]
             with socket.socket() as one:
