@@ -17,7 +17,7 @@ from data import conversations, quality
 from data.labelled_rows import files_of
 from data.prompts import Example, Renderer
 from data.tables import read_table
-from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
+from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of, say_cut_off
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -141,12 +141,7 @@ class InstructionData(LightningDataModule):
         for why, count in self.report["quarantined"]:
             log.warning("%7d  set aside: %s (%s)", count, why, self.folder / "quarantine.parquet")
         quality.say(self.report["quality"], self.folder)
-        for split, counts in self.token_report.items():
-            if counts["cut_off"]:
-                lost = f"{counts['fully_masked']} rows leave no answer and are not used"
-                log.warning(
-                    "%s: %d of %d rows are longer than data.max_seq_length and cut off; %s", split, counts["cut_off"], counts["rows"], lost
-                )
+        say_cut_off(self.token_report)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the prepared token ids."""

@@ -18,7 +18,7 @@ from data.prompts import Example, Renderer
 from data.questions import make_questions, products_for_questions
 from data.splits import leakage, split_questions, unseen_products
 from data.tables import KINDS
-from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of
+from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of, say_cut_off
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -206,12 +206,7 @@ class RetailData(LightningDataModule):
         for row in self.report["leakage"]:
             shared = f"{row['same_question']} share a question with training, {row['same_answer']} an answer"
             log.info("leakage: of %d %s rows %s, %d a product", row["rows"], row["split"], shared, row["same_product"])
-        for split, counts in self.token_report.items():
-            if counts["cut_off"]:
-                lost = f"{counts['fully_masked']} of them leave no answer and are not used"
-                log.warning(
-                    "%s: %d of %d rows are longer than data.max_seq_length and cut off; %s", split, counts["cut_off"], counts["rows"], lost
-                )
+        say_cut_off(self.token_report)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the prepared token ids."""

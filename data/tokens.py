@@ -171,6 +171,14 @@ class TokenRows(Rows):
         return {**batch, "places": batch["places"][:0], "targets": batch["targets"][:0]}
 
 
+def say_cut_off(counts: dict[str, dict[str, int]]) -> None:
+    """Warn of rows that were too long. counts: split -> rows, cut_off, fully_masked"""
+    for split, of in counts.items():
+        if of["cut_off"]:
+            lost = f"{of['fully_masked']} of them leave no answer and are not used"
+            log.warning("%s: %d of %d rows are longer than data.max_seq_length and cut off; %s", split, of["cut_off"], of["rows"], lost)
+
+
 def share_of() -> tuple[int, int]:
     """(rank of this process, number of processes) that share each step's rows."""
     group = torch.distributed

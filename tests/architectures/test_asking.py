@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +14,12 @@ import pytest
 
 from architectures.asking import Asking, ask
 from architectures.kept import Kept
+from tests.json_server import JsonHandler
 
 KEY = "sk-a-secret-of-this-test"
 
 
-class Server(BaseHTTPRequestHandler):
+class Server(JsonHandler):
     """Chat completions; a request's text says what is to go wrong with its first try (or with all: 'always')."""
 
     seen: ClassVar[list[str]] = []
@@ -27,9 +28,6 @@ class Server(BaseHTTPRequestHandler):
     schemas: ClassVar[list[bool]] = []
     knows_schemas = True
     lock = threading.Lock()
-
-    def log_message(self, *ignored: Any) -> None:
-        """Nothing."""
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -69,18 +67,6 @@ class Server(BaseHTTPRequestHandler):
             choice = {"index": 0, "message": {"role": "assistant", "content": f"re {text}"}, "finish_reason": "stop"}
             usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
             self.reply(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage})
-
-    def reply(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        try:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Retry-After-Ms", "1")
-            self.end_headers()
-            self.wfile.write(content)
-        except OSError:
-            self.close_connection = True  # the client has given up
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from architectures import adapters, generation
 from architectures.generation import Decoding, Endpoint, Transformers, Vllm, answers, generate
 from tests.conftest import POCKET, ROOT
+from tests.json_server import JsonHandler
 
 PROMPTS = [[2, 10, 11, 12], [2, 20], [2, 30, 31, 32, 33, 34, 35], [2, 40, 41]]
 
@@ -109,22 +110,11 @@ def test_what_was_answered_before_a_stop_is_kept_and_a_damaged_line_is_not(tmp_p
     assert third.asked == []
 
 
-class Served(BaseHTTPRequestHandler):
+class Served(JsonHandler):
     """A completions endpoint that fails in the ways that real ones do: every third request is too many, one prompt is always refused."""
 
     count = 0
     slow = threading.Lock()
-
-    def log_message(self, *arguments: Any) -> None:
-        """Nothing."""
-
-    def reply(self, status: int, content: Any) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
     def do_GET(self) -> None:
         self.reply(200, {"object": "list", "data": [{"id": "shop", "object": "model"}]})

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from architectures import checkpoints
 from architectures.prompted import Prompted, likelihood, plain
 from tests.conftest import POCKET
+from tests.json_server import JsonHandler
 
 LABELS = ["computer-vision", "Natural Language", "other"]
 
@@ -90,7 +91,7 @@ def test_a_local_model_scores_every_label(tmp_path: Path, multi_label: bool) -> 
 # --- an endpoint: -----------------------------------------------------------------------------------------------------
 
 
-class Endpoint(BaseHTTPRequestHandler):
+class Endpoint(JsonHandler):
     """Answers chat completions as a server does; says 429 and 500 to the first tries of each text, and 400 to some texts."""
 
     failures, asked, answers = 1, [], {}  # type: ignore[var-annotated]
@@ -111,18 +112,6 @@ class Endpoint(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             self.reply(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage})
-
-    def reply(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Retry-After-Ms", "1")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *ignored: Any) -> None:
-        pass
 
 
 @pytest.fixture
