@@ -321,10 +321,15 @@ def export(net: Any, folder: Path, dtype: torch.dtype) -> None:
 
 
 def load_exported(net: Any, folder: Path) -> None:
-    """Put an exported adapter's weights into a net that `build` made alike. Raises ValueError if they do not fit."""
+    """Put an exported adapter's weights into a net that `build` made alike. Raises ValueError if they are damaged or do not fit."""
     from peft import load_peft_weights, set_peft_model_state_dict
+    from safetensors import SafetensorError
 
-    result: Any = set_peft_model_state_dict(net, load_peft_weights(str(folder), device="cpu"))
+    try:
+        weights = load_peft_weights(str(folder), device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"the adapter in {folder} is damaged ({str(error).splitlines()[0]}): export the model again") from None
+    result: Any = set_peft_model_state_dict(net, weights)
     missing = [name for name in result.missing_keys if "lora_" in name or "modules_to_save" in name]
     if missing or result.unexpected_keys:
         raise ValueError(f"the adapter in {folder} does not fit: missing {missing[:3]}, unexpected {result.unexpected_keys[:3]}")

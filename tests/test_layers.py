@@ -22,7 +22,7 @@ MAY: dict[str, set[str]] = {
 # Packages that one module alone may meet, inside functions.
 MORE = {
     "architectures/tracking.py": {"mlflow"},
-    "architectures/adapters.py": {"bitsandbytes"},
+    "architectures/adapters.py": {"bitsandbytes", "safetensors"},
     "architectures/baselines.py": {"sklearn"},
     "architectures/retrieval.py": {"sklearn"},
     "architectures/generation.py": {"openai"},

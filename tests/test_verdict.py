@@ -196,6 +196,14 @@ def test_what_cannot_be_compared_is_told(finished: tuple[Path, str], tmp_path: P
         run(ckpt="models:/nothing@champion", outputs=tmp_path)
 
 
+@pytest.mark.parametrize("size", [0, 5000])
+def test_a_damaged_adapter_is_told(finished: tuple[Path, str], tmp_path: Path, size: int) -> None:
+    shutil.copytree(finished[0] / "model", tmp_path / "model")
+    os.truncate(tmp_path / "model" / "adapter_model.safetensors", size)
+    with pytest.raises(ValueError, match=r"the adapter in .*model is damaged"):
+        run(ckpt=tmp_path / "model", outputs=tmp_path)
+
+
 def test_wrong_settings_are_told_at_once() -> None:
     wrong = {"backend": "vlm", "baselines": ["tfidf", "bm25"], "limits": LIMITS | {"accuracy": 80}, "gates": True}
     found = evaluate.problems_of(OmegaConf.create(NOTHING | wrong))
