@@ -29,6 +29,7 @@ from architectures.signals import RESUME_ME, Interrupted, Signals
 from config import command_line, runs, schema
 from config.schema import TrainConfig
 from data import comparison, images, inspection, label_report, page, report, versions
+from data.parts import shard_of
 from data.tokens import digest_of
 from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, tracking_uri, version_of
 
@@ -113,7 +114,10 @@ def fetch_images(config: TrainConfig, data: Any) -> None:
     folder = Path(config.outputs) / "images" / data.digest
     settings = asdict(config.data.images)
     how = images.Fetching(**{**settings, "target": settings["target"] or str(folder / "files")})
-    manifest = images.collect(images.rows_of(pl.read_parquet(data.folder / "catalogue.parquet"), how.per_product), how, folder)
+    (place, of), products = shard_of(config.data.shard), pl.read_parquet(data.folder / "catalogue.parquet", columns=["id", "images"])
+    if of > 1:
+        folder, products = folder / f"shard-{place}-of-{of}", products.gather_every(of, place - 1)
+    manifest = images.collect(images.rows_of(products, how.per_product), how, folder)
     print(report.table(["outcome", "addresses"], [list(row) for row in images.told(manifest).rows()]))
     print(f"pictures: {how.target}    manifest: {folder / 'manifest.parquet'}")
 

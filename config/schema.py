@@ -121,6 +121,9 @@ class DataConfig:
     path: str = MISSING  # .csv, .csv.gz, .parquet or .jsonl; for task labels also a folder of them, or hub:OWNER/NAME/FOLDER
     version: str = ""  # task retail: digest of prepared data, or an MLflow run that used it; instead of making it from data.path
     against: str = ""  # stage inspect: another version, to say what changed from it to data.version
+    engine: str = "local"  # task retail: what prepares the table's parts: local, one after the other; ray: a Ray cluster, many at once
+    ray_address: str = ""  # of the cluster, as in ray.init; it must see the folder outputs; empty: one on this machine
+    shard: str = ""  # 3/8: begin with the third of eight shares, others being done elsewhere; for stage=prepare and stage=images
     columns: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(COLUMNS, "")
     )  # what is read -> the table's own name for it; empty: not there
@@ -264,6 +267,7 @@ CHOICES = {
     "model.attention": ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
     "data.task": ["retail", "labels", "instructions", "pocket"],
     "data.quality.script": SCRIPTS,
+    "data.engine": ["local", "ray"],
     "data.questions.source": ["templates", "endpoint"],
     "data.label_kind": ["single", "multiple", "any"],
     "data.truncate": ["end", "middle"],
@@ -450,6 +454,7 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         yield "data.quality.filters: are for data.task=retail and data.task=instructions"
     if typed.get("stage") == "images" and typed.get("data.task") != "retail":
         yield "stage=images: is for data.task=retail"
+    yield from check_parts(typed)
     if "words" in filters and not typed.get("data.quality.words"):
         yield "data.quality.words: the filter words needs a file with a word a line"
     for key in ("data.version", "data.against"):
@@ -487,6 +492,24 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
         yield f"trainer.micro_batch={micro}: must be auto, or a number of rows from 1 on"
     elif micro != "auto" and int(micro) > typed.get("trainer.batch_size", 1):
         yield "trainer.micro_batch: must not exceed trainer.batch_size"
+
+
+def check_parts(typed: dict[str, Any]) -> Iterator[str]:
+    """Who prepares a table, and which share of it."""
+    if typed.get("data.engine") == "ray" and typed.get("data.task") != "retail":
+        yield "data.engine=ray: is for data.task=retail"
+    if typed.get("data.ray_address") and typed.get("data.engine") != "ray":
+        yield "data.ray_address: is for data.engine=ray"
+    shard = typed.get("data.shard")
+    if not shard:
+        return
+    found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", shard)
+    if not found or int(found[1]) > int(found[2]):
+        yield f"data.shard={shard}: must be like 3/8, the third of eight"
+    if typed.get("stage") not in ("prepare", "images") or typed.get("data.task") != "retail":
+        yield "data.shard: is for stage=prepare and stage=images of data.task=retail"
+    if typed.get("data.questions.source") == "endpoint" and typed.get("stage") == "prepare":
+        yield "data.shard: not where a model writes the questions, whose server sets the pace; leave it away"
 
 
 def check_processes(typed: dict[str, Any]) -> Iterator[str]:

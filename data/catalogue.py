@@ -1,15 +1,15 @@
-"""Any table of products -> a clean catalogue: read, validate, clean, filter, count. Pure Polars; `clean()` ties it together.
+"""Any table of products -> a clean catalogue: validate, filter, count, parse. Pure Polars, from frames to frames.
 
-A column map names the raw columns. Rows that cannot be read or trusted go to a quarantine frame with the reason, and the
-number of rows after every step is kept: nothing disappears unseen.
+A column map names the raw columns. Rows that cannot be trusted go to a quarantine frame with the reason, and the number of rows after
+every step is kept: nothing disappears unseen. `sound_rows` and `described` see one part of the table; between them `kept_rows` chooses
+from numbers about all of its rows.
 """
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import polars as pl
 
-from data.tables import STOP_WORDS, read_table
+from data.tables import STOP_WORDS
 
 REQUIRED = ("name", "category")
 OPTIONAL = ("id", "description", "specifications", "image", "brand", "rating")
@@ -32,30 +32,22 @@ class Filter:
     drop_missing_levels: bool
 
 
-@dataclass
-class Catalogue:
-    """A cleaned table and what became of the rest."""
-
-    products: pl.DataFrame
-    quarantine: pl.DataFrame
-    counts: list[tuple[str, int]] = field(default_factory=list)
-
-
-def rename(raw: pl.DataFrame, columns: dict[str, str], attributes: list[str], path: Path) -> pl.DataFrame:
-    """Raw columns -> the names used here; attribute columns become specifications in the crawl's own form.
-
-    Raises ValueError naming every column that the table lacks.
-    """
-    wanted = [*columns.values(), *attributes]
-    missing = [column for column in wanted if column not in raw.columns]
+def check_columns(columns: dict[str, str], attributes: list[str], there: list[str]) -> None:
+    """Raises ValueError naming every column that the table lacks."""
+    missing = [column for column in [*columns.values(), *attributes] if column not in there]
     if missing:
-        raise ValueError(f"{path} has no column {', '.join(map(repr, missing))} (it has {', '.join(raw.columns)}): mend data.columns")
+        raise ValueError(f"the table has no column {', '.join(map(repr, missing))} (it has {', '.join(there)}): mend data.columns")
+
+
+def rename(raw: pl.DataFrame, first: int, columns: dict[str, str], attributes: list[str]) -> pl.DataFrame:
+    """Raw columns -> the names used here, and the row's number, from ``first`` on; attribute columns become key and value."""
+    raw = raw.with_columns(pl.exclude(pl.List, pl.Struct).cast(pl.String))
     frame = raw.select(pl.col(source).str.strip_chars().replace("", None).alias(name) for name, source in columns.items()).with_columns(
         pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in columns
     )
     pairs = [pl.struct(pl.lit(a).alias("key"), raw[a].cast(pl.String).alias("value")) for a in attributes]
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(pl.Struct({"key": pl.String, "value": pl.String})))
-    numbered = frame.with_columns(table_attributes=table).with_row_index("row", 1)
+    numbered = frame.with_columns(table_attributes=table).with_row_index("row", first)
     return numbered.with_columns(id=pl.coalesce("id", pl.format("row-{}", "row")))
 
 
@@ -109,54 +101,66 @@ def set_aside(frame: pl.DataFrame, bad: pl.Expr, reason: str) -> tuple[pl.DataFr
     return frame.filter(~bad.fill_null(False)), rows.select(pl.col("row").cast(pl.Int64), reason=pl.lit(reason), raw=raw)
 
 
-def keep(frame: pl.DataFrame, rule: Filter) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
-    """Apply the filter; the least number of rows counts over all rows that the steps before have left, never over batches of them.
-
-    A missing level counts as a value unless ``drop_missing_levels``.
-    """
-    counts = []
-    if rule.root:
-        frame = frame.filter(pl.col("level_1") == rule.root)
-        counts.append((f"level 1 is {rule.root}", frame.height))
-    if rule.departments:
-        frame = frame.filter(pl.col("level_2").is_in(rule.departments))
-        counts.append((f"level 2 is one of {', '.join(rule.departments)}", frame.height))
-    for level in ("level_3", "level_4") if rule.min_rows > 1 else ():
-        frame = frame.filter(pl.len().over(level, mapping_strategy="group_to_rows") >= rule.min_rows)
-        if rule.drop_missing_levels:
-            frame = frame.drop_nulls(level)
-        counts.append((f"at least {rule.min_rows} rows in its {level.replace('_', ' ')}", frame.height))
-    return frame, counts
-
-
-def clean(path: Path, columns: dict[str, str], attributes: list[str], rule: Filter) -> Catalogue:
-    """The whole way from a raw table to products.
-
-    Columns given back: id, name, brand, rating, levels (list), level_1 ... level_n, attributes (list of key, value), notes,
-    description, description_words, images. Raises ValueError if the table cannot be read or nothing is left.
-    """
-    raw, unread = read_table(path)
-    raw = raw.with_columns(pl.exclude(pl.List, pl.Struct).cast(pl.String))
-    frame = rename(raw, columns, attributes, path)
-    counts = [("rows in the table", raw.height + unread.height), ("readable", frame.height)]
+def sound_rows(
+    raw: pl.DataFrame, part: int, height: int, columns: dict[str, str], attributes: list[str], rule: Filter
+) -> dict[str, pl.DataFrame]:
+    """A part of the raw table -> sound ``rows``, those set ``aside``, and the ``keys`` of the sound ones: what `kept_rows` asks for."""
+    frame = rename(raw, part * height + 1, columns, attributes)
     frame, nameless = set_aside(frame, pl.any_horizontal(pl.col(c).is_null() for c in REQUIRED), "no name or no category")
     specified = pl.col("specifications").is_not_null() & ~pl.col("specifications").str.contains(SPECIFICATIONS)
     frame, unparsed = set_aside(frame, specified, "specifications cannot be parsed")
-    counts.append(("with a name, a category and sound specifications", frame.height))
-    frame = frame.unique("id" if "id" in columns else pl.exclude("id", "row"), keep="first", maintain_order=True)
-    counts.append(("without repeats", frame.height))
-    lazy = frame.lazy().with_columns(levels=parse_category())
-    depth = int(lazy.select(pl.col("levels").list.len().max()).collect().item() or 0)
+    frame = frame.with_columns(levels=parse_category())
+    own = pl.col("table_attributes").list.eval(pl.element().struct.field("value").fill_null("")).list.join("\0")
+    content = pl.struct(*sorted({*REQUIRED, *OPTIONAL} - {"id"}), own)
+    level = [pl.col("levels").list.get(i, null_on_oob=True) for i in range(4)]
+    keys = frame.select(
+        "row",
+        identity=(pl.col("id") if "id" in columns else content).hash(),
+        depth=pl.col("levels").list.len(),
+        root=level[0] == rule.root,
+        department=level[1].is_in(list(rule.departments)),
+        level_3=pl.when(level[2].is_not_null()).then(level[2].hash()),
+        level_4=pl.when(level[3].is_not_null()).then(level[3].hash()),
+    )
+    return {"rows": frame, "aside": pl.concat([nameless, unparsed]), "keys": keys}
+
+
+def kept_rows(keys: pl.DataFrame, rule: Filter) -> tuple[pl.DataFrame, int, list[tuple[str, int]]]:
+    """(keys of the rows that stay, the most levels that any category has, number of rows after every step)
+
+    The first of several rows with one id (without ids: of one content) stays. The least number of rows counts over all rows that the
+    steps before have left, never over parts of them; a missing level counts as a value unless ``drop_missing_levels``.
+    """
+    keys = keys.unique("identity", keep="first", maintain_order=True)
+    counts, depth = [("without repeats", keys.height)], int(keys["depth"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+    if rule.root:
+        keys = keys.filter("root")
+        counts.append((f"level 1 is {rule.root}", keys.height))
+    if rule.departments:
+        keys = keys.filter("department")
+        counts.append((f"level 2 is one of {', '.join(rule.departments)}", keys.height))
+    for level in ("level_3", "level_4") if rule.min_rows > 1 else ():
+        keys = keys.filter(pl.len().over(level) >= rule.min_rows)
+        if rule.drop_missing_levels:
+            keys = keys.drop_nulls(level)
+        counts.append((f"at least {rule.min_rows} rows in its {level.replace('_', ' ')}", keys.height))
+    return keys, depth, counts
+
+
+def described(rows: pl.DataFrame, kept: pl.DataFrame, depth: int) -> pl.DataFrame:
+    """The rows of a part that are ``kept`` (row, place), in order of their place -> products.
+
+    Columns: id, name, brand, rating, levels (list), level_1 ... level_n, attributes (list of key, value), notes, description,
+    description_words, images, invalid_images.
+    """
     levels = [pl.col("levels").list.get(i, null_on_oob=True).alias(f"level_{i + 1}") for i in range(max(depth, 4))]
-    kept, steps = keep(lazy.with_columns(levels).collect(), rule)
-    products = (
-        kept.lazy()
+    return (
+        rows.lazy()
+        .join(kept.lazy(), on="row")
+        .sort("place")
+        .with_columns(levels)
         .with_columns(*parse_specifications(), *parse_images(), plain_words())
         .with_columns(pl.col("name").str.replace_all(r"\s+", " "))
-        .drop("category", "specifications", "image", "table_attributes", "row")
+        .drop("category", "specifications", "image", "table_attributes", "row", "place")
         .collect()
     )
-    if products.is_empty():
-        steps_taken = "; ".join(f"{name}: {count}" for name, count in counts + steps)
-        raise ValueError(f"no product is left of {path} ({steps_taken}): loosen data.root, data.departments or data.min_rows")
-    return Catalogue(products, pl.concat([unread, nameless, unparsed]), counts + steps)

@@ -104,6 +104,7 @@ GARMENTS = [
 ]
 GOES_WITH = {"top": ["bottom", "layer"], "bottom": ["top", "layer"], "layer": ["bottom", "top"], "dress": ["layer", "accessory"]}
 GOES_WITH["accessory"] = ["dress", "top"]
+SHELVES = {"alternative": ["category", "shelf"], "outfit": ["category", "garment"]}  # within which a suggestion is looked for
 
 
 def pick(options: Iterable[str], seed: int) -> pl.Expr:
@@ -259,32 +260,43 @@ def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
-def bestsellers(products: pl.DataFrame, shelf: list[str], per_shelf: int) -> pl.DataFrame:
-    """The products that a shelf puts forward: best rated, then best described, then in order of id."""
-    rating = pl.col("rating").cast(pl.Float64, strict=False).fill_null(0)
-    return (
-        products.sort(rating, pl.col("facts").list.len(), "id", descending=[True, True, False])
-        .group_by(shelf, maintain_order=True)
-        .agg(others=pl.col("id").head(per_shelf), other_names=pl.col("name").head(per_shelf))
-    )
+def foremost(products: pl.DataFrame, shelf: list[str], per_shelf: int) -> pl.DataFrame:
+    """The products that a shelf puts forward: best rated, then best described, then in order of id. What is foremost among the foremost
+    of parts is foremost of all.
+
+    Columns: those of ``shelf``, id, name, block, stars, facts.
+    """
+    stars = pl.col("rating").cast(pl.Float64, strict=False).fill_null(0)
+    ranked = products if "stars" in products.columns else products.with_columns(stars=stars, facts=pl.col("facts").list.len())
+    best = ranked.drop_nulls(shelf).sort("stars", "facts", "id", descending=[True, True, False]).group_by(shelf, maintain_order=True)
+    return best.head(per_shelf).select(*shelf, "id", "name", "block", "stars", "facts")
 
 
-def alternative_questions(products: pl.DataFrame, shown: pl.DataFrame, per_shelf: int, seed: int) -> pl.DataFrame:
+def suggestions_of(products: pl.DataFrame, per_shelf: int) -> dict[str, pl.DataFrame]:
+    """What shelves and kinds of garment put forward, of a part's products that may be named; one more each than a question chooses from."""
+    return {name: foremost(products, shelf, per_shelf + 1) for name, shelf in SHELVES.items()}
+
+
+def listed(best: pl.DataFrame, shelf: list[str]) -> pl.DataFrame:
+    """One row for each shelf: its ``others`` and ``other_names``."""
+    return best.group_by(shelf, maintain_order=True).agg(others=pl.col("id"), other_names=pl.col("name"))
+
+
+def alternative_questions(products: pl.DataFrame, best: pl.DataFrame, per_shelf: int, seed: int) -> pl.DataFrame:
     """One question a product for another product of its shelf."""
-    best = bestsellers(shown, ["category", "shelf"], per_shelf + 1)
-    return suggest(
-        products.join(best, on=["category", "shelf"], maintain_order="left"), "alternative", per_shelf, (ALTERNATIVES, INSTEAD), seed
-    )
+    shelf = SHELVES["alternative"]
+    frame = products.join(listed(best, shelf), on=shelf, maintain_order="left")
+    return suggest(frame, "alternative", per_shelf, (ALTERNATIVES, INSTEAD), seed)
 
 
-def outfit_questions(products: pl.DataFrame, shown: pl.DataFrame, per_shelf: int, seed: int) -> pl.DataFrame:
+def outfit_questions(products: pl.DataFrame, best: pl.DataFrame, per_shelf: int, seed: int) -> pl.DataFrame:
     """One question a product for something that goes with it, for the same people (the same category)."""
-    best = bestsellers(shown.drop_nulls("garment"), ["category", "garment"], per_shelf + 1).rename({"garment": "partner"})
+    others = listed(best, SHELVES["outfit"]).rename({"garment": "partner"})
     pairs = [(kind, partner, place) for kind, partners in GOES_WITH.items() for place, partner in enumerate(partners)]
     goes = pl.DataFrame(pairs, schema=["garment", "partner", "place"], orient="row")
     frame = (
         products.join(goes, on="garment", maintain_order="left")
-        .join(best, on=["category", "partner"], maintain_order="left")
+        .join(others, on=["category", "partner"], maintain_order="left")
         .sort("place", maintain_order=True)
         .unique("id", keep="first", maintain_order=True)
     )
@@ -317,30 +329,35 @@ def suggest(frame: pl.DataFrame, kind: str, per_shelf: int, phrases: tuple[list[
 
 
 def make_questions(
-    products: pl.DataFrame, unseen: pl.Series, per_product: int, per_shelf: int, seed: int, written: pl.DataFrame | None = None
+    products: pl.DataFrame,
+    best: dict[str, pl.DataFrame],
+    per_product: int,
+    per_shelf: int,
+    seed: int,
+    written: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """All questions about ``products`` (of `products_for_questions`), in a fixed order.
+    """All questions about ``products`` (of `products_for_questions`; they may be a part of the catalogue), in a fixed order.
 
     Args:
-        unseen: ids of products that training must never meet; no suggestion names one.
+        best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
         per_product: attribute questions a product. per_shelf: how many products a shelf puts forward. written: questions that stand
             in for those about attributes (`data.asked.checked`).
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right product has),
     told (the value that the answer's sentence must hold, or null).
     """
-    shown = products.filter(~pl.col("id").is_in(unseen.implode()))
+    own = None if written is None else written.filter(pl.col("product_id").is_in(products["id"].implode()))
     frames = [
-        attribute_questions(products, per_product, seed) if written is None else written,
+        attribute_questions(products, per_product, seed) if own is None else own,
         search_questions(products, seed),
-        alternative_questions(products, shown, per_shelf, seed),
-        outfit_questions(products, shown, per_shelf, seed),
+        alternative_questions(products, best["alternative"], per_shelf, seed),
+        outfit_questions(products, best["outfit"], per_shelf, seed),
     ]
     rows = pl.concat(frames)
     few = rows.group_by("product_id").len().filter(pl.col("len") < LEAST_QUESTIONS)["product_id"]
     lacking = products.filter(pl.col("id").is_in(few.implode()))
     more = attribute_questions(lacking if written is None else lacking.head(0), LEAST_QUESTIONS, seed)
-    blocks = products.select(answer_id="id", block="block")
+    blocks = pl.concat([frame.select(answer_id="id", block="block") for frame in (products, *best.values())]).unique("answer_id")
     contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
     return (
         pl.concat([rows, more])

@@ -6,23 +6,23 @@ that it depends on; a second run starts from there.
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from lightning import LightningDataModule
 
-from data import asked, catalogue, quality, scoring, versions
+from data import preparation, quality, scoring, versions
 from data.asked import Ask
+from data.parts import Parts, shard_of
 from data.prompts import Example, Renderer
-from data.questions import make_questions, products_for_questions
-from data.splits import leakage, split_questions, unseen_products
 from data.tables import KINDS
 from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of, say_cut_off
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-CODE = [HERE / name for name in ("catalogue.py", "questions.py", "asked.py", "splits.py", "quality.py", "retail.py")]
+CODE = [HERE / f"{name}.py" for name in ("tables", "catalogue", "questions", "asked", "splits", "quality", "preparation")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 ASKING = {"structured", "concurrency", "retries", "timeout", "per_minute"}  # fields of questions that do not change them
 NOT_CONTENT = {
@@ -36,6 +36,9 @@ NOT_CONTENT = {
     "version",
     "against",
     "images",
+    "engine",
+    "ray_address",
+    "shard",
 }  # fields that do not change the questions
 AT_ONCE = 16_384  # questions that are rendered at a time
 ROOM = 8  # tokens that an answer may be longer than the longest one in training
@@ -85,49 +88,26 @@ class RetailData(LightningDataModule):
         content["quality"] = quality.content_of(content["quality"])
         questions = Cache(self.cache, "questions", digest_of(table, content, self.seed, pl.__version__, *CODE))
         if not questions.ready:
-            self.make_questions(table, content, questions)
+            try:
+                self.make_questions(table, content, questions)
+            except OSError:
+                if not questions.ready:  # else another process has put everything in its place, and cleared away
+                    raise
         return questions.path
 
     def make_questions(self, table: Path, content: dict[str, Any], target: Cache) -> None:
         """Table -> products, questions with splits, quarantine, and a report of every step's count and of leakage."""
         s = self.settings
-        rule = catalogue.Filter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
-        columns = {name: column for name, column in s["columns"].items() if column}
-        cleaned = catalogue.clean(table, columns, s["attributes"], rule)
-        raw = cleaned.products
-        if s["limit"]:
-            raw = raw.sample(min(s["limit"], raw.height), seed=self.seed, shuffle=True)
-        products = products_for_questions(raw, s["max_details"])
-        unseen = unseen_products(products, s["unseen"], self.seed)
-        written, aside, repaired = self.written(raw, products) if s["questions"]["source"] == "endpoint" else (None, None, {})
-        questions = make_questions(products, unseen, s["attribute_questions"], s["suggestions"], self.seed, written)
-        questions = split_questions(questions, unseen, s["validation"], s["test"], self.seed)
+        work = target.path.with_name(f"{target.path.name}.parts")
+        parts = Parts(work, s["engine"], s["ray_address"], shard_of(s["shard"]))
         folder = target.begin()
-        judged: list[Any] = []
-        if s["quality"]["filters"]:
-            text, category = pl.format("{}\n{}", "question", "answer"), pl.col("context").str.strip_prefix("Online shopping for ")
-            questions, judged = quality.keep(questions, text, category, s["quality"], folder)
-        raw.write_parquet(folder / "catalogue.parquet")
-        products.write_parquet(folder / "products.parquet")
-        questions.write_parquet(folder / "questions.parquet")
-        cleaned.quarantine.write_parquet(folder / "quarantine.parquet")
-        if aside is not None:
-            aside.write_parquet(folder / "questions_set_aside.parquet")
-        report = {
-            "counts": [*cleaned.counts, *([("with data.limit", raw.height)] if s["limit"] else [])],
-            "quarantined": cleaned.quarantine.group_by("reason").len().sort("reason").rows(),
-            "written_set_aside": [] if aside is None else aside.group_by("reason").len().sort("reason").rows(),
-            "written_repaired": list(repaired.items()),
-            "quality": judged,
-            "splits": questions.group_by("split", maintain_order=True).len().rows(),
-            "kinds": questions.group_by("kind", maintain_order=True).len().rows(),
-            "leakage": leakage(questions).to_dicts(),
-        }
+        report = preparation.prepare(table, parts, s, self.seed, self.ask, self.instruction(), folder)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         made_from = {"table": str(table), "table_digest": digest_of(table), "settings": content, "seed": self.seed}
         digest = target.path.name.removeprefix("questions-")
         versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
         target.commit()
+        shutil.rmtree(work, ignore_errors=True)
 
     def instruction(self) -> str:
         """What the model that writes questions is told; '' for the usual. Raises ValueError if the file is not there."""
@@ -135,18 +115,6 @@ class RetailData(LightningDataModule):
         if name and not Path(name).is_file():
             raise ValueError(f"data.questions.system_prompt={name}: there is no such file")
         return Path(name).read_text(encoding="utf-8") if name else ""
-
-    def written(self, raw: pl.DataFrame, products: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
-        """(questions that a language model has written, what was set aside, what was repaired)"""
-        assert self.ask, "who asks must be given where data.questions.source is endpoint"
-        count, descriptions = self.settings["questions"]["per_product"], raw["description"]
-        answers = self.ask(asked.requests_of(products, descriptions, count, self.instruction()), asked.SCHEMA)
-        items, unread = asked.read(products, answers)
-        sound, aside, repaired = asked.checked(items, products, descriptions)
-        if not sound.height:
-            why = pl.concat([unread, aside])["reason"].value_counts(sort=True).rows()
-            raise ValueError(f"data.questions.source=endpoint: none of the answers gave a sound question ({dict(why)})")
-        return sound, pl.concat([unread, aside]), repaired
 
     def make_tokens(self, target: Cache) -> None:
         """Questions -> token ids, a file for each split, with what was cut off or lost, counted."""

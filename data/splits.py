@@ -1,46 +1,91 @@
-"""Questions -> train, validation, test and unseen; and what leaks from training into the others, counted."""
+"""Questions -> train, validation, test and unseen; and what leaks from training into the others, counted.
+
+Everything goes by hashes of names and questions, so that a part of a table is split as the whole is.
+"""
 
 import polars as pl
 
 
-def unseen_products(products: pl.DataFrame, fraction: float, seed: int) -> pl.Series:
-    """Ids of products kept out of training altogether. Products of one name stay together, so that no twin gives them away."""
-    names = products.select("name").unique().with_columns(order=pl.col("name").hash(seed)).sort("order", "name")
-    held_out = names.head(int(names.height * fraction))
-    return products.join(held_out, on="name", how="semi")["id"]
+def limit_of(orders: pl.Series, count: int) -> int | None:
+    """The largest of the ``count`` smallest numbers; None for none of them."""
+    return int(orders.sort()[count - 1]) if count and len(orders) else None
 
 
-def split_questions(questions: pl.DataFrame, unseen: pl.Series, validation: float, test: float, seed: int) -> pl.DataFrame:
-    """Add the column ``split``: unseen products apart, the other questions in shares by a seeded order.
+def up_to(order: pl.Expr, limit: int | None) -> pl.Expr:
+    """Whether a number is within a limit of `limit_of`."""
+    return pl.lit(False) if limit is None else order <= pl.lit(limit, pl.UInt64)
+
+
+def name_order(seed: int) -> pl.Expr:
+    """A number for the product's name, by which it is held out or not."""
+    return pl.col("name").hash(seed)
+
+
+def held_out(names: pl.Series, fraction: float) -> int | None:
+    """Products whose `name_order` is up to this are kept out of training altogether. Products of one name stay together, so that no twin
+    gives them away.
+
+    Args:
+        names: `name_order` of all products.
+    """
+    distinct = names.unique()
+    return limit_of(distinct, int(len(distinct) * fraction))
+
+
+def question_order(seed: int) -> pl.Expr:
+    """A number for the question, the same wherever the question is asked: by it a question stands in training or not."""
+    return pl.struct("context", "question").hash(seed)
+
+
+def limits_of(seen: pl.Series, validation: float, test: float) -> tuple[int | None, int | None]:
+    """Questions about seen products up to the first `question_order` are for validation, up to the second for the test.
+
+    Args:
+        seen: `question_order` of all of them. validation, test: shares of them; training gets the rest.
+    """
+    orders = seen.sort()
+    return limit_of(orders, round(len(orders) * validation)), limit_of(orders, round(len(orders) * (validation + test)))
+
+
+def split_questions(questions: pl.DataFrame, limits: tuple[int | None, int | None], shared: pl.Series) -> pl.DataFrame:
+    """Questions with ``order`` and ``unseen`` -> with the column ``split``: those about unseen products apart, in the given order; before
+    them the others, in that of their number.
 
     The same question, asked about several products, stays together, so that none of the test stands in training; one about an unseen
     product that is asked about a seen one, too (a search that fits both), is left out: it would be no question about the unseen.
 
     Args:
-        validation, test: shares of the questions about seen products; training gets the rest.
+        limits: of `limits_of`. shared: orders of questions about unseen products that are asked about seen ones as well.
     """
-    same = ["context", "question"]
-    apart = pl.col("product_id").is_in(unseen.implode())
-    first = pl.struct(pl.col("product_id").min().over(same), "question")
-    seen = questions.filter(~apart).with_columns(order=first.hash(seed)).sort("order", "question").with_row_index("place")
-    ends = [round(seen.height * validation), round(seen.height * (validation + test))]
-    place = pl.col("place").min().over(same)
-    name = pl.when(place < ends[0]).then(pl.lit("validation")).when(place < ends[1]).then(pl.lit("test"))
-    seen = seen.with_columns(split=name.otherwise(pl.lit("train"))).drop("order", "place")
-    away = questions.filter(apart).join(seen.select(same).unique(), on=same, how="anti", maintain_order="left")
-    return pl.concat([seen, away.with_columns(split=pl.lit("unseen"))])
+    order = pl.col("order")
+    name = (
+        pl.when(up_to(order, limits[0]))
+        .then(pl.lit("validation"))
+        .when(up_to(order, limits[1]))
+        .then(pl.lit("test"))
+        .otherwise(pl.lit("train"))
+    )
+    seen = questions.filter(~pl.col("unseen")).sort("order", "question").with_columns(split=name)
+    away = questions.filter("unseen", ~order.is_in(shared.implode())).with_columns(split=pl.lit("unseen"))
+    return pl.concat([seen, away]).drop("order", "unseen")
 
 
-def leakage(questions: pl.DataFrame) -> pl.DataFrame:
+def leakage(questions: pl.LazyFrame) -> pl.DataFrame:
     """For each split but train: rows, and how many of them share a question, an answer or a product with training."""
-    train = questions.filter(pl.col("split") == "train")
-    shared = {
-        "same_question": pl.struct("context", "question").is_in(train.select(pl.struct("context", "question")).to_series().implode()),
-        "same_answer": pl.col("answer").is_in(train["answer"].implode()),
-        "same_product": pl.col("product_id").is_in(train["product_id"].implode()),
-    }
-    others = questions.filter(pl.col("split") != "train").with_columns(**shared)
-    return others.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), pl.col(shared.keys()).sum())
+    held = questions.filter(pl.col("split") != "train")
+    counts = held.group_by("split", maintain_order=True).agg(pl.len().alias("rows")).collect()
+    shared = {"same_question": ["context", "question"], "same_answer": ["answer"], "same_product": ["product_id"]}
+    for name, columns in shared.items():
+        key = pl.struct(columns).hash().alias("key")
+        trained = questions.filter(pl.col("split") == "train").select(key).unique().collect(engine="streaming")["key"]
+        told = (
+            held.select("split", key)
+            .collect(engine="streaming")
+            .group_by("split")
+            .agg(pl.col("key").is_in(trained.implode()).sum().alias(name))
+        )
+        counts = counts.join(told, on="split", maintain_order="left")
+    return counts
 
 
 def every_nth(share: float) -> pl.Expr:

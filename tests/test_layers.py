@@ -33,12 +33,14 @@ MORE = {
     "data/charts.py": {"matplotlib"},
     "data/images.py": {"httpx", "PIL", "fsspec", "tqdm"},
     "data/page.py": {"markdown_it"},
+    "data/parts.py": {"ray", "tqdm"},
     "data/quality.py": {"datasketch"},
     "data/prompts.py": {"jinja2"},  # what a chat template raises
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},
 }
 HEAVY = {
     "vllm",
+    "ray",
     "httpx",
     "PIL",
     "fsspec",

@@ -15,9 +15,8 @@ from typing import Any
 import polars as pl
 
 from data import catalogue, scoring, statistics
-from data.questions import make_questions, products_for_questions
 from data.report import table
-from data.splits import split_questions, unseen_products
+from tests.catalogues import clean, questions_of
 from tests.conftest import typed
 
 SIZE = 100_000
@@ -30,14 +29,13 @@ def shop() -> tuple[pl.DataFrame, pl.DataFrame]:
     config = typed("+experiment=quickstart").data
     columns = {name: column for name, column in config.columns.items() if column}
     rule = catalogue.Filter(config.root, tuple(config.departments), config.min_rows, False)
-    rows = catalogue.clean(Path(config.path), columns, config.attributes, rule).products
+    rows = clean(Path(config.path), columns, config.attributes, rule).products
     copies = [
         rows.with_columns(id=pl.format("{}-{}", "id", pl.lit(i)), name=pl.format("{} {}", "name", pl.lit(i)))
         for i in range(-(-SIZE // rows.height))
     ]
-    products = products_for_questions(pl.concat(copies).head(SIZE), 6)
-    unseen = unseen_products(products, 0.05, 1)
-    return products, split_questions(make_questions(products, unseen, 3, 3, 1), unseen, 0.1, 0.1, 1)
+    products, questions, _ = questions_of(pl.concat(copies).head(SIZE))
+    return products, questions
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data.catalogue import Catalogue, Filter, clean
+from data.catalogue import Filter
 from data.tables import read_table
+from tests.catalogues import Catalogue, clean
 from tests.conftest import ROOT, real
 
 SHORT = {"id": "uniq_id", "name": "product_name", "category": "product_category_tree", "brand": "brand"}

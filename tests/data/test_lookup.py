@@ -5,13 +5,13 @@ import pytest
 
 from architectures.retrieval import nearest
 from data import lookup, scoring
-from data.questions import make_questions
+from data.questions import make_questions, suggestions_of
 from tests.data.test_scoring import shop
 
 
 def asked() -> tuple[pl.DataFrame, pl.DataFrame]:
     products = shop()
-    questions = make_questions(products, pl.Series([], dtype=pl.String), 2, 2, 1)
+    questions = make_questions(products, suggestions_of(products, 2), 2, 2, 1)
     return products, questions.with_columns(split=pl.lit("test"))
 
 

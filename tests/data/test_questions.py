@@ -5,17 +5,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.catalogue import Filter, clean
-from data.questions import GOES_WITH, make_questions, products_for_questions
-from data.splits import leakage, split_questions, unseen_products
+from data.catalogue import Filter
+from data.questions import GOES_WITH
+from data.splits import leakage, limits_of, question_order, split_questions
+from tests.catalogues import clean, questions_of
 from tests.conftest import ROOT, real
 from tests.data.test_catalogue import DEPARTMENTS, FULL, SHORT
-
-
-def questions_of(products: pl.DataFrame, unseen: float = 0.05, seed: int = 1) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
-    table = products_for_questions(products, 6)
-    apart = unseen_products(table, unseen, seed)
-    return table, split_questions(make_questions(table, apart, 3, 3, seed), apart, 0.1, 0.1, seed), apart
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +113,7 @@ def test_splits_have_their_shares_and_unseen_products_stay_unseen(sample: Any) -
 
 def test_products_of_one_name_are_unseen_together() -> None:
     twins = pl.concat([product(id=str(i), name=f"Name {i // 2}") for i in range(40)])
-    table = products_for_questions(twins, 6)
-    apart = unseen_products(table, 0.25, 0)
+    apart = questions_of(twins, seed=0, unseen=0.25)[2]
     assert sorted(int(i) // 2 for i in apart) == sorted(2 * sorted({int(i) // 2 for i in apart}))
     assert len(apart) == 10
 
@@ -127,7 +121,7 @@ def test_products_of_one_name_are_unseen_together() -> None:
 def test_leakage_is_counted() -> None:
     columns = ["split", "context", "question", "answer", "product_id"]
     rows = [("train", "c", "q", "a", "1"), ("test", "c", "q", "b", "1"), ("test", "c", "r", "a", "2"), ("unseen", "c", "s", "d", "3")]
-    found = {row.pop("split"): row for row in leakage(pl.DataFrame(rows, schema=columns, orient="row")).to_dicts()}
+    found = {row.pop("split"): row for row in leakage(pl.LazyFrame(rows, schema=columns, orient="row")).to_dicts()}
     assert found["test"] == {"rows": 2, "same_question": 1, "same_answer": 1, "same_product": 1}
     assert found["unseen"] == {"rows": 1, "same_question": 0, "same_answer": 0, "same_product": 0}
 
@@ -136,11 +130,11 @@ def test_the_same_question_stands_on_one_side_alone(sample: Any) -> None:
     """Products that share a name share their questions; those of the test would stand in training."""
     questions = sample[1]
     twins = pl.concat([questions, questions.with_columns(product_id=pl.format("{}-twin", "product_id"))])
-    nobody = pl.Series([], dtype=pl.String)
-    split = split_questions(twins.drop("split"), nobody, 0.1, 0.1, 1)
+    ordered = twins.drop("split").with_columns(order=question_order(1), unseen=False)
+    split = split_questions(ordered, limits_of(ordered["order"], 0.1, 0.1), pl.Series([], dtype=pl.UInt64))
     sides = split.group_by("context", "question").agg(pl.col("split").n_unique())
     assert sides["split"].max() == 1
-    assert {row["split"]: row["same_question"] for row in leakage(split).iter_rows(named=True)} == {"validation": 0, "test": 0}
+    assert {row["split"]: row["same_question"] for row in leakage(split.lazy()).iter_rows(named=True)} == {"validation": 0, "test": 0}
     shares = {name: count / split.height for name, count in split.group_by("split").len().rows()}
     assert shares["test"] == pytest.approx(0.1, abs=0.01)
     assert shares["validation"] == pytest.approx(0.1, abs=0.01)
