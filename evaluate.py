@@ -8,7 +8,6 @@ classifier, every label and slice is scored. `compare=` sets finished runs side 
 import json
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from architectures.registry import RUN_ID, exported_in, locate, tracking_uri
 from data import comparison, gate, label_report, label_scoring, lookup, page, report, scoring, versions
-from data.tokens import EvaluationBatches, digest_of
+from data.tokens import EvaluationBatches
 
 if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistake on the command line is to be told at once
     from data.labelled_text import LabelledText
@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistak
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-RUN_ID = re.compile(r"[0-9a-f]{32}")  # of MLflow
 NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
 BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 KEYS = (
@@ -39,64 +38,6 @@ KEYS = (
 OF_LABELS = ("text", "path", "checks")
 OF_ANSWERS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines", "gate", "incumbent", "register")
 UNTUNED = ("untuned", "untuned-row", "untuned-shots")
-
-
-def model_digest(exported: Path) -> str:
-    """Of an exported model: its weights and the settings that they are to be used with."""
-    record = json.loads((exported / "run.json").read_text(encoding="utf-8"))
-    weights = sorted(exported.glob("*.safetensors"))
-    return digest_of(record["model"], [path.name for path in weights], *weights)
-
-
-def base_identity(module: Any) -> list[Any]:
-    """What tells one base from another: files are known by name, size and time, as the weights may be many gigabytes."""
-    from architectures.adapters import base_path
-
-    base = module.model_settings["base"]
-    files = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(Path(base_path(base)).glob("*.safetensors"))]
-    return [base, getattr(module.net.config, "_commit_hash", None), files, module.model_settings["quantization"]]
-
-
-def backend_of(module: Any, data: "RetailData", settings: dict[str, Any], exported: Path, untuned: bool) -> tuple[Any, str]:
-    """(back end that answers as the tuned model, or as its untuned base; why this one)
-
-    An endpoint serves one model, so the untuned base is then asked in this process.
-    """
-    from architectures import adapters, generation
-
-    decoding = generation.Decoding(data.renderer.stop_ids, data.max_new_tokens)
-    name, why = settings["backend"], "as asked for"
-    if name == "endpoint" and not untuned:
-
-        def encode(text: str) -> list[int]:
-            return list(data.tokenizer(text, add_special_tokens=False).input_ids)
-
-        asked = settings["served_model"], [model_digest(exported)], decoding, settings["concurrency"], settings["retries"]
-        return generation.Endpoint(*asked, encode), why
-    if name == "auto":
-        at_hand, why = generation.vllm_at_hand(settings["vllm_python"], module.model_settings["quantization"])
-        name = "vllm" if at_hand else "transformers"
-    known = [*base_identity(module), "" if untuned else model_digest(exported)]
-    if name == "vllm":
-        adapted = adapters.has_adapter(module.net)
-        model = module.model_settings["base"] if adapted else str(exported)
-        free_gpu(module)
-        dtype = str(module.net.dtype).removeprefix("torch.")
-        adapter = exported if adapted and not untuned else None
-        return generation.Vllm(model, adapter, known, decoding, settings["vllm_python"], settings["tensor_parallel"], dtype), why
-    return generation.Transformers(module.net, known, untuned, decoding, settings["batch_size"]), why
-
-
-def free_gpu(module: Any) -> None:
-    """Leave the GPU's memory to vLLM."""
-    import gc
-
-    import torch
-
-    module.to("cpu")
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def answer(backend: Any, data: "RetailData", questions: pl.DataFrame, name: str) -> list[str | None]:
@@ -139,15 +80,17 @@ def baseline(name: str, backend: Any, data: "RetailData", questions: pl.DataFram
 def predict(module: Any, data: "RetailData", settings: dict[str, Any], exported: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     """(judged answers of the tuned model and the baselines to the same questions, how they were made)"""
     from architectures import adapters
+    from architectures.backends import backend_of
+    from architectures.generation import Decoding
 
     questions = asked_of(data, settings)
     names = [name for name in settings["baselines"] if name not in UNTUNED or adapters.has_adapter(module.net)]
-    start = time.perf_counter()
-    backend, why = backend_of(module, data, settings, exported, untuned=False)
+    start, decoding = time.perf_counter(), Decoding(data.renderer.stop_ids, data.max_new_tokens)
+    backend, why = backend_of(module, decoding, data.renderer.encoded, settings, exported, untuned=False)
     log.info("answered by %s: %s", backend.name, why)
     tuned = answer(backend, data, questions, "tuned")
     made = {"backend": backend.name, "why": why, "seconds": time.perf_counter() - start, "questions": questions.height}
-    base = backend_of(module, data, settings, exported, untuned=True)[0] if set(names) & set(UNTUNED) else None
+    base = backend_of(module, decoding, data.renderer.encoded, settings, exported, untuned=True)[0] if set(names) & set(UNTUNED) else None
     given = {name: baseline(name, base, data, questions, settings["shots"]) for name in names} | {"tuned": tuned}
     frames = [data.judge(questions, found).with_columns(model=pl.lit(name)) for name, found in given.items()]
     return pl.concat(frames), made
@@ -159,6 +102,8 @@ def evaluate(module: Any, data: "RetailData", settings: dict[str, Any], folder: 
     Args:
         settings: fields of the evaluation configuration. exported: the model's folder, as `architectures.checkpoints.export` wrote it.
     """
+    from architectures.backends import model_digest
+
     judged, made = predict(module, data, settings, exported)
     judged.write_parquet(folder / "predictions.parquet")
     training = data.questions("train")["answer"]
@@ -341,6 +286,8 @@ def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.R
 
     It answers with its own prompts, about the data of the run.
     """
+    from architectures.backends import exported_of, on_device
+
     outputs = Path(config.outputs)
     name = champion_of(config.registered_name, outputs) if config.incumbent == "auto" else config.incumbent
     if not name:
@@ -362,6 +309,8 @@ def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.R
 
 def judge(config: Any, runs: list[comparison.Run], model: Path, folder: Path) -> None:
     """Decide whether the best run's model may be deployed; write the page with the reasons; register it if so. Exits with 1 if not."""
+    from architectures.backends import model_digest
+
     run, limits = comparison.chosen(runs), gate.Limits.of(dict(config.limits))
     incumbent = incumbent_of(config, run, folder)
     found = gate.decide(run, limits, incumbent, model_digest(model))
@@ -387,6 +336,7 @@ def register(run: comparison.Run, model: Path, folder: Path, decided: str, name:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    from architectures.backends import model_digest
     from architectures.tracking import client_of, dataset_input, experiment_id
 
     uri = tracking_uri("", outputs)
@@ -434,6 +384,7 @@ class Answering:
     def __init__(self, path: Path) -> None:
         from architectures import checkpoints
         from architectures.adapters import base_path
+        from architectures.backends import on_device
         from data.prompts import Renderer
 
         self.module: Any = on_device(checkpoints.load(path))
@@ -459,43 +410,6 @@ def _load_pyfunc(path: str) -> Answering:
 # --- the command line: -----------------------------------------------------------------------------------------------
 
 
-def tracking_uri(given: str, outputs: Path) -> str:
-    """The tracking server: as given, else MLFLOW_TRACKING_URI, else a SQLite file in the outputs folder."""
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs.resolve() / 'mlflow.db'}"
-
-
-def exported_in(folder: Path) -> Path:
-    """The exported model somewhere in a folder. Raises ValueError if there is none."""
-    found = next(folder.rglob("run.json"), None)
-    if found is None:
-        raise ValueError(f"{folder} holds no exported model (there is no run.json)")
-    return found.parent
-
-
-def locate(ckpt: str, outputs: Path) -> Path:
-    """What ``ckpt`` names, as a path; an MLflow run's or a registered model is fetched. Raises ValueError if there is none."""
-    if Path(ckpt).exists():
-        return Path(ckpt)
-    registered = ckpt.startswith("models:/")
-    if not registered and not RUN_ID.fullmatch(ckpt):
-        raise ValueError(
-            f"ckpt={ckpt}: there is no such file or folder, and it is not the id of an MLflow run (32 hex digits) or models:/NAME@ALIAS"
-        )
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    uri = tracking_uri("", outputs)
-    try:
-        if registered:
-            import mlflow
-
-            mlflow.set_tracking_uri(uri)  # names of models are looked up there, whatever address the download is given
-            return exported_in(Path(download_artifacts(ckpt, tracking_uri=uri)))
-        return Path(download_artifacts(run_id=ckpt, artifact_path="model", tracking_uri=uri))
-    except (MlflowException, OSError) as error:
-        raise ValueError(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it ({str(error).splitlines()[0]})") from None
-
-
 def configure_logging() -> None:
     """Messages as plain lines; libraries speak up only when something is wrong."""
     import warnings
@@ -507,28 +421,11 @@ def configure_logging() -> None:
     warnings.filterwarnings("ignore", module="lightning|torch|mlflow|peft")
 
 
-def on_device(model: Any) -> Any:
-    """A net on the GPU, if there is one; a baseline as it is."""
-    import torch
-
-    return model.to("cuda" if torch.cuda.is_available() else "cpu") if isinstance(model, torch.nn.Module) else model
-
-
 def settings_of(config: Any, origin: dict[str, Any]) -> dict[str, Any]:
     """How to evaluate: as the run did, but for what the command line says."""
     given = {key: value for key, value in config.items() if key in origin["evaluation"] and value is not None}
     lists = {key: list(value) for key, value in given.items() if key == "baselines"}
     return {**origin["evaluation"], **given, **lists}
-
-
-def exported_of(module: Any, path: Path, folder: Path) -> Path:
-    """The model as an exported folder; a checkpoint's is written into ``folder``."""
-    from architectures import checkpoints
-
-    if path.is_dir():
-        return path
-    checkpoints.export(module, folder / "model")
-    return folder / "model"
 
 
 def problems_of(config: Any) -> list[str]:
@@ -554,6 +451,8 @@ def problems_of(config: Any) -> list[str]:
 
 def run(config: Any) -> None:
     """Load what ``ckpt`` names, make sure of its data, evaluate, print the tables; or compare; then decide."""
+    from architectures.backends import exported_of, on_device
+
     outputs = Path(config.outputs)
     decides = config.gate or config.register
     if config.compare:

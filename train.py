@@ -25,13 +25,14 @@ import psutil
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from architectures.registry import tracking_uri
 from architectures.signals import RESUME_ME, Interrupted, Signals
 from config import command_line, runs, schema
 from config.schema import TrainConfig
 from data import comparison, images, inspection, label_report, page, report, versions
 from data.parts import shard_of
 from data.tokens import digest_of
-from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, tracking_uri, version_of
+from evaluate import checks_of, configure_logging, evaluate, evaluate_labels, retail_data, version_of
 
 log = logging.getLogger("strata")
 clock = [("", psutil.Process().create_time()), ("imports", time.time())]  # (what was done until then, seconds since the epoch)

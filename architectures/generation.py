@@ -3,13 +3,16 @@
 Every back end gives each answer as it is done; `answers` keeps them on disk, asks again what failed, and goes on where it stopped.
 """
 
+import contextlib
 import importlib.util
 import json
 import logging
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,6 +41,15 @@ class Decoding:
     """Greedy decoding until one of ``stop_ids`` (which is no part of the answer), of ``max_new_tokens`` at most."""
 
     stop_ids: list[int]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a conversation goes on: ``temperature`` 0 is greedy; ``top_p``: share of the probability that is drawn from."""
+
+    temperature: float
+    top_p: float
     max_new_tokens: int
 
 
@@ -134,6 +146,59 @@ class Transformers:
                 yield from zip(places, made, strict=True)
         finally:
             self.net.train(was_training)
+
+    def stream(self, prompt: list[int], sampling: Sampling) -> Iterator[list[int]]:
+        """One answer as it grows: all of its ids so far, again and again. Whoever stops listening stops it."""
+        arrived: queue.Queue[int | None] = queue.Queue()
+        stopped = threading.Event()
+        worker = threading.Thread(target=self.speak, args=(prompt, sampling, arrived, stopped), daemon=True)
+        worker.start()
+        ids: list[int] = []
+        try:
+            while (token := arrived.get()) is not None and token not in self.decoding.stop_ids:
+                ids.append(token)
+                yield ids
+        finally:
+            stopped.set()
+            worker.join()
+
+    def speak(self, prompt: list[int], sampling: Sampling, arrived: "queue.Queue[int | None]", stopped: threading.Event) -> None:
+        """The thread of `stream`: put each id where it is waited for, None at the end."""
+        from transformers.generation.streamers import BaseStreamer
+
+        class Streamer(BaseStreamer):
+            first = True
+
+            def put(self, value: torch.Tensor) -> None:
+                if not self.first:  # which is the prompt
+                    arrived.put(int(value.reshape(-1)[-1]))
+                self.first = False
+
+            def end(self) -> None:
+                """The thread says so itself, also after an error."""
+
+        drawn = (
+            {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+            if sampling.temperature
+            else {"do_sample": False}
+        )
+        ids = torch.tensor([prompt], device=next(self.net.parameters()).device)
+        as_base = adapters.untuned(self.net) if self.untuned and adapters.has_adapter(self.net) else contextlib.nullcontext()
+        try:
+            self.net.eval()
+            with torch.inference_mode(), as_base:
+                self.net.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=sampling.max_new_tokens,
+                    eos_token_id=self.decoding.stop_ids,
+                    pad_token_id=self.decoding.stop_ids[0],
+                    streamer=Streamer(),
+                    stopping_criteria=[lambda ids, _: torch.full((len(ids),), stopped.is_set(), device=ids.device)],
+                    **drawn,
+                )
+        finally:
+            arrived.put(None)
 
 
 # --- vLLM: -----------------------------------------------------------------------------------------------------------
@@ -262,6 +327,33 @@ class Endpoint:
                 pool.shutdown(wait=False, cancel_futures=True)
         if failures:
             log.warning("%d requests failed, for example: %s", len(failures), failures[0])
+
+    def stream(self, prompt: list[int], sampling: Sampling) -> Iterator[list[int]]:
+        """As `Transformers.stream` says. Raises ValueError if the endpoint does not answer."""
+        from openai import OpenAI, OpenAIError
+
+        ids: list[int] = []
+        text = ""
+        more = {"return_token_ids": True, "stop_token_ids": self.decoding.stop_ids}
+        try:
+            coming = OpenAI(max_retries=self.retries).completions.create(
+                model=self.model,
+                prompt=prompt,
+                stream=True,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_new_tokens,
+                extra_body=more,
+            )
+            with coming:
+                for part in coming:
+                    for choice in part.choices:
+                        text += choice.text
+                        given = getattr(choice, "token_ids", None)
+                        ids = self.encode(text) if given is None else [*ids, *(i for i in given if i not in self.decoding.stop_ids)]
+                        yield ids
+        except OpenAIError as error:
+            raise ValueError(f"the endpoint did not answer: {message_of(error)}") from None
 
     def ask(self, client: Any, prompt: list[int]) -> list[int]:
         """One answer, greedily."""

@@ -182,6 +182,15 @@ class Renderer:
         replies = self.encode([reply for _, reply in texts])
         return [Example.turn(p + r, len(p)) for p, r in zip(prompts, replies, strict=True)]
 
+    def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
+        """The prompt of a question that follows earlier ones with their answers; without them that of `render()`."""
+        messages: list[Message] = []
+        for asked, answer in [*earlier, (question, "")]:
+            content = self.harmless(f" Context:{context}\n{asked}" if context else asked)
+            messages += [{"role": "user", "content": content}, {"role": "assistant", "content": self.harmless(answer)}]
+        prompt = messages[:-1]
+        return self.encoded("".join(text for text, _ in self.published(prompt)) if self.turns else self.apply(prompt, True))
+
     def render_conversations(self, conversations: list[list[Message]]) -> list[Example]:
         """Conversations -> examples, one or (see `segments`) several each, trained on every answer."""
         rows = [row for conversation in conversations for row in self.segments(conversation)]
@@ -202,6 +211,10 @@ class Renderer:
         """Texts whose control tokens are meant -> ids, nothing added."""
         parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
         return [ids for part in parts for ids in self.tokenizer(part, add_special_tokens=False).input_ids]
+
+    def encoded(self, text: str) -> list[int]:
+        """A text -> its ids, nothing added."""
+        return self.encode([text])[0]
 
     @cached_property
     def stop_ids(self) -> list[int]:

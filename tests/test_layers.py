@@ -10,8 +10,9 @@ from tests.conftest import ROOT
 
 LAYERS = ("architectures", "config", "data")
 BESIDE = ("hydra_plugins",)
-ENTRIES = ("train", "evaluate")
+ENTRIES = ("train", "evaluate", "app")
 MAY: dict[str, set[str]] = {
+    "app": {"app", "architectures", "data", "polars", "hydra", "omegaconf", "gradio"},
     "architectures": {"architectures", "torch", "transformers", "peft", "lightning", "torchmetrics"},
     "config": {"config", "omegaconf", "hydra"},
     "data": {"data", "polars", "tokenizers", "transformers", "torch", "lightning"},
@@ -22,6 +23,7 @@ MAY: dict[str, set[str]] = {
 # Packages that one module alone may meet, inside functions.
 MORE = {
     "architectures/tracking.py": {"mlflow"},
+    "architectures/registry.py": {"mlflow"},
     "architectures/adapters.py": {"bitsandbytes", "safetensors"},
     "architectures/baselines.py": {"sklearn"},
     "architectures/retrieval.py": {"sklearn"},
@@ -41,6 +43,7 @@ MORE = {
 HEAVY = {
     "vllm",
     "ray",
+    "gradio",
     "httpx",
     "PIL",
     "fsspec",

@@ -14,6 +14,8 @@ from omegaconf import OmegaConf
 
 import evaluate
 import train
+from architectures.backends import model_digest
+from architectures.registry import locate
 from architectures.signals import Signals
 from data import scoring
 from data.retail import RetailData
@@ -76,7 +78,7 @@ def test_what_passes_is_registered_and_comes_back_the_same(
 
     client = MlflowClient(f"sqlite:///{outputs.resolve() / 'mlflow.db'}")
     version = client.get_model_version_by_alias("shop", "champion")
-    assert version.tags["model_digest"] == evaluate.model_digest(good / "model")
+    assert version.tags["model_digest"] == model_digest(good / "model")
     assert "Intended use" in version.description
     assert {item.path for item in client.list_artifacts(version.run_id)} >= {"evaluation"}
     assert client.get_run(version.run_id).inputs.dataset_inputs[0].dataset.digest == version.tags["data_digest"]
@@ -85,7 +87,7 @@ def test_what_passes_is_registered_and_comes_back_the_same(
 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'another.db'}")  # as in another process, which knows nothing of what was set here
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it, too
-    back = evaluate.locate("models:/shop@champion", outputs)
+    back = locate("models:/shop@champion", outputs)
     assert (back / "adapter_model.safetensors").read_bytes() == (good / "model" / "adapter_model.safetensors").read_bytes()
     shutil.copytree(finished[0].parent / "cache", outputs / "cache", ignore=shutil.ignore_patterns("answers-*"))
     run(ckpt="models:/shop@champion", outputs=outputs)
@@ -235,8 +237,8 @@ def test_mlflow_on_postgresql_takes_a_run_and_the_registry(good: Path, tmp_path:
             assert len(client.get_metric_history(run_id, "train/loss")) == 6
             run(ckpt=run_id, outputs=folder.parent)
             run(compare=good, outputs=folder.parent, register=True)
-            back = evaluate.locate("models:/shop@champion", folder.parent)
-            assert evaluate.model_digest(back) == evaluate.model_digest(good / "model")
+            back = locate("models:/shop@champion", folder.parent)
+            assert model_digest(back) == model_digest(good / "model")
         finally:
             from architectures.generation import end
 

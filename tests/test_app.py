@@ -1,0 +1,199 @@
+"""The chat page in a real browser: ask, stream, cards, compare, suggest, judge; text stays text; and the folder of a Space."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hydra import compose, initialize_config_dir
+
+import app
+from data.cards import named
+from tests.conftest import ROOT
+
+EVIL = "<img src=x onerror=\"document.title='taken'\">"
+
+
+def configured(*overrides: str) -> Any:
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        return compose("app", overrides=list(overrides))
+
+
+class Shelf:
+    """A back end that answers with the catalogue's row of a name, a word at a time, and invents a product when it is told to."""
+
+    def __init__(self, products: pl.DataFrame, renderer: Any) -> None:
+        told = [f"{name}: {facts[:2]}\n Product Name: {name}" for name, facts in products.select("name", "facts").iter_rows()]
+        self.rows = dict(zip(products["name"], told, strict=True))
+        self.renderer = renderer
+
+    def stream(self, ids: list[int], sampling: Any) -> Iterator[list[int]]:
+        asked = self.renderer.decode(ids)
+        found = next((answer for name, answer in self.rows.items() if name in asked), f"{EVIL}\nProduct Name: Flying Carpet")
+        words = found.split(" ")
+        for count in range(1, len(words) + 1):
+            time.sleep(0.05)
+            yield self.renderer.encoded(" ".join(words[:count]))
+
+
+@pytest.fixture(scope="module")
+def shop(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, pl.DataFrame, Path]]:
+    """(address of a page with a tuned model and the shelf, products, its outputs)"""
+    outputs = tmp_path_factory.mktemp("app")
+    config = configured(f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}")
+    (tuned,), module = app.assistants(config)
+    products = app.catalogue_of(config, module)
+    shelf = app.Assistant("shelf", "0", Shelf(products, tuned.renderer), tuned.renderer, tuned.room, tuned.longest_answer)
+    blocks = app.page([tuned, shelf], products, configured(f"outputs={outputs}"))
+    _, address, _ = blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, css=app.CSS, footer_links=[])
+    yield address, products, outputs
+    blocks.close()
+
+
+@pytest.fixture
+def browser_page(shop: Any) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
+        page.goto(shop[0])
+        page.wait_for_selector("textarea")
+        yield page
+        browser.close()
+
+
+def ask(page: Any, question: str) -> None:
+    page.fill("textarea", question)
+    page.click("button:has-text('Ask')")
+
+
+@pytest.mark.slow
+def test_ask_stream_card_compare_suggest_and_judge(shop: Any, browser_page: Any) -> None:
+    _, products, outputs = shop
+    name, facts = products.filter(pl.col("facts").list.len() > 2).select("name", "facts").row(7)
+    ask(browser_page, f"What is the {name}?")
+    chat = ".chat >> nth=1"
+    browser_page.wait_for_function("() => document.querySelectorAll('.chat')[1].innerText.includes('Product')", timeout=60_000)
+    early = browser_page.inner_text(chat)
+    browser_page.wait_for_selector(f".card:has-text({json.dumps(name)})", timeout=60_000)
+    whole = f"Product Name: {name}"
+    browser_page.wait_for_function("text => document.querySelectorAll('.chat')[1].innerText.includes(text)", arg=whole, timeout=60_000)
+    assert whole not in early, "it streams"
+    card = browser_page.inner_text(".cards >> nth=1")
+    assert facts[0]["key"] in card
+    assert facts[0]["value"] in card
+    assert f"What is the {name}?" in browser_page.inner_text(".chat >> nth=0"), "both models are asked"
+    browser_page.click(".chat >> nth=1 >> button[aria-label*='Like' i] >> nth=0")
+    ask(browser_page, "Something new, please")
+    browser_page.wait_for_selector(".card.invented:has-text('Flying Carpet')", timeout=60_000)
+    assert "not in the catalogue" in browser_page.inner_text(".card.invented")
+    assert browser_page.title() == app.TITLE
+    assert EVIL in browser_page.inner_text(chat), "text is shown as text"
+    assert browser_page.query_selector("img[src='x']") is None
+    until = time.monotonic() + 20
+    while not (outputs / "feedback.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    said = json.loads((outputs / "feedback.jsonl").read_text().splitlines()[0])
+    assert said["model"] == "shelf"
+    assert said["turns"][0] == f"What is the {name}?"
+
+
+@pytest.mark.slow
+def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -> None:
+    browser_page.click("button:has-text('Alternatives')")
+    browser_page.wait_for_selector("text=No product of the catalogue has been named yet", timeout=30_000)
+    browser_page.fill("textarea", EVIL)
+    browser_page.click("button:has-text('Ask')")
+    browser_page.wait_for_selector(".card.invented", timeout=60_000)
+    assert EVIL in browser_page.inner_text(".chat >> nth=0")
+    name = shop[1]["name"][3]
+    ask(browser_page, f"Tell me of the {name}")
+    browser_page.wait_for_selector(f".card:has-text({json.dumps(name)})", timeout=60_000)
+    browser_page.click("button:has-text('Complete the outfit')")
+    browser_page.wait_for_function("() => document.querySelectorAll('.chat')[1].innerText.includes('What goes well with')", timeout=60_000)
+    browser_page.click("button:has-text('New conversation')")
+    browser_page.wait_for_function("() => !document.querySelectorAll('.chat')[1].innerText.includes('What goes well with')", timeout=60_000)
+
+
+def products_of(*names: str) -> pl.DataFrame:
+    facts = [[{"key": "Fabric", "value": "Cotton"}]] * len(names)
+    return pl.DataFrame({"name": names, "category": ["Clothing"] * len(names), "facts": facts})
+
+
+def test_cards_know_the_catalogue() -> None:
+    products = products_of("Kai Jeans", "Kai Jeans Blue", "Ola Top")
+    found = named("Instead of the OLA  top, you may like the Kai Jeans Blue.\n Product Name: Kai Jeans Blue\n", products)
+    assert [(card.name, card.known) for card in found] == [("Kai Jeans Blue", True), ("Ola Top", True)]
+    assert found[0].facts == [("Fabric", "Cotton")]
+    assert [(card.name, card.known) for card in named("Product Name: Unheard Of", products)] == [("Unheard Of", False)]
+    assert named("", products) == []
+    assert named("nothing at all", products) == []
+
+
+def test_cards_escape_what_they_show() -> None:
+    products = products_of(f"Kai {EVIL}")
+    for answer in (f"Product Name: Kai {EVIL}", f"Product Name: Other {EVIL}"):
+        shown = app.cards_of(answer, products)
+        assert "<img" not in shown
+        assert "&lt;img" in shown
+
+
+def test_earlier_turns_go_as_far_as_there_is_room(finished: tuple[Path, str]) -> None:
+    (tuned,), _ = app.assistants(configured(f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}"))
+    alone = tuned.prompt("C", [], "Now?")
+    assert alone == tuned.renderer.render("C", "Now?", None).ids, "the very prompt of training"
+    two = tuned.prompt("C", [("Old?", "Yes.")], "Now?")
+    assert tuned.renderer.tokenizer.decode(two).count("Old?") == 1
+    assert tuned.prompt("C", [("Old? " * 3000, "Yes.")], "Now?") == alone
+    with pytest.raises(ValueError, match="too long"):
+        tuned.prompt("C", [], "Now? " * 3000)
+
+
+@pytest.mark.slow
+def test_a_space_answers_by_itself(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """Written, then started with nothing but its own files."""
+    space = tmp_path / "space"
+    command = [sys.executable, "app.py", f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}"]
+    done = subprocess.run([*command, f"space={space}"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "sdk: gradio" in (space / "README.md").read_text()
+    again = subprocess.run([*command, f"space={space}"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert again.returncode == 1
+    assert "is not empty" in again.stderr
+    script = "import app; from hydra import compose, initialize_config_dir as d\n"
+    script += "with d(str(app.ROOT / 'config'), version_base='1.3'): c = compose('app')\n"
+    script += "(model,), module = app.assistants(c)\n"
+    script += "print(c.host, app.catalogue_of(c, module).height, list(model.stream(model.prompt('', [], 'Hm?'), 0, 1))[:1])"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=space, check=False)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("0.0.0.0 ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "ckpt: give a checkpoint"),
+        (["ckpt=x", "backend=vllm"], "must be transformers or endpoint"),
+        (["ckpt=x", "backend=endpoint"], "served_model: what does"),
+        (["ckpt=x", "+typo=1"], "typo: no such key"),
+        (["ckpt=x", "temperature=9"], "must be a number from 0 to 2"),
+    ],
+)
+def test_mistakes_are_told_at_once(words: list[str], message: str) -> None:
+    assert message in "\n".join(app.problems_of(configured(*words)))
+
+
+def test_what_cannot_be_loaded_is_one_error(tmp_path: Path, finished: tuple[Path, str]) -> None:
+    with pytest.raises(ValueError, match="there is no such file"):
+        app.assistants(configured("ckpt=nowhere"))
+    broken = tmp_path / "products.parquet"
+    broken.write_text("no table")
+    config = configured(f"ckpt={finished[0] / 'model'}", f"catalogue={broken}")
+    with pytest.raises(ValueError, match=r"catalogue=.*cannot be read"):
+        app.catalogue_of(config, None)
