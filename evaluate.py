@@ -8,6 +8,7 @@ classifier, every label and slice is scored. `compare=` sets finished runs side 
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -31,12 +32,28 @@ log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
 NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
 BACKENDS = ("auto", "transformers", "vllm", "endpoint")
+EXPORTS = ("adapter", "merged", "gguf")
 KEYS = (
-    "ckpt compare text path checks batch_size questions backend vllm_python tensor_parallel served_model baselines gate limits incumbent"
-    " register registered_name alias outputs"
+    "ckpt export to hub variants compare text path checks batch_size questions backend vllm_python tensor_parallel"
+    " served_model baselines gate limits incumbent register registered_name alias outputs"
 ).split()
 OF_LABELS = ("text", "path", "checks")
-OF_ANSWERS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines", "gate", "incumbent", "register")
+OF_ANSWERS = (
+    "export",
+    "hub",
+    "variants",
+    "questions",
+    "backend",
+    "vllm_python",
+    "tensor_parallel",
+    "served_model",
+    "baselines",
+    "gate",
+    "incumbent",
+    "register",
+)
+VARIANT = re.compile(r"merged|nf4|int8|pruned-0\.\d+")
+VARIANTS = "merged, nf4, int8, and pruned-SHARE such as pruned-0.3"
 UNTUNED = ("untuned", "untuned-row", "untuned-shots")
 
 
@@ -92,8 +109,27 @@ def predict(module: Any, data: "RetailData", settings: dict[str, Any], exported:
     made = {"backend": backend.name, "why": why, "seconds": time.perf_counter() - start, "questions": questions.height}
     base = backend_of(module, decoding, data.renderer.encoded, settings, exported, untuned=True)[0] if set(names) & set(UNTUNED) else None
     given = {name: baseline(name, base, data, questions, settings["shots"]) for name in names} | {"tuned": tuned}
+    given |= variants(module, data, settings, exported, questions)
     frames = [data.judge(questions, found).with_columns(model=pl.lit(name)) for name, found in given.items()]
     return pl.concat(frames), made
+
+
+def variants(module: Any, data: "RetailData", settings: dict[str, Any], exported: Path, questions: pl.DataFrame) -> dict[str, Any]:
+    """Answers of what the model becomes when it is merged, put into fewer bits, or pruned; by transformers."""
+    if not settings.get("variants"):
+        return {}
+    from architectures import exporting
+    from architectures.backends import model_digest
+    from architectures.generation import Decoding, Transformers
+
+    found, decoding = {}, Decoding(data.renderer.stop_ids, data.max_new_tokens)
+    with tempfile.TemporaryDirectory() as merged:
+        exporting.merge(module, exported, Path(merged))
+        for name in settings["variants"]:
+            known = [model_digest(exported), "merged", name]
+            backend = Transformers(exporting.variant(Path(merged), name), known, False, decoding, settings["batch_size"])
+            found[name] = answer(backend, data, questions, name)
+    return found
 
 
 def evaluate(module: Any, data: "RetailData", settings: dict[str, Any], folder: Path, exported: Path) -> dict[str, Any]:
@@ -307,6 +343,40 @@ def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.R
     return replace(found, name=f"{found.name} ({name})")
 
 
+def export(config: Any, module: Any, path: Path) -> None:
+    """Write the model as it is asked for, with tokenizer, chat template and card, and push it if that is asked for, too."""
+    from architectures import exporting
+    from architectures.adapters import base_path
+    from architectures.backends import exported_of
+    from data.prompts import Renderer
+
+    name = path.parent.name if path.name == "model" else path.stem
+    folder = Path(config.to or Path(config.outputs) / "exports" / f"{name}-{config.export}")
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"to={folder}: is not empty; give another folder")
+    renderer = Renderer(base_path(module.model_settings["base"]))
+    with tempfile.TemporaryDirectory() as place:
+        exported = exported_of(module, path, Path(place))
+        work = Path(place) / "merged" if config.export == "gguf" else folder
+        if config.export == "adapter":
+            shutil.copytree(exported, folder, dirs_exist_ok=True)
+        else:
+            exporting.merge(module, exported, work)
+        renderer.save(work)
+        folder.mkdir(parents=True, exist_ok=True)
+        if config.export == "gguf":
+            exporting.gguf(work, folder / f"{name}.gguf")
+    judged = path.parent / "scores.json" if path.name == "model" else path / "scores.json"
+    told = comparison.card(comparison.read(judged.parent), "") if judged.is_file() else f"# {name}\n\nNot evaluated here.\n"
+    base, licence = module.origin["settings"]["model.base"], "---\nlicense: other\nlibrary_name: transformers\n---\n\n"
+    (folder / "README.md").write_text(f"{licence}{told}\nMade by Strata from `{base}`, whose licence applies.\n", encoding="utf-8")
+    print(f"exported to {folder}")
+    if config.hub:
+        print(f"pushed to {exporting.push(folder, config.hub)}")
+    if config.export != "gguf":
+        print(f"next:  python evaluate.py ckpt={folder}")
+
+
 def judge(config: Any, runs: list[comparison.Run], model: Path, folder: Path) -> None:
     """Decide whether the best run's model may be deployed; write the page with the reasons; register it if so. Exits with 1 if not."""
     from architectures.backends import model_digest
@@ -416,8 +486,9 @@ def configure_logging() -> None:
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for name in ("httpx", "openai", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch", "bitsandbytes"):
+    for name in ("httpx", "openai", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast at every layer
     warnings.filterwarnings("ignore", module="lightning|torch|mlflow|peft")
 
 
@@ -425,7 +496,7 @@ def settings_of(config: Any, origin: dict[str, Any]) -> dict[str, Any]:
     """How to evaluate: as the run did, but for what the command line says."""
     given = {key: value for key, value in config.items() if key in origin["evaluation"] and value is not None}
     lists = {key: list(value) for key, value in given.items() if key == "baselines"}
-    return {**origin["evaluation"], **given, **lists}
+    return {**origin["evaluation"], **given, **lists, "variants": list(config.variants or [])}
 
 
 def problems_of(config: Any) -> list[str]:
@@ -442,6 +513,10 @@ def problems_of(config: Any) -> list[str]:
         for name in config.baselines or []
         if name not in comparison.DRAWN
     ]
+    found += [f"variants: unknown {name!r}; there are {VARIANTS}" for name in config.variants or [] if not VARIANT.fullmatch(str(name))]
+    if config.export not in (None, *EXPORTS):
+        found.append(f"export={config.export}: must be one of {', '.join(EXPORTS)}")
+    found += [f"{key}: is for export" for key in ("to", "hub") if config[key] and not config.export]
     try:
         gate.Limits.of(dict(config.limits or {}))
     except ValueError as error:
@@ -479,6 +554,9 @@ def run(config: Any) -> None:
             raise ValueError(f"{key}: is for models of another task than this one ({task})")
     if task == "labels" and config.text is not None:
         print(labelled(model, config.text))
+        return
+    if config.export:
+        export(config, model, path)
         return
     settings = settings_of(config, model.origin)
     folder = outputs / "evaluations" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

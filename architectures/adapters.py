@@ -199,6 +199,8 @@ def options_of(config: Any, dtype: str, init: str, quantization: str, attention:
             bnb_4bit_compute_dtype=torch.bfloat16,
             llm_int8_skip_modules=whole,
         )
+    if quantization == "int8":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     return options
 
 

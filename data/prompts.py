@@ -7,6 +7,7 @@ Prompt and answer are tokenised apart and the mask is made by length: text is ne
 Models with Gemma's turn tokens get the published format; every other model gets its own chat template.
 """
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,16 @@ from typing import Any, Self
 
 START, END = "<start_of_turn>", "<end_of_turn>"
 FIXED = {"enable_thinking": False, "date_string": "26 Jul 2024"}  # what templates ask for, so that a prompt is the same every day
+PUBLISHED = """{%- set said = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' -%}
+{%- set turns = messages[1:] if said else messages -%}
+{%- for message in turns -%}
+{%- if message.role == 'user' -%}
+{{ (bos_token ~ '' if loop.first else ' ') ~ '<start_of_turn>user\n' ~ (said if loop.first else '') ~ message.content -}}
+{{ '<end_of_turn> <start_of_turn>model\n' }}
+{%- else -%}
+{{ message.content ~ '\n<end_of_turn>' }}
+{%- endif -%}
+{%- endfor -%}"""  # Renderer.published() as a template
 AT_ONCE = 4096  # texts that the tokenizer takes at a time
 
 
@@ -74,6 +85,18 @@ class Renderer:
     def template(self) -> str:
         """What this renderer does, for cache keys: the format's version and the tokenizer's own template."""
         return f"published-1 {START}" if self.turns else f"chat-1 {self.tokenizer.chat_template}"
+
+    @property
+    def chat_template(self) -> str:
+        """The format as a Jinja template, for servers: what they make of messages has the ids that `conversation()` gives."""
+        return PUBLISHED if self.turns else str(self.tokenizer.chat_template)
+
+    def save(self, folder: Path) -> None:
+        """The tokenizer with the format as its chat template, and that once more as chat_template.jinja."""
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.chat_template = self.chat_template
+        tokenizer.save_pretrained(folder)
+        (folder / "chat_template.jinja").write_text(self.chat_template, encoding="utf-8")
 
     @cached_property
     def special(self) -> list[str]:

@@ -28,6 +28,7 @@ MORE = {
     "architectures/baselines.py": {"sklearn"},
     "architectures/retrieval.py": {"sklearn"},
     "architectures/generation.py": {"openai"},
+    "architectures/exporting.py": {"huggingface_hub"},
     "architectures/vllm_worker.py": {"vllm"},
     "architectures/prompted.py": {"sklearn"},
     "architectures/asking.py": {"openai"},

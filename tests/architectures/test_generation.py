@@ -1,12 +1,8 @@
 """Greedy answers: in batches as one at a time, ended where they should, kept, asked again, from three back ends alike."""
 
 import json
-import os
-import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -16,9 +12,10 @@ import pytest
 import torch
 
 from architectures import adapters, generation
-from architectures.generation import Decoding, Endpoint, Transformers, Vllm, answers, generate
-from tests.conftest import POCKET, ROOT
+from architectures.generation import Decoding, Endpoint, Sampling, Transformers, Vllm, answers, generate
+from tests.conftest import POCKET
 from tests.json_server import JsonHandler
+from tests.vllm_server import vllm_python, vllm_server
 
 PROMPTS = [[2, 10, 11, 12], [2, 20], [2, 30, 31, 32, 33, 34, 35], [2, 40, 41]]
 
@@ -204,13 +201,6 @@ sys.exit("killed: out of memory" if len(lines) > 2 else 0)
 # --- a real vLLM, in an environment of its own (make .venv-vllm/done): -------------------------------------------------
 
 
-def vllm_python() -> str:
-    path = Path(os.environ.get("STRATA_VLLM_PYTHON", ROOT / ".venv-vllm/bin/python"))
-    if not path.exists():
-        pytest.skip("no environment with vLLM: make .venv-vllm/done")
-    return str(path)
-
-
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[list[int]], Decoding]:
     """The embedded model with an adapter that changes its answers: (net, exported adapter, prompts, decoding)"""
@@ -257,30 +247,13 @@ def test_vllm_answers_as_transformers_does_with_adapter_base_and_merged(tuned: A
 @pytest.mark.vllm
 def test_a_running_vllm_server_answers_as_transformers_does(tuned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net, folder, prompts, decoding = tuned
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    # what `vllm serve` starts; that command itself asks for the package's name, which is another in the CPU build
-    command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(POCKET), "--served-model-name", "base"]
-    command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32"]
-    command += ["--enable-lora", "--max-lora-rank", "32", "--lora-modules", f"shop={folder}", "--max-model-len", "256", "--enforce-eager"]
-    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=tmp_path)
-    try:
+    with vllm_server(tmp_path, monkeypatch, "--max-model-len", "256", "--lora-modules", f"shop={folder}"):
         backend = Endpoint("shop", [], decoding, 4, 2, lambda text: [])
-        for _ in range(180):
-            assert server.poll() is None, (tmp_path / "log").read_text()[-3000:]
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(1)
         found = answers(backend, prompts, tmp_path, lambda n: None)
-    finally:
-        generation.end(server)
-    assert found == answers(Transformers(net, [], False, decoding, 4), prompts, tmp_path, lambda n: None)
+        streamed = [list(backend.stream(prompt, Sampling(0, 1, decoding.max_new_tokens)))[-1] for prompt in prompts[:2]]
+    expected = answers(Transformers(net, [], False, decoding, 4), prompts, tmp_path, lambda n: None)
+    assert found == expected
+    assert streamed == expected[:2]
 
 
 def test_the_worker_stands_alone() -> None:
@@ -288,3 +261,31 @@ def test_the_worker_stands_alone() -> None:
     source = generation.WORKER.read_text()
     assert "import architectures" not in source
     assert "from architectures" not in source
+
+
+@pytest.mark.parametrize("untuned", [False, True])
+def test_a_streamed_answer_is_the_answer(tuned: Any, untuned: bool) -> None:
+    net, _, prompts, decoding = tuned
+    backend = Transformers(net, [], untuned, decoding, 1)
+    expected = dict(backend.answer(prompts[:2]))
+    for place in range(2):
+        seen = [list(ids) for ids in backend.stream(prompts[place], Sampling(0, 1, decoding.max_new_tokens))]
+        assert seen[-1] == expected[place]
+        assert [len(ids) for ids in seen] == list(range(1, len(seen) + 1)), "one token after the other"
+
+
+def test_a_stream_that_nobody_reads_stops(tuned: Any) -> None:
+    net, _, prompts, _ = tuned
+    coming = Transformers(net, [], False, Decoding([0], 10_000), 1).stream(prompts[0], Sampling(1.0, 1.0, 10_000))
+    next(coming)
+    before = threading.active_count()
+    coming.close()
+    assert threading.active_count() < before
+
+
+def test_sampling_is_drawn(tuned: Any) -> None:
+    net, _, prompts, decoding = tuned
+    backend = Transformers(net, [], False, decoding, 1)
+    torch.manual_seed(0)
+    answers = {tuple([*backend.stream(prompts[0], Sampling(1.5, 1.0, 20))][-1]) for _ in range(4)}
+    assert len(answers) > 1
