@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from architectures.registry import RUN_ID, exported_in, locate, tracking_uri
+from architectures.registry import RUN_ID, exported_in, locate, safe, tracking_uri
 from data import comparison, gate, label_report, label_scoring, lookup, page, report, scoring, versions
 from data.tokens import EvaluationBatches
 
@@ -261,9 +261,9 @@ def fetched_runs(run_id: str, outputs: Path) -> list[Path]:
                     download_artifacts(run_id=one.info.run_id, artifact_path=name, dst_path=str(folder), tracking_uri=uri)
                 found.append(folder)
     except (MlflowException, OSError) as error:
-        raise ValueError(f"compare={run_id}: MLflow at {uri}: {str(error).splitlines()[0]}") from None
+        raise ValueError(safe(f"compare={run_id}: MLflow at {uri}: {str(error).splitlines()[0]}")) from None
     if not found:
-        raise ValueError(f"compare={run_id}: MLflow at {uri} has no evaluated run there")
+        raise ValueError(safe(f"compare={run_id}: MLflow at {uri} has no evaluated run there"))
     return found
 
 
@@ -311,7 +311,7 @@ def champion_of(name: str, outputs: Path) -> str:
         if error.error_code in NO_CHAMPION:
             return ""
         raise ValueError(
-            f"MLflow at {tracking_uri('', outputs)} does not say which {name} is the champion ({str(error).splitlines()[0][:200]});"
+            f"MLflow at {safe(tracking_uri('', outputs))} does not say which {name} is the champion ({safe(error).splitlines()[0][:200]});"
             " incumbent=null compares with none"
         ) from None
     return f"models:/{name}@champion"
@@ -444,7 +444,7 @@ def register(run: comparison.Run, model: Path, folder: Path, decided: str, name:
                 raise ValueError(f"the registry gave back another model (digest {there}) than was judged ({scores['model_digest']})")
             client.set_registered_model_alias(name, alias, version)
         except (MlflowException, OSError) as error:
-            raise ValueError(f"MLflow at {uri} could not register {name}: {str(error).splitlines()[0]}") from None
+            raise ValueError(safe(f"MLflow at {uri} could not register {name}: {str(error).splitlines()[0]}")) from None
     return version
 
 
@@ -635,7 +635,7 @@ def version_of(version: str, cache: Path) -> str:
             folder = download_artifacts(run_id=version, artifact_path="data", dst_path=place, tracking_uri=uri)
         except (MlflowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(f"data.version={version}: MLflow at {uri} has no prepared data of this run ({reason})") from None
+            raise ValueError(safe(f"data.version={version}: MLflow at {uri} has no prepared data of this run ({reason})")) from None
         return versions.adopted(Path(folder), cache)
 
 

@@ -7,6 +7,11 @@ from pathlib import Path
 RUN_ID = re.compile(r"[0-9a-f]{32}")  # of MLflow
 
 
+def safe(text: object) -> str:
+    """A message without the user and the password that an address in it holds."""
+    return re.sub(r"://[^\s/@]+@", "://***@", str(text))
+
+
 def tracking_uri(given: str, outputs: Path) -> str:
     """The tracking server: as given, else MLFLOW_TRACKING_URI, else a SQLite file in the outputs folder."""
     return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs.resolve() / 'mlflow.db'}"
@@ -41,4 +46,4 @@ def locate(ckpt: str, outputs: Path) -> Path:
             return exported_in(Path(download_artifacts(ckpt, tracking_uri=uri)))
         return Path(download_artifacts(run_id=ckpt, artifact_path="model", tracking_uri=uri))
     except (MlflowException, OSError) as error:
-        raise ValueError(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it ({str(error).splitlines()[0]})") from None
+        raise ValueError(safe(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it ({str(error).splitlines()[0]})")) from None

@@ -20,6 +20,8 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from architectures.registry import safe
+
 log = logging.getLogger(__name__)
 SEND_EVERY = 5.0  # seconds between batches of metrics
 SAMPLE_EVERY = 10.0  # seconds between samples of the machine's use
@@ -79,7 +81,7 @@ def start_parent(uri: str, experiment: str, name: str, command: str) -> str:
         found = client.search_runs([place], f"tags.`{KEY}` = '{name}'")
         return str((found[0] if found else client.create_run(place, run_name=name, tags={KEY: name, "command": command})).info.run_id)
     except Exception as error:  # noqa: BLE001 - whatever the server does wrong must not stop training
-        log.warning("MLflow at %s: %s; the jobs stand without a common parent", uri, str(error).splitlines()[0])
+        log.warning("MLflow at %s: %s; the jobs stand without a common parent", safe(uri), safe(error).splitlines()[0])
         return ""
 
 
@@ -91,7 +93,7 @@ def end_parent(uri: str, run_id: str, artifacts: list[Path]) -> None:
             client.log_artifact(run_id, str(path))
         client.set_terminated(run_id, "FINISHED")
     except Exception as error:  # noqa: BLE001
-        log.warning("MLflow at %s: %s; the sweep's results are in %s", uri, str(error).splitlines()[0], artifacts[0].parent)
+        log.warning("MLflow at %s: %s; the sweep's results are in %s", safe(uri), safe(error).splitlines()[0], artifacts[0].parent)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -145,7 +147,8 @@ class RunLogger(Logger):
 
     def begin(self, replaying: bool) -> None:
         """Find this run's key, and its id if the server ever gave one. What was ordered before is done again: it does no harm."""
-        known = {name: order[name] for order in self.orders if order.get("uri") == self.uri for name in ("key", "run_id") if name in order}
+        begun = [order for order in self.orders if order.get("uri") == safe(self.uri)]
+        known = {name: order[name] for order in begun for name in ("key", "run_id") if name in order}
         self.run_id = known.get("run_id") or os.environ.get("MLFLOW_RUN_ID")  # the second is set where a platform has begun the run
         self.key = known.get("key") or uuid.uuid4().hex
         if "key" in known:
@@ -154,7 +157,14 @@ class RunLogger(Logger):
                 self.order({"do": "resume"})
         else:
             self.order(
-                {"do": "run", "key": self.key, "uri": self.uri, "experiment": self.experiment, "name": self.run_name, "tags": self.tags}
+                {
+                    "do": "run",
+                    "key": self.key,
+                    "uri": safe(self.uri),
+                    "experiment": self.experiment,
+                    "name": self.run_name,
+                    "tags": self.tags,
+                }
             )
 
     @property
@@ -234,7 +244,7 @@ class RunLogger(Logger):
         if self.thread.is_alive() or not self.complete:
             again = f"python -m architectures.tracking {self.folder}"
             log.warning("the tracking server %s has not got the whole run; its record is whole in %s; send it with: %s",
-                        self.uri, self.folder, again)  # fmt: skip
+                        safe(self.uri), self.folder, again)  # fmt: skip
 
     # --- the server: -------------------------------------------------------------------------------------------------
 
@@ -275,7 +285,7 @@ class RunLogger(Logger):
             made = client.search_runs([experiment], f"tags.`{KEY}` = '{self.key}'")
             run = made[0] if made else client.create_run(experiment, run_name=self.run_name, tags={**self.tags, KEY: self.key})
             self.run_id = run.info.run_id
-            self.order({"do": "run", "key": self.key, "run_id": self.run_id, "uri": self.uri})
+            self.order({"do": "run", "key": self.key, "run_id": self.run_id, "uri": safe(self.uri)})
         if client.get_run(self.run_id).info.status != "RUNNING":
             client.update_run(self.run_id, status="RUNNING")
         return client
@@ -341,7 +351,7 @@ class RunLogger(Logger):
     def fail(self, error: Exception) -> None:
         """Warn once; go on."""
         if not self.failed:
-            log.warning("MLflow at %s: %s; the run goes on, its record is in %s", self.uri, str(error).splitlines()[0], self.folder)
+            log.warning("MLflow at %s: %s; the run goes on, its record is in %s", safe(self.uri), safe(error).splitlines()[0], self.folder)
         self.failed = True
 
 
@@ -350,7 +360,10 @@ def replay(folder: Path) -> bool:
     made = next((order for order in read_lines(folder / TRACKING_FILE) if "uri" in order), None)
     if made is None:
         raise ValueError(f"{folder} holds no record of a run (there is no {folder / TRACKING_FILE})")
-    logger = RunLogger(folder, made["uri"], made["experiment"], made["name"], "", made["tags"], system_metrics=False, replaying=True)
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "") if "***@" in made["uri"] else made["uri"]
+    if safe(uri) != made["uri"]:
+        raise ValueError(f"{folder} was sent to {made['uri']}: set MLFLOW_TRACKING_URI to that address, with its user and password")
+    logger = RunLogger(folder, uri, made["experiment"], made["name"], "", made["tags"], system_metrics=False, replaying=True)
     with logger.lock:
         logger.closing = True
         logger.lock.notify()

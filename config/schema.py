@@ -457,6 +457,8 @@ def check_together(typed: dict[str, Any]) -> Iterator[str]:
     yield from check_parts(typed)
     if "words" in filters and not typed.get("data.quality.words"):
         yield "data.quality.words: the filter words needs a file with a word a line"
+    if "@" in str(typed.get("tracking.uri", "")):
+        yield "tracking.uri: holds a user or a password, and would be written into every run; set MLFLOW_TRACKING_URI instead"
     for key in ("data.version", "data.against"):
         if typed.get(key) and not re.fullmatch(r"[0-9a-f]{16}|[0-9a-f]{32}", typed[key]):
             yield f"{key}={typed[key]}: must be a digest (16 hex digits) or the id of an MLflow run (32)"

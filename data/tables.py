@@ -1,6 +1,7 @@
 """Tables on disk -> frames: CSV, Parquet, JSON lines; what cannot be read is set aside with the reason, never lost unseen."""
 
 import csv
+import gzip
 import logging
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,8 @@ just me more most my no nor not now of off on once only or other our out over ow
 their them then there these they this those through to too under until up very was we were what when where which while who why
 will with you your""".split()
 AT_ONCE = 50_000  # rows
+LARGEST_UNPACKED = 8 * 2**30  # bytes that a .gz file may become, since it is unpacked in memory
+BEST_RATIO = 1032  # of DEFLATE
 UNREAD = {"row": pl.Int64, "reason": pl.String, "raw": pl.String}
 
 
@@ -68,6 +71,8 @@ def batches(path: Path) -> Iterator[pl.DataFrame]:
         raise ValueError(f"no table at {path}: set data.path to a {KINDS} file")
     kind = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
     try:
+        if path.name.lower().endswith(".gz"):
+            check_size(path)
         if kind == "json":
             yield pl.read_json(path, infer_schema_length=None)
         elif kind == "parquet":
@@ -80,12 +85,24 @@ def batches(path: Path) -> Iterator[pl.DataFrame]:
             raise ValueError(f"{path}: unknown kind of table '.{kind}': use {KINDS}")
     except pl.exceptions.NoDataError:
         raise ValueError(f"{path} is empty") from None
-    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError) as error:  # the last of a .gz that is cut off
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError, EOFError) as error:  # the last of a .gz that is cut off
         line = str(error).splitlines()[0]
         if kind == "csv" and isinstance(error, pl.exceptions.ComputeError):
             log.warning("%s: reading record by record, since some are damaged (%s)", path, line)
             raise Damaged from None
         raise ValueError(f"{path} cannot be read as .{kind}: {line}") from None
+
+
+def check_size(path: Path) -> None:
+    """Raises ValueError if a .gz file would unpack to more than memory should hold; EOFError if it is cut off."""
+    if path.stat().st_size * BEST_RATIO <= LARGEST_UNPACKED:
+        return
+    unpacked = 0
+    with gzip.open(path) as file:
+        while size := len(file.read(2**24)):
+            unpacked += size
+            if unpacked > LARGEST_UNPACKED:
+                raise ValueError(f"{path}: unpacks to more than {LARGEST_UNPACKED:,} bytes; if it is what you expect, unpack it first")
 
 
 def in_order(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:

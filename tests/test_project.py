@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SMALL
 
 PIN = re.compile(r"^\s*(?:-\s+)?([A-Za-z0-9_.-]+)==(\S+)\s*$", re.MULTILINE)
 
@@ -50,3 +50,17 @@ def test_commands_in_the_readme_exist(name: str) -> None:
         assert (ROOT / "config" / group / f"{value}.yaml").is_file(), f"{group}={value}"
     for path in set(re.findall(r"`((?:architectures|config|data|tests)/[\w./-]+)`", text)):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_catalogue_to_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("OVERRIDES", " ".join([*SMALL, f"outputs={tmp_path}"]))
+    notebook = nbformat.read(ROOT / "tests/notebooks/from_catalogue_to_chat.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "tests/notebooks")}}).execute()
+    shown = "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
+    assert "What goes well with the" in shown
+    assert "tuned, known products" in shown
