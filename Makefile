@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint ui sample pocket benchmark clean
+.PHONY: help train test lint ui chat space audit sample pocket benchmark clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,15 @@ lint: .venv/dev  ## format, lint and types
 
 ui: .venv/core  ## the MLflow page of all runs, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/outputs/mlflow.db}
+
+chat: .venv/ui  ## the chat page of a model (CKPT=outputs/runs/RUN/model), on http://127.0.0.1:7860
+	$(BIN)/python app.py ckpt=$(CKPT)
+
+space: .venv/ui  ## write outputs/space, which can be pushed as a Hugging Face Space (CKPT=outputs/runs/RUN/model)
+	$(BIN)/python app.py ckpt=$(CKPT) space=outputs/space
+
+audit: .venv/dev  ## known vulnerabilities of what is installed (asks PyPI)
+	$(BIN)/python -m pip_audit
 
 sample: .venv/core  ## make data/sample/catalogue.csv again
 	$(BIN)/python -m data.sample.generate
@@ -41,6 +50,10 @@ clean:  ## remove the virtual environment and all outputs
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/ui: requirements-ui.txt .venv/core
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-ui.txt
 	touch $@
 
 .venv/dev: requirements-dev.txt .venv/core

@@ -71,13 +71,12 @@ class Assistant:
 def assistants(config: Any) -> tuple[list[Assistant], Any]:
     """(the models of ``ckpt`` and ``against``, the first one's module). Raises ValueError if one cannot be had."""
     from architectures import checkpoints
+    from architectures.adapters import base_path, has_adapter
     from architectures.backends import exported_of, model_digest, on_device
     from architectures.generation import Decoding, Endpoint, Transformers
     from data.prompts import Renderer
 
     def made(module: Any, exported: Path, name: str, untuned: bool) -> Assistant:
-        from architectures.adapters import base_path
-
         renderer, longest = Renderer(base_path(module.model_settings["base"])), module.origin["max_new_tokens"]
         decoding, digest = Decoding(renderer.stop_ids, longest), model_digest(exported)
         backend: Any = Transformers(module.net, [digest], untuned, decoding, 1)
@@ -97,6 +96,8 @@ def assistants(config: Any) -> tuple[list[Assistant], Any]:
     if config.against is None:
         return [first], module
     if config.against == "untuned":
+        if not has_adapter(module.net):
+            raise ValueError(f"against=untuned: ckpt={config.ckpt} has no adapter that could be left out; give the base's own folder")
         return [first, made(module, exported, "untuned", untuned=True)], module
     return [first, made(*loaded(config.against), called(config.against), untuned=False)], module
 
@@ -207,7 +208,10 @@ def page(models: list[Assistant], products: pl.DataFrame, config: Any) -> Any:
         chats, shown = [], []
         for model, side in zip(models, sides, strict=True):
             with side:
-                chat = gr.Chatbot(label=model.name, render_markdown=False, height=380, buttons=["copy"], elem_classes="chat")
+                gr.Markdown(f"**{html.escape(model.name)}**")
+                chat = gr.Chatbot(
+                    label=model.name, show_label=False, render_markdown=False, height=420, buttons=["copy"], elem_classes="chat"
+                )
                 chat.like(opinion(model), chat, None)
                 chats.append(chat)
                 shown.append(gr.HTML(label="Products", elem_classes="cards"))
@@ -325,7 +329,7 @@ def main() -> None:
             run(config)
         except ImportError as error:
             sys.exit(f"error: {error.name} is not installed: pip install -r requirements-ui.txt")
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # the second: the port is taken, the disk is full
             sys.exit(f"error: {error}")
 
     start()

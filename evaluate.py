@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from architectures.registry import RUN_ID, exported_in, locate, safe, tracking_uri
+from architectures.registry import RUN_ID, Card, champion_of, data_of, fetched_runs, locate, log_page, register
 from data import comparison, gate, label_report, label_scoring, lookup, page, report, scoring, versions
 from data.tokens import EvaluationBatches
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # what they are made of takes seconds to import, and a mistak
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
 BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 EXPORTS = ("adapter", "merged", "gguf")
 KEYS = (
@@ -240,40 +239,11 @@ def evaluate_labels(
 # --- finished runs: --------------------------------------------------------------------------------------------------
 
 
-def fetched_runs(run_id: str, outputs: Path) -> list[Path]:
-    """What MLflow keeps of a run, or of all runs under it, as folders. Raises ValueError if it knows no such evaluated run."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    from architectures.tracking import client_of
-
-    uri = tracking_uri("", outputs)
-    try:
-        client = client_of(uri)
-        run = client.get_run(run_id)
-        children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["start_time ASC"])
-        found = []
-        for one in children or [run]:
-            folder = outputs / "cache" / f"mlflow-{one.info.run_id}"
-            there = {item.path for item in client.list_artifacts(one.info.run_id)}
-            if "scores.json" in there:
-                for name in sorted(there & {"scores.json", "predictions.parquet", "results.json", "metrics.jsonl", "config.yaml", "model"}):
-                    download_artifacts(run_id=one.info.run_id, artifact_path=name, dst_path=str(folder), tracking_uri=uri)
-                found.append(folder)
-    except (MlflowException, OSError) as error:
-        raise ValueError(safe(f"compare={run_id}: MLflow at {uri}: {str(error).splitlines()[0]}")) from None
-    if not found:
-        raise ValueError(safe(f"compare={run_id}: MLflow at {uri} has no evaluated run there"))
-    return found
-
-
 def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path]:
     """Print the runs side by side and write them to one page. (runs that answer questions, folder of the page)
 
     What MLflow was asked for gets the page, too.
     """
-    from architectures.tracking import client_of
-
     runs_of = {True: fetched_runs, False: comparison.found}
     folders = list(dict.fromkeys(path for name in names for path in runs_of[bool(RUN_ID.fullmatch(name))](name, outputs)))
     kinds = {comparison.classifies(path) for path in folders}
@@ -292,29 +262,11 @@ def compare(names: list[str], outputs: Path) -> tuple[list[comparison.Run], Path
     log.info("written to %s", target / "report.html")
     for name in names:
         if RUN_ID.fullmatch(name):
-            client_of(tracking_uri("", outputs)).log_artifacts(name, str(target), "comparison")
+            log_page(name, target, outputs)
     return runs, target
 
 
 # --- the gate and the registry: --------------------------------------------------------------------------------------
-
-
-def champion_of(name: str, outputs: Path) -> str:
-    """The registered model in use, as `ckpt` takes it; '' if there is none. Raises ValueError if the server does not say."""
-    from mlflow.exceptions import MlflowException
-
-    from architectures.tracking import client_of
-
-    try:
-        client_of(tracking_uri("", outputs)).get_model_version_by_alias(name, "champion")
-    except MlflowException as error:
-        if error.error_code in NO_CHAMPION:
-            return ""
-        raise ValueError(
-            f"MLflow at {safe(tracking_uri('', outputs))} does not say which {name} is the champion ({safe(error).splitlines()[0][:200]});"
-            " incumbent=null compares with none"
-        ) from None
-    return f"models:/{name}@champion"
 
 
 def incumbent_of(config: Any, run: comparison.Run, folder: Path) -> comparison.Run | None:
@@ -391,61 +343,19 @@ def judge(config: Any, runs: list[comparison.Run], model: Path, folder: Path) ->
     if not gate.passed(found):
         sys.exit(1)
     if config.register:
-        version = register(run, model, folder, text, config.registered_name, config.alias, Path(config.outputs))
+        version = register(card_of(run, model, text), model, folder, config.registered_name, config.alias, Path(config.outputs))
         print(f"registered as models:/{config.registered_name}/{version}, alias {config.alias}")
         print(f"next:  python evaluate.py ckpt=models:/{config.registered_name}@{config.alias}")
 
 
-def register(run: comparison.Run, model: Path, folder: Path, decided: str, name: str, alias: str, outputs: Path) -> str:
-    """Log the model with its report, lineage and card to MLflow and register it; its version.
-
-    It is logged as files with the code that reads them, never pickled. What the registry gives back must have the digest that was
-    judged; else the version is taken back. Raises ValueError.
-    """
-    import mlflow
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    from architectures.backends import model_digest
-    from architectures.tracking import client_of, dataset_input, experiment_id
-
-    uri = tracking_uri("", outputs)
+def card_of(run: comparison.Run, model: Path, decided: str) -> Card:
+    """What the registry is told of a model."""
     origin, scores = run.scores["origin"], run.scores
-    card = comparison.card(run, decided)
     tags = {"data": origin["data"]["name"], "data_digest": scores["data_digest"], "model_digest": scores["model_digest"]}
     tags |= {"base": str(origin["settings"]["model.base"]), "source": str(model), "commit": str(run.results.get("commit", "unknown"))}
-    with tempfile.TemporaryDirectory() as place:
-        whole = Path(place) / "model"
-        shutil.copytree(model, whole)
-        (whole / "README.md").write_text(card, encoding="utf-8")
-        try:
-            client = client_of(uri)
-            mlflow.set_tracking_uri(uri)
-            with mlflow.start_run(experiment_id=experiment_id(client, "strata", uri), run_name=f"registered {name}", tags=tags) as started:
-                mlflow.log_artifacts(str(folder), "evaluation")
-                rows = sum(row["rows"] for row in scores["leakage"])
-                source = dataset_input(tags["data"], scores["data_digest"], origin["data"]["path"], rows)
-                client.log_inputs(started.info.run_id, datasets=[source])
-                logged = mlflow.pyfunc.log_model(
-                    name="model",
-                    loader_module="evaluate",
-                    data_path=str(whole),
-                    code_paths=[str(ROOT / part) for part in ("evaluate.py", "architectures", "data")],
-                    pip_requirements=str(ROOT / "requirements.txt"),
-                    registered_model_name=name,
-                )
-            version = str(logged.registered_model_version)
-            for key, value in tags.items():
-                client.set_model_version_tag(name, version, key, value)
-            client.update_model_version(name, version, card)
-            there = model_digest(exported_in(Path(download_artifacts(f"models:/{name}/{version}", tracking_uri=uri))))
-            if there != scores["model_digest"]:
-                client.delete_model_version(name, version)
-                raise ValueError(f"the registry gave back another model (digest {there}) than was judged ({scores['model_digest']})")
-            client.set_registered_model_alias(name, alias, version)
-        except (MlflowException, OSError) as error:
-            raise ValueError(safe(f"MLflow at {uri} could not register {name}: {str(error).splitlines()[0]}")) from None
-    return version
+    rows = sum(row["rows"] for row in scores["leakage"])
+    parts = [ROOT / part for part in ("evaluate.py", "architectures", "data")]
+    return Card(comparison.card(run, decided), tags, origin["data"]["path"], rows, "evaluate", parts, ROOT / "requirements.txt")
 
 
 class Answering:
@@ -516,6 +426,7 @@ def problems_of(config: Any) -> list[str]:
     found += [f"variants: unknown {name!r}; there are {VARIANTS}" for name in config.variants or [] if not VARIANT.fullmatch(str(name))]
     if config.export not in (None, *EXPORTS):
         found.append(f"export={config.export}: must be one of {', '.join(EXPORTS)}")
+    found += [f"{key}: needs ckpt, not compare" for key in ("export", "variants") if config[key] and config.compare]
     found += [f"{key}: is for export" for key in ("to", "hub") if config[key] and not config.export]
     try:
         gate.Limits.of(dict(config.limits or {}))
@@ -626,17 +537,8 @@ def version_of(version: str, cache: Path) -> str:
     """The digest of a version of prepared data; that of an MLflow run is fetched into the cache. Raises ValueError if it has none."""
     if not RUN_ID.fullmatch(version):
         return version
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    uri = tracking_uri("", cache.parent)
     with tempfile.TemporaryDirectory() as place:
-        try:
-            folder = download_artifacts(run_id=version, artifact_path="data", dst_path=place, tracking_uri=uri)
-        except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(safe(f"data.version={version}: MLflow at {uri} has no prepared data of this run ({reason})")) from None
-        return versions.adopted(Path(folder), cache)
+        return versions.adopted(data_of(version, cache.parent, Path(place)), cache)
 
 
 def prepare(data: Any, origin: dict[str, Any]) -> None:

@@ -522,6 +522,7 @@ def say_next(config: TrainConfig, folder: Path, logger: Any) -> None:
     ways = {
         "retail": f"""open {folder / "report.html"}    # the whole report
        python evaluate.py ckpt={folder / "model"} gate=true    # may it be deployed?
+       make chat CKPT={folder / "model"}    # talk to it in the browser
        python train.py -m +experiment=base,job-0,job-1,job-2    # the published grid
        python train.py data=flipkart data.path=YOUR.csv    # your own rows
        make ui    # all runs, in the browser""",

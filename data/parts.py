@@ -19,6 +19,7 @@ from tqdm import tqdm
 from data.tables import write_parts
 
 HEIGHT = 50_000  # rows of a part
+SHOWN_AFTER = 2  # seconds of a wait
 HERE = Path(__file__).parent
 Step = Callable[..., dict[str, pl.DataFrame]]  # (frame of a part, further frames of it, number of the part=, ...) -> frames by name
 
@@ -98,7 +99,7 @@ class Parts:
         left.sort(key=lambda part: ((part - (place - 1)) % of, part))
         do = partial(one, folder=self.folder, step=step, sources=sources, function=function, given=given)
         done = self.on_ray(do, left) if self.engine == "ray" and left else (do({"part": part}) for part in left)
-        for _ in tqdm(done, desc=step, total=len(left), unit="part", disable=self.count == 1):
+        for _ in tqdm(done, desc=step, total=len(left), unit="part", delay=SHOWN_AFTER):
             pass
 
     def on_ray(self, do: Callable[[dict[str, Any]], dict[str, Any]], parts: list[int]) -> Iterator[dict[str, Any]]:

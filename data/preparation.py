@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from tqdm import tqdm
 
 from data import asked, quality
 from data.asked import Ask
 from data.catalogue import Filter, check_columns, described, kept_rows, sound_rows
-from data.parts import Parts, file_of, write_whole
+from data.parts import SHOWN_AFTER, Parts, file_of, write_whole
 from data.questions import SHELVES, foremost, make_questions, products_for_questions, suggestions_of
 from data.splits import held_out, leakage, limits_of, name_order, question_order, split_questions, up_to
 
@@ -123,7 +124,7 @@ def prepare(table: Path, parts: Parts, s: dict[str, Any], seed: int, ask_model: 
         written, aside, repaired = written_by(ask_model, catalogue, products, s["questions"]["per_product"], system)
         aside.write_parquet(folder / "questions_set_aside.parquet")
     ask(parts, s, seed, written)
-    for name in ("catalogue", "products", "questions"):
+    for name in tqdm(("catalogue", "products", "questions"), desc="writing", unit="table", delay=SHOWN_AFTER):
         parts.scan(name).sink_parquet(folder / f"{name}.parquet")
     judged: list[Any] = []
     if s["quality"]["filters"]:

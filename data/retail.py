@@ -86,16 +86,17 @@ class RetailData(LightningDataModule):
         elif content["questions"]["system_prompt"]:
             content["questions"]["system_prompt"] = self.instruction()
         content["quality"] = quality.content_of(content["quality"])
-        questions = Cache(self.cache, "questions", digest_of(table, content, self.seed, pl.__version__, *CODE))
+        table_digest = digest_of(table)
+        questions = Cache(self.cache, "questions", digest_of(table_digest, content, self.seed, pl.__version__, *CODE))
         if not questions.ready:
             try:
-                self.make_questions(table, content, questions)
+                self.make_questions(table, table_digest, content, questions)
             except OSError:
                 if not questions.ready:  # else another process has put everything in its place, and cleared away
                     raise
         return questions.path
 
-    def make_questions(self, table: Path, content: dict[str, Any], target: Cache) -> None:
+    def make_questions(self, table: Path, table_digest: str, content: dict[str, Any], target: Cache) -> None:
         """Table -> products, questions with splits, quarantine, and a report of every step's count and of leakage."""
         s = self.settings
         work = target.path.with_name(f"{target.path.name}.parts")
@@ -103,7 +104,7 @@ class RetailData(LightningDataModule):
         folder = target.begin()
         report = preparation.prepare(table, parts, s, self.seed, self.ask, self.instruction(), folder)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        made_from = {"table": str(table), "table_digest": digest_of(table), "settings": content, "seed": self.seed}
+        made_from = {"table": str(table), "table_digest": table_digest, "settings": content, "seed": self.seed}
         digest = target.path.name.removeprefix("questions-")
         versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
         target.commit()

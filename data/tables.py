@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
+from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 KINDS = ".csv, .csv.gz, .parquet, .json or .jsonl"
@@ -45,7 +46,7 @@ def write_parts(path: Path, folder: Path, height: int) -> pl.DataFrame:
     """
     folder.mkdir(parents=True)
     try:
-        write_even(batches(path), folder, height)
+        write_even(tqdm(batches(path), desc="reading", unit="batch", delay=2), folder, height)
         return pl.DataFrame(schema=UNREAD)
     except Damaged:
         rows, unread = record_by_record(path)

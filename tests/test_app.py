@@ -189,6 +189,29 @@ def test_mistakes_are_told_at_once(words: list[str], message: str) -> None:
     assert message in "\n".join(app.problems_of(configured(*words)))
 
 
+def test_a_merged_model_has_no_untuned_self(finished: tuple[Path, str], tmp_path: Path) -> None:
+    from architectures import checkpoints, exporting
+
+    exporting.merge(checkpoints.load(finished[0] / "model"), finished[0] / "model", tmp_path / "merged")
+    with pytest.raises(ValueError, match="has no adapter that could be left out"):
+        app.assistants(configured(f"ckpt={tmp_path / 'merged'}", "against=untuned"))
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_one_error(finished: tuple[Path, str]) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "app.py", f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}"]
+        done = subprocess.run(
+            [*command, f"port={taken.getsockname()[1]}"], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: Cannot find empty port")
+
+
 def test_what_cannot_be_loaded_is_one_error(tmp_path: Path, finished: tuple[Path, str]) -> None:
     with pytest.raises(ValueError, match="there is no such file"):
         app.assistants(configured("ckpt=nowhere"))

@@ -16,7 +16,7 @@ MAY: dict[str, set[str]] = {
     "architectures": {"architectures", "torch", "transformers", "peft", "lightning", "torchmetrics"},
     "config": {"config", "omegaconf", "hydra"},
     "data": {"data", "polars", "tokenizers", "transformers", "torch", "lightning"},
-    "evaluate": {"evaluate", "architectures", "data", "polars", "hydra", "omegaconf", "mlflow", "torch", "tqdm"},
+    "evaluate": {"evaluate", "architectures", "data", "polars", "hydra", "omegaconf", "torch", "tqdm"},
     "hydra_plugins": {"hydra_plugins", "config", "hydra", "omegaconf"},
     "train": {"train", "evaluate", *LAYERS, "hydra", "omegaconf", "mlflow", "torch", "lightning", "polars", "psutil"},
 }
@@ -36,6 +36,8 @@ MORE = {
     "data/charts.py": {"matplotlib"},
     "data/images.py": {"httpx", "PIL", "fsspec", "tqdm"},
     "data/page.py": {"markdown_it"},
+    "data/preparation.py": {"tqdm"},
+    "data/tables.py": {"tqdm"},
     "data/parts.py": {"ray", "tqdm"},
     "data/quality.py": {"datasketch"},
     "data/prompts.py": {"jinja2"},  # what a chat template raises

@@ -37,7 +37,7 @@ def test_sample_is_what_its_program_makes(tmp_path: Path) -> None:
     assert (tmp_path / "again.csv").read_bytes() == PATH.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["README.md", "architectures/pocket/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "architectures/pocket/README.md"])
 def test_commands_in_the_readme_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

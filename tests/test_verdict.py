@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 import evaluate
 import train
 from architectures.backends import model_digest
-from architectures.registry import locate
+from architectures.registry import champion_of, locate
 from architectures.signals import Signals
 from data import scoring
 from data.retail import RetailData
@@ -64,7 +64,7 @@ def test_the_gate_blocks_a_bad_model_and_registers_nothing(finished: tuple[Path,
     assert "FAILED | accuracy, known products" in out
     assert "The gate is closed: accuracy, known products" in out
     assert "The gate is closed" in last_page(folder.parent)
-    assert evaluate.champion_of("shop", folder.parent) == ""
+    assert champion_of("shop", folder.parent) == ""
 
 
 def test_what_passes_is_registered_and_comes_back_the_same(
@@ -73,7 +73,7 @@ def test_what_passes_is_registered_and_comes_back_the_same(
     outputs = good.parents[1]
     run(compare=good, outputs=outputs, register=True)
     assert "The gate is open" in capsys.readouterr().out
-    assert evaluate.champion_of("shop", outputs) == "models:/shop@champion"
+    assert champion_of("shop", outputs) == "models:/shop@champion"
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{outputs.resolve() / 'mlflow.db'}")
@@ -102,7 +102,7 @@ def test_what_passes_is_registered_and_comes_back_the_same(
 def test_mlflow_alone_loads_what_was_registered(good: Path, finished: tuple[Path, str], tmp_path: Path) -> None:
     """From another folder, in another process, with nothing but MLflow in hand: the same answers."""
     outputs = good.parents[1]
-    if not evaluate.champion_of("shop", outputs):
+    if not champion_of("shop", outputs):
         run(compare=good, outputs=outputs, register=True)
     mine = pl.read_parquet(finished[0] / "predictions.parquet").filter(pl.col("model") == "tuned")
     asked = mine.select("context", "question").head(4)
@@ -119,7 +119,7 @@ def test_mlflow_alone_loads_what_was_registered(good: Path, finished: tuple[Path
 
 def test_the_champion_is_the_incumbent_of_the_next_one(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = good.parents[1]
-    if not evaluate.champion_of("shop", outputs):
+    if not champion_of("shop", outputs):
         run(compare=good, outputs=outputs, register=True)
     capsys.readouterr()
     run(compare=good, outputs=outputs, gate=True)

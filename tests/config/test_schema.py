@@ -104,6 +104,22 @@ def test_what_processes_cannot_do_together_is_refused(arguments: list[str], mess
     assert re.search(message, wrong(*arguments))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data.shard=9/8", "stage=prepare"], "data.shard=9/8: must be like 3/8"),
+        (["data.shard=three", "stage=prepare"], "data.shard=three: must be like 3/8"),
+        (["data.shard=1/8"], "data.shard: is for stage=prepare and stage=images"),
+        (["data.shard=1/8", "stage=prepare", "data/questions=endpoint", "data.questions.served_model=x"], "not where a model writes"),
+        (["data.engine=spark"], "data.engine=spark"),
+        (["data.ray_address=a:1"], "data.ray_address: is for data.engine=ray"),
+        (["data.engine=ray", "+experiment=tags", "data.path=x"], "data.engine=ray: is for data.task=retail"),
+    ],
+)
+def test_who_prepares_a_table_is_checked(arguments: list[str], message: str) -> None:
+    assert message in wrong(*arguments)
+
+
 @pytest.mark.parametrize("arguments", [["trainer=ddp", "model.quantization=nf4"], ["trainer=fsdp"], ["trainer=fsdp", "trainer.shards=2"]])
 def test_what_processes_can_do_together_is_not(arguments: list[str]) -> None:
     assert schema.problems_of(composed(*arguments)) == []
