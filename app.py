@@ -92,12 +92,12 @@ def assistants(config: Any) -> tuple[list[Assistant], Any]:
         return module, exported_of(module, path, Path(config.outputs) / "exports" / "app")
 
     module, exported = loaded(config.ckpt)
+    if config.against == "untuned" and not has_adapter(module.net):
+        raise ValueError(f"against=untuned: ckpt={config.ckpt} has no adapter that could be left out")
     first = made(module, exported, "tuned" if config.against == "untuned" else called(config.ckpt), untuned=False)
     if config.against is None:
         return [first], module
     if config.against == "untuned":
-        if not has_adapter(module.net):
-            raise ValueError(f"against=untuned: ckpt={config.ckpt} has no adapter that could be left out; give the base's own folder")
         return [first, made(module, exported, "untuned", untuned=True)], module
     return [first, made(*loaded(config.against), called(config.against), untuned=False)], module
 
