@@ -69,6 +69,8 @@ def run(config: TrainConfig, folder: Path, signals: Any) -> None:
     if config.stage == "images":
         fetch_images(config, data)
     if config.stage in ("prepare", "show", "plan", "images"):
+        if SWEEP in os.environ:  # whose ledger asks how far each job got
+            runs.write_state(folder, experiment=config.experiment, status="finished")
         return
     if config.data.task == "labels":
         checks_of(data, asdict(config.evaluation), data.rows_of("train"))  # wrong ones are told before the work, not after it
@@ -574,7 +576,8 @@ def end_sweep(folder: Path, uri: str) -> int:
     left = [row for row in ledger if row["status"] != "finished"]
     for row in left:
         log.warning("job %d is not finished (%s): %s", row["number"], row["status"] or "not begun", row["folder"])
-    done = [(Path(row["folder"]), json.loads((Path(row["folder"]) / "results.json").read_text())) for row in ledger if row not in left]
+    ended = [Path(row["folder"]) for row in ledger if row not in left]
+    done = [(path, json.loads((path / "results.json").read_text())) for path in ended if (path / "results.json").is_file()]
     if done:
         scored = [path for path, results in done if "scores" in results]  # classifiers; one that was pruned has none
         if scored:

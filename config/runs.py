@@ -13,7 +13,7 @@ STATE_FILE = "state.json"
 FREE = ["resume", "outputs", "stage", "tracking", "evaluation", "trainer.accelerator", "trainer.threads", "trainer.strategy"]
 FREE += ["trainer.devices", "trainer.nodes", "trainer.shards", "trainer.micro_batch", "trainer.max_hours", "trainer.prune"]
 FREE += ["data.images", "data.against", "data.questions.structured", "data.questions.concurrency", "data.questions.retries"]
-FREE += ["data.questions.timeout", "data.questions.per_minute"]
+FREE += ["data.questions.timeout", "data.questions.per_minute", "data.engine", "data.ray_address", "data.shard"]
 FREE += ["trainer.checkpoint_every", "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.skip_steps", "trainer.log_every"]
 
 

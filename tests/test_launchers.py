@@ -125,6 +125,17 @@ def test_a_sweep_goes_on_past_a_job_that_fails_and_runs_only_what_is_left(tmp_pa
 
 
 @pytest.mark.slow
+def test_an_array_of_shards_prepares_one_table(tmp_path: Path) -> None:
+    """A sweep over shards: each job ends well, the ledger says so, and there is one prepared table."""
+    command = ["-m", "stage=prepare", "data.shard=1/2,2/2", f"outputs={tmp_path}", "data.limit=40", "tracking.system_metrics=false"]
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    assert [row["status"] for row in ledger(tmp_path)] == ["finished"] * 2
+    assert len(list((tmp_path / "cache").glob("questions-*"))) == 1
+    assert "are finished already" in run(*command).stderr
+
+
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGTERM while the first of two jobs trains; the second start finishes both, the first one from its checkpoint."""
     command = [sys.executable, "train.py", "-m", *SMALL, "model.lora_r=2,4", f"outputs={tmp_path}"]
