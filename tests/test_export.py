@@ -41,6 +41,7 @@ def test_a_merged_model_is_base_and_adapter_in_sixteen_bits(model: Path, tmp_pat
     assert "whose licence applies" in saved
 
 
+@pytest.mark.slow
 def test_what_was_exported_is_what_is_evaluated(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The merged folder by itself, and the merged model in the adapter's table, give the same answers."""
     outputs = f"outputs={model.parents[1]}"

@@ -218,6 +218,7 @@ def test_a_local_model_is_prompted(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "| prompted" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_several_labels_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"text": f"a {THINGS['food'][i % 5]} and a {THINGS['tools'][i % 5]}", "label": "food;tools"} for i in range(15)]
     rows += [{"text": f"only a {THINGS['food'][i % 5]}", "label": "food"} for i in range(15)]

@@ -36,6 +36,7 @@ def ledger(outputs: Path) -> list[dict[str, Any]]:
     return list(json.loads(found[0].read_text()))
 
 
+@pytest.mark.slow
 def test_slurm_scripts_are_printed_and_nothing_is_submitted(tmp_path: Path) -> None:
     launcher = ["partition=gpu", "account=shop", "qos=high", "constraint=h100", "time=12:00:00", "memory=200G", "nodes=2"]
     launcher += ["gpus_per_node=8", "setup=[module load cuda]", "options=['--exclusive']", "dry_run=true"]
@@ -353,6 +354,7 @@ def launcher(**changes: Any) -> Any:
     return AzureLauncher(**settings | changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "message"),
     [

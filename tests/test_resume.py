@@ -96,6 +96,7 @@ def test_an_interrupted_run_is_found_and_goes_on(whole: Path, place: Path, monke
     assert (place / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_signal_while_answers_are_generated_leaves_a_run_that_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The training is not repeated."""
     outputs, signals = place.parents[1], Signals()
@@ -165,6 +166,7 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
         runs.folder_of(config(tmp_path, "resume=auto"))
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_micro_batch_and_the_steps_stay_the_same(
     whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,6 +193,7 @@ def test_out_of_memory_with_one_row_is_one_clear_error(place: Path, monkeypatch:
         train.run(config(place.parents[1], "trainer.micro_batch=1"), place, Signals())
 
 
+@pytest.mark.slow
 def test_losses_that_are_not_finite_are_skipped_then_undone_then_named(
     place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

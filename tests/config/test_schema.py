@@ -125,6 +125,7 @@ def test_what_processes_can_do_together_is_not(arguments: list[str]) -> None:
     assert schema.problems_of(composed(*arguments)) == []
 
 
+@pytest.mark.slow
 def test_a_search_of_intervals_is_checked_at_their_ends() -> None:
     search = ["-m", "hydra/sweeper=optuna", "+experiment=quickstart"]
     sweep, jobs = command_line.check(search)

@@ -83,6 +83,7 @@ def share(folder: Path, shard: tuple[int, int]) -> None:
     prepared(folder / str(shard[0]), shard=shard)
 
 
+@pytest.mark.slow
 def test_shards_share_the_work_and_none_waits(tmp_path: Path, here: Frames) -> None:
     """Three processes at once, in one folder; then what one alone would have made of it."""
     for shard in (1, 2, 3):

@@ -86,6 +86,7 @@ def test_what_is_not_there_or_not_whole_is_refused(two: tuple[Path, Any, Any], t
         versions.lineage(path.parent)
 
 
+@pytest.mark.slow
 def test_an_mlflow_run_gets_back_its_data(finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = finished[0]
     run_id = next(json.loads(line)["run_id"] for line in (folder / "tracking.jsonl").read_text().splitlines() if "run_id" in line)
