@@ -4,9 +4,11 @@ Answers stream; every product that one names is looked up in the catalogue, and 
 model beside the first. `space=FOLDER` writes what a Hugging Face Space needs. Imports architectures and data, never train or evaluate.
 """
 
+import atexit
 import html
 import json
 import logging
+import os
 import shutil
 import sys
 import threading
@@ -20,12 +22,13 @@ import polars as pl
 
 from architectures.registry import locate
 from data import cards
-from data.questions import ALTERNATIVES, OUTFITS
+from data.phrases import ALTERNATIVES, OUTFITS
 from data.versions import CONTENT
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-KEYS = "ckpt against catalogue backend served_model host port share temperature earlier longest waiting space outputs".split()
+KEYS = "ckpt against catalogue backend vllm_python served_model host port share temperature earlier longest waiting space outputs".split()
+BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 PRODUCTS = CONTENT[1]
 LONGEST_TURN = 20_000  # characters of an earlier turn that are read
 TITLE = "Virtual Retail Assistant"
@@ -73,15 +76,18 @@ def assistants(config: Any) -> tuple[list[Assistant], Any]:
     from architectures import checkpoints
     from architectures.adapters import base_path, has_adapter
     from architectures.backends import exported_of, model_digest, on_device
-    from architectures.generation import Decoding, Endpoint, Transformers
+    from architectures.generation import Decoding, Transformers
+    from architectures.served import Endpoint, vllm_at_hand
     from data.prompts import Renderer
 
     def made(module: Any, exported: Path, name: str, untuned: bool) -> Assistant:
         renderer, longest = Renderer(base_path(module.model_settings["base"])), module.origin["max_new_tokens"]
         decoding, digest = Decoding(renderer.stop_ids, longest), model_digest(exported)
         backend: Any = Transformers(module.net, [digest], untuned, decoding, 1)
-        if config.backend == "endpoint" and not untuned:
+        if kind == "endpoint" and not untuned:
             backend = Endpoint(config.served_model, [digest], decoding, 1, 2, renderer.encoded)
+        elif kind == "vllm":
+            backend = Endpoint("base" if untuned else served, [digest], decoding, 1, 2, renderer.encoded)
         return Assistant(name, digest, backend, renderer, int(module.net.config.max_position_embeddings), longest)
 
     def loaded(ckpt: str) -> tuple[Any, Path]:
@@ -94,12 +100,33 @@ def assistants(config: Any) -> tuple[list[Assistant], Any]:
     module, exported = loaded(config.ckpt)
     if config.against == "untuned" and not has_adapter(module.net):
         raise ValueError(f"against=untuned: ckpt={config.ckpt} has no adapter that could be left out")
+    kind, served = config.backend, "tuned" if has_adapter(module.net) else "base"
+    if kind == "auto":
+        at_hand, why = vllm_at_hand(config.vllm_python, module.model_settings["quantization"])
+        kind = "vllm" if at_hand and config.against in (None, "untuned") else "transformers"
+        log.info("answered by %s: %s", kind, why)
+    if kind == "vllm":
+        start_vllm(config, module, exported)
     first = made(module, exported, "tuned" if config.against == "untuned" else called(config.ckpt), untuned=False)
     if config.against is None:
         return [first], module
     if config.against == "untuned":
         return [first, made(module, exported, "untuned", untuned=True)], module
     return [first, made(*loaded(config.against), called(config.against), untuned=False)], module
+
+
+def start_vllm(config: Any, module: Any, exported: Path) -> None:
+    """Serve the model, and its base, from a process of its own, which ends with this one."""
+    from architectures.adapters import has_adapter
+    from architectures.served import Server
+
+    adapted = has_adapter(module.net)
+    log.info("starting vLLM; this takes a minute")
+    dtype = str(module.net.dtype).removeprefix("torch.")
+    whole = module.model_settings["base"] if adapted else str(exported)
+    server = Server(whole, exported if adapted else None, config.vllm_python, Path(config.outputs) / "vllm", "--dtype", dtype)
+    atexit.register(server.close)
+    os.environ |= {"OPENAI_BASE_URL": server.address, "OPENAI_API_KEY": "none"}
 
 
 def called(ckpt: str) -> str:
@@ -276,8 +303,10 @@ def problems_of(config: Any) -> list[str]:
     found = [f"{key}: no such key; there are {', '.join(KEYS)}" for key in map(str, config) if key not in KEYS]
     if config.ckpt is None:
         found.append("ckpt: give a checkpoint, an exported folder, an MLflow run id or models:/NAME@ALIAS: python app.py ckpt=...")
-    if config.backend not in ("transformers", "endpoint"):
-        found.append(f"backend={config.backend}: must be transformers or endpoint (for vLLM start `vllm serve`, and give its address)")
+    if config.backend not in BACKENDS:
+        found.append(f"backend={config.backend}: must be one of {', '.join(BACKENDS)}")
+    if config.backend == "vllm" and config.against not in (None, "untuned"):
+        found.append("against: one vLLM server holds one model and its base; take backend=transformers to compare with another")
     if config.backend == "endpoint" and not config.served_model:
         found.append("served_model: what does the endpoint call the model? set served_model=...")
     for key, lowest, highest in (

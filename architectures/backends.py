@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from architectures import adapters, checkpoints
-from architectures.generation import Decoding, Endpoint, Transformers, Vllm, vllm_at_hand
+from architectures.generation import Decoding, Transformers
+from architectures.served import Endpoint, Vllm, vllm_at_hand
 
 Encode = Callable[[str], list[int]]
 

@@ -22,7 +22,7 @@ from data.tokens import Batching, Cache, TokenRows, TrainingBatches, digest_of, 
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-CODE = [HERE / f"{name}.py" for name in ("tables", "catalogue", "questions", "asked", "splits", "quality", "preparation")]
+CODE = [HERE / f"{name}.py" for name in ("tables", "catalogue", "phrases", "questions", "asked", "splits", "quality", "preparation")]
 RENDERING = [HERE / name for name in ("prompts.py", "tokens.py")]
 ASKING = {"structured", "concurrency", "retries", "timeout", "per_minute"}  # fields of questions that do not change them
 NOT_CONTENT = {

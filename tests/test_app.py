@@ -179,7 +179,8 @@ def test_a_space_answers_by_itself(finished: tuple[Path, str], tmp_path: Path) -
     ("words", "message"),
     [
         ([], "ckpt: give a checkpoint"),
-        (["ckpt=x", "backend=vllm"], "must be transformers or endpoint"),
+        (["ckpt=x", "backend=llama"], "must be one of auto, transformers, vllm, endpoint"),
+        (["ckpt=x", "backend=vllm", "against=y"], "one vLLM server holds one model"),
         (["ckpt=x", "backend=endpoint"], "served_model: what does"),
         (["ckpt=x", "+typo=1"], "typo: no such key"),
         (["ckpt=x", "temperature=9"], "must be a number from 0 to 2"),

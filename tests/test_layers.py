@@ -27,7 +27,7 @@ MORE = {
     "architectures/adapters.py": {"bitsandbytes", "safetensors"},
     "architectures/baselines.py": {"sklearn"},
     "architectures/retrieval.py": {"sklearn"},
-    "architectures/generation.py": {"openai"},
+    "architectures/served.py": {"openai"},
     "architectures/exporting.py": {"huggingface_hub"},
     "architectures/vllm_worker.py": {"vllm"},
     "architectures/prompted.py": {"sklearn"},

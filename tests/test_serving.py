@@ -27,19 +27,19 @@ def test_the_served_adapter_is_the_model(finished: tuple[Path, str], tmp_path: P
     model, outputs = finished[0] / "model", f"outputs={finished[0].parent}"
     exported = tmp_path / "exported"
     evaluate.run(configured("evaluate", f"ckpt={model}", "export=adapter", f"to={exported}"))
-    words = ["--lora-modules", f"shop={exported}", "--chat-template", str(exported / "chat_template.jinja")]
-    with vllm_server(tmp_path, monkeypatch, *words):
-        (assistant,), _ = app.assistants(configured("app", f"ckpt={model}", outputs, "backend=endpoint", "served_model=shop"))
+    with vllm_server(tmp_path, monkeypatch, exported, "--chat-template", str(exported / "chat_template.jinja")):
+        (assistant,), _ = app.assistants(configured("app", f"ckpt={model}", outputs, "backend=endpoint", "served_model=tuned"))
         asked = " Context:Online shopping for Women's Clothing\nWhat goes well with the Kai Solid Jeans?"
-        answer: Any = OpenAI().chat.completions.create(
-            model="shop", messages=[{"role": "user", "content": asked}], temperature=0, max_tokens=20, extra_body={"return_token_ids": True}
-        )
+        turn = {"role": "user", "content": asked}
+        more = {"return_token_ids": True}
+        create: Any = OpenAI().chat.completions.create
+        answer = create(model="tuned", messages=[turn], temperature=0, max_tokens=20, extra_body=more)
         context, question = asked.removeprefix(" Context:").split("\n")
         assert answer.prompt_token_ids == assistant.renderer.render(context, question, None).ids
         told = list(assistant.stream(assistant.prompt(context, [], question), 0, 1))[-1]
         assert told.startswith(answer.choices[0].message.content.strip()[:20])
         folders = finished[0].parent / "evaluations"
-        for how in (["backend=endpoint", "served_model=shop"], ["backend=transformers"]):
+        for how in (["backend=endpoint", "served_model=tuned"], ["backend=transformers"]):
             evaluate.run(configured("evaluate", f"ckpt={model}", outputs, "baselines=[]", *how))
         here, served = (json.loads((folder / "scores.json").read_text()) for folder in sorted(folders.iterdir())[:-3:-1])
         assert served["made"]["backend"] == "endpoint"
@@ -54,7 +54,7 @@ def test_questions_are_asked_of_the_projects_own_model(tmp_path: Path, monkeypat
     """The embedded base writes JSON, since the server makes it, but nothing that agrees with a product: each is set aside with why."""
     template = tmp_path / "template.jinja"
     template.write_text("{% for message in messages %}{{ message.content }}\n{% endfor %}")
-    with vllm_server(tmp_path, monkeypatch, "--chat-template", str(template)):
+    with vllm_server(tmp_path, monkeypatch, None, "--chat-template", str(template)):
         config = typed(
             "+experiment=quickstart", "data/questions=endpoint", "data.questions.served_model=base", "data.questions.max_tokens=200",
             "data.limit=12", "data.questions.per_product=2", f"outputs={tmp_path}", "stage=prepare",

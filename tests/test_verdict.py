@@ -240,7 +240,7 @@ def test_mlflow_on_postgresql_takes_a_run_and_the_registry(good: Path, tmp_path:
             back = locate("models:/shop@champion", folder.parent)
             assert model_digest(back) == model_digest(good / "model")
         finally:
-            from architectures.generation import end
+            from architectures.served import end
 
             end(process)
 

@@ -1,5 +1,6 @@
 """Greedy answers: in batches as one at a time, ended where they should, kept, asked again, from three back ends alike."""
 
+import importlib.util
 import json
 import sys
 import threading
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from architectures import adapters, generation
-from architectures.generation import Decoding, Endpoint, Sampling, Transformers, Vllm, answers, generate
+from architectures import adapters, served
+from architectures.generation import Decoding, Sampling, Transformers, answers, generate
+from architectures.served import Endpoint, Vllm
 from tests.conftest import POCKET
 from tests.json_server import JsonHandler
 from tests.vllm_server import vllm_python, vllm_server
@@ -173,7 +175,7 @@ def test_vllm_that_cannot_start_is_one_error(tmp_path: Path) -> None:
     job = (str(POCKET), None, [], Decoding([1], 12))
     with pytest.raises(ValueError, match=r"evaluation\.vllm_python=/no/such"):
         answers(Vllm(*job, "/no/such", 1, "auto"), PROMPTS, tmp_path, lambda n: None)
-    if generation.importlib.util.find_spec("vllm") is None:
+    if importlib.util.find_spec("vllm") is None:
         with pytest.raises(ValueError, match=r"(?s)vLLM could not answer.*No module named 'vllm'"):
             answers(Vllm(*job, "", 1, "auto"), PROMPTS, tmp_path, lambda n: None)
 
@@ -247,8 +249,8 @@ def test_vllm_answers_as_transformers_does_with_adapter_base_and_merged(tuned: A
 @pytest.mark.vllm
 def test_a_running_vllm_server_answers_as_transformers_does(tuned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net, folder, prompts, decoding = tuned
-    with vllm_server(tmp_path, monkeypatch, "--max-model-len", "256", "--lora-modules", f"shop={folder}"):
-        backend = Endpoint("shop", [], decoding, 4, 2, lambda text: [])
+    with vllm_server(tmp_path, monkeypatch, folder, "--max-model-len", "256"):
+        backend = Endpoint("tuned", [], decoding, 4, 2, lambda text: [])
         found = answers(backend, prompts, tmp_path, lambda n: None)
         streamed = [list(backend.stream(prompt, Sampling(0, 1, decoding.max_new_tokens)))[-1] for prompt in prompts[:2]]
     expected = answers(Transformers(net, [], False, decoding, 4), prompts, tmp_path, lambda n: None)
@@ -258,7 +260,7 @@ def test_a_running_vllm_server_answers_as_transformers_does(tuned: Any, tmp_path
 
 def test_the_worker_stands_alone() -> None:
     """The interpreter that has vLLM has nothing of this project's."""
-    source = generation.WORKER.read_text()
+    source = served.WORKER.read_text()
     assert "import architectures" not in source
     assert "from architectures" not in source
 

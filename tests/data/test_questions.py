@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from data.catalogue import Filter
-from data.questions import GOES_WITH
+from data.phrases import GOES_WITH
 from data.splits import leakage, limits_of, question_order, split_questions
 from tests.catalogues import clean, questions_of
 from tests.conftest import ROOT, real
