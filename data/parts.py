@@ -80,7 +80,9 @@ class Parts:
         self.folder, self.engine, self.address, self.shard, self.height = folder.absolute(), engine, address, shard, height
 
     def cut(self, table: Path) -> None:
-        """The table -> parts ``raw``, and ``unread``."""
+        """The table -> parts ``raw``, and ``unread``. Raises ValueError if it, or the cluster, cannot be had."""
+        if self.engine == "ray":
+            self.connect()
         if not (self.folder / "raw").exists():
             work = self.folder / f"raw.{os.uname().nodename}-{os.getpid()}"
             shutil.rmtree(work, ignore_errors=True)
@@ -102,8 +104,8 @@ class Parts:
         for _ in tqdm(done, desc=step, total=len(left), unit="part", delay=SHOWN_AFTER):
             pass
 
-    def on_ray(self, do: Callable[[dict[str, Any]], dict[str, Any]], parts: list[int]) -> Iterator[dict[str, Any]]:
-        """Parts as they get done by a cluster. Raises ValueError if it cannot be had."""
+    def connect(self) -> None:
+        """Reach the cluster, or start one on this machine. Raises ValueError if it cannot be had."""
         try:
             import ray
         except ImportError:
@@ -115,6 +117,11 @@ class Parts:
                 ray.init(self.address or "local", runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
             except (ConnectionError, ValueError) as error:
                 raise ValueError(f"data.ray_address={self.address}: no Ray cluster answers ({str(error)[:200]})") from None
+
+    def on_ray(self, do: Callable[[dict[str, Any]], dict[str, Any]], parts: list[int]) -> Iterator[dict[str, Any]]:
+        """Parts as they get done by the cluster."""
+        import ray
+
         ray.data.DataContext.get_current().enable_progress_bars = False
         items = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
         yield from items.map(do).iter_rows()

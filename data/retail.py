@@ -91,6 +91,10 @@ class RetailData(LightningDataModule):
         if not questions.ready:
             try:
                 self.make_questions(table, table_digest, content, questions)
+            except ValueError:  # nothing that a second start could go on with
+                shutil.rmtree(questions.shared, ignore_errors=True)
+                shutil.rmtree(questions.work, ignore_errors=True)
+                raise
             except OSError:
                 if not questions.ready:  # else another process has put everything in its place, and cleared away
                     raise
@@ -99,8 +103,7 @@ class RetailData(LightningDataModule):
     def make_questions(self, table: Path, table_digest: str, content: dict[str, Any], target: Cache) -> None:
         """Table -> products, questions with splits, quarantine, and a report of every step's count and of leakage."""
         s = self.settings
-        work = target.path.with_name(f"{target.path.name}.parts")
-        parts = Parts(work, s["engine"], s["ray_address"], shard_of(s["shard"]))
+        parts = Parts(target.shared, s["engine"], s["ray_address"], shard_of(s["shard"]))
         folder = target.begin()
         report = preparation.prepare(table, parts, s, self.seed, self.ask, self.instruction(), folder)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -108,7 +111,7 @@ class RetailData(LightningDataModule):
         digest = target.path.name.removeprefix("questions-")
         versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
         target.commit()
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(target.shared, ignore_errors=True)
 
     def instruction(self) -> str:
         """What the model that writes questions is told; '' for the usual. Raises ValueError if the file is not there."""

@@ -47,6 +47,11 @@ class Cache:
         self.work = self.path.with_name(f"{self.path.name}.{socket.gethostname()}-{os.getpid()}.partial")
 
     @property
+    def shared(self) -> Path:
+        """Where several processes, or several starts, may work on it together."""
+        return self.path.with_name(f"{self.path.name}.parts")
+
+    @property
     def ready(self) -> bool:
         """Whether the data is there."""
         return self.path.is_dir()
