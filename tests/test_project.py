@@ -1,6 +1,7 @@
 """What stands beside the code: pins that agree, a sample that its own program makes, commands in the README that exist."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,43 @@ def test_the_notebook_runs_from_catalogue_to_chat(tmp_path: Path, monkeypatch: p
     shown = "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
     assert "What goes well with the" in shown
     assert "tuned, known products" in shown
+
+
+def readme_commands(script: str) -> list[list[str]]:
+    """Arguments of every `python SCRIPT` in the README, with something in place of what the reader is to fill in."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    filled = {
+        "DIGEST_OR_RUN": "0123456789abcdef",
+        "ANOTHER": "fedcba9876543210",
+        "CLUSTER": "gpu",
+        "RUN_FOLDER": "outputs",
+        "path=...": "path=x.csv",
+    }
+    found = []
+    for line in re.findall(rf"(?m)^    (?:[A-Z_]+=\S+ )*python {script}\b([^#\n]*)", text):
+        for name, value in filled.items():
+            line = line.replace(name, value)
+        found.append(shlex.split(line))
+    return found
+
+
+@pytest.mark.parametrize("arguments", readme_commands("train.py"), ids=" ".join)
+def test_training_commands_of_the_readme_are_sound(arguments: list[str]) -> None:
+    from config import command_line
+
+    _, jobs = command_line.check(command_line.with_experiment(arguments))
+    assert jobs
+
+
+@pytest.mark.parametrize("script", ["evaluate", "app"])
+def test_the_other_commands_of_the_readme_are_sound(script: str) -> None:
+    import importlib
+
+    from hydra import compose, initialize_config_dir
+
+    problems_of = importlib.import_module(script).problems_of
+    commands = readme_commands(f"{script}.py")
+    assert commands
+    for arguments in commands:
+        with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+            assert problems_of(compose(script, overrides=arguments)) == [], arguments
