@@ -100,7 +100,7 @@ def assistants(config: Any) -> tuple[list[Assistant], Any]:
     module, exported = loaded(config.ckpt)
     if config.against == "untuned" and not has_adapter(module.net):
         raise ValueError(f"against=untuned: ckpt={config.ckpt} has no adapter that could be left out")
-    kind, served = config.backend, "tuned" if has_adapter(module.net) else "base"
+    kind, served = "transformers" if config.space else config.backend, "tuned" if has_adapter(module.net) else "base"
     if kind == "auto":
         at_hand, why = vllm_at_hand(config.vllm_python, module.model_settings["quantization"])
         kind = "vllm" if at_hand and config.against in (None, "untuned") else "transformers"
