@@ -134,3 +134,17 @@ def test_a_ray_cluster_that_does_not_answer_is_one_error(tmp_path: Path) -> None
     pytest.importorskip("ray")
     with pytest.raises(ValueError, match=r"data.ray_address=127.0.0.1:1: no Ray cluster answers"):
         prepared(tmp_path, engine="ray", address="127.0.0.1:1")
+
+
+def test_a_part_of_which_nothing_stays_is_no_trouble(tmp_path: Path, here: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in order of its categories: the filter takes whole parts, at the start, in between and at the end."""
+    table = pl.read_csv(TABLE, infer_schema=False)
+    other = table.head(1).with_columns(product_category_tree=pl.lit('["Toys >> Balls"]'))
+    strange = [pl.concat([other.with_columns(uniq_id=pl.lit(f"t{start}-{i}")) for i in range(2 * HEIGHT)]) for start in range(3)]
+    path = tmp_path / "sorted.csv"
+    pl.concat([strange[0], table.head(500), strange[1], table.tail(-500), strange[2]]).write_csv(path)
+    monkeypatch.setattr("tests.data.test_parts.TABLE", path)
+    found = prepared(tmp_path / "work")
+    assert found["catalogue"].equals(here["catalogue"])
+    keys = ["product_id", "question", "kind"]
+    assert found["questions"].sort(keys).equals(here["questions"].sort(keys))
