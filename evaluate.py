@@ -304,8 +304,14 @@ def export(config: Any, module: Any, path: Path) -> None:
 
     name = path.parent.name if path.name == "model" else path.stem
     folder = Path(config.to or Path(config.outputs) / "exports" / f"{name}-{config.export}")
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"to={folder}: is not empty; give another folder")
+    if config.export == "gguf":
+        exporting.converter()  # told before the work, not after it
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ValueError(f"to={folder}: is not empty; give another folder")
+    except OSError as error:
+        raise ValueError(f"to={folder}: cannot be written to ({error})") from None
     renderer = Renderer(base_path(module.model_settings["base"]))
     with tempfile.TemporaryDirectory() as place:
         exported = exported_of(module, path, Path(place))
@@ -315,7 +321,6 @@ def export(config: Any, module: Any, path: Path) -> None:
         else:
             exporting.merge(module, exported, work)
         renderer.save(work)
-        folder.mkdir(parents=True, exist_ok=True)
         if config.export == "gguf":
             exporting.gguf(work, folder / f"{name}.gguf")
     judged = path.parent / "scores.json" if path.name == "model" else path / "scores.json"

@@ -61,15 +61,20 @@ def prune(net: Any, share: float) -> None:
             layer.weight[layer.weight.abs().float() <= limit] = 0
 
 
-def gguf(merged: Path, target: Path) -> None:
-    """A merged model as GGUF, by llama.cpp's converter. Raises ValueError if that is not there, or fails."""
+def converter() -> Path:
+    """llama.cpp's converter. Raises ValueError if it is not there."""
     place = os.environ.get("LLAMA_CPP")
     script = Path(place) / CONVERTER if place else Path(shutil.which(CONVERTER) or CONVERTER)
     if not script.is_file():
         raise ValueError(
             f"export=gguf: {script} is not there: clone llama.cpp, pip install its requirements, and set LLAMA_CPP to its folder"
         )
-    command = [sys.executable, str(script), str(merged), "--outfile", str(target), "--outtype", "bf16"]
+    return script
+
+
+def gguf(merged: Path, target: Path) -> None:
+    """A merged model as GGUF, by llama.cpp's converter. Raises ValueError if that is not there, or fails."""
+    command = [sys.executable, str(converter()), str(merged), "--outfile", str(target), "--outtype", "bf16"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not target.is_file():
         last = "\n  ".join((done.stderr or done.stdout).splitlines()[-10:])

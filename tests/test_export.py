@@ -100,6 +100,12 @@ def test_an_exported_adapter_is_the_model(model: Path, tmp_path: Path) -> None:
         evaluate.run(configured(f"ckpt={model}", "export=adapter", f"to={tmp_path / 'adapter'}"))
 
 
+def test_a_folder_that_cannot_be_written_is_one_error(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match=r"to=.*file: cannot be written to"):
+        evaluate.run(configured(f"ckpt={model}", "export=adapter", f"to={tmp_path / 'file'}"))
+
+
 def test_gguf_is_left_to_its_converter(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not there: said plainly. There: it gets the merged model with its tokenizer. Failing: its last words."""
     monkeypatch.setenv("LLAMA_CPP", str(tmp_path))
