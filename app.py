@@ -256,13 +256,12 @@ def page(models: list[Assistant], products: pl.DataFrame, config: Any) -> Any:
             earlier = gr.Slider(0, 20, config.earlier, step=1, label="Earlier turns", info="that the model sees")
         given, told = [question, category, temperature, top_p, earlier, *chats], [question, *chats, *shown]
         limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-        gr.on([send.click, question.submit], reply, given, told, api_name="ask", **limits)
+        asking: list[Any] = [gr.on([send.click, question.submit], reply, given, told, api_name="ask", **limits)]
         for button, asked in ((alternative, ALTERNATIVES[0]), (outfit, OUTFITS[0])):
-            asked_of = gr.State(asked)
-            button.click(about, [asked_of, *chats], question, api_visibility="private").success(
-                reply, given, told, api_visibility="private", **limits
-            )
-        clear.click(lambda: ["", *([] for _ in models), *("" for _ in models)], None, told, api_visibility="private")
+            named = button.click(about, [gr.State(asked), *chats], question, api_visibility="private")
+            asking.append(named.success(reply, given, told, api_visibility="private", **limits))
+        empty = ["", *([] for _ in models), *("" for _ in models)]
+        clear.click(lambda: empty, None, told, cancels=asking, api_visibility="private")
     return blocks.queue(max_size=config.waiting)
 
 

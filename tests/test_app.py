@@ -68,9 +68,23 @@ def browser_page(shop: Any) -> Iterator[Any]:
         browser.close()
 
 
+def press(page: Any, button: str, until: str, argument: str = "") -> None:
+    """Click until it is heard: a page that has just been loaded shows its buttons before it listens to them."""
+    from playwright.sync_api import TimeoutError as Unheard
+
+    for _ in range(12):
+        page.click(f"button:has-text('{button}')")
+        try:
+            page.wait_for_function(until, arg=argument, timeout=10_000)
+            return
+        except Unheard:
+            continue
+    raise AssertionError(f"{button} is not heard; the page shows {page.inner_text('body')}")
+
+
 def ask(page: Any, question: str) -> None:
     page.fill("textarea", question)
-    page.click("button:has-text('Ask')")
+    press(page, "Ask", "asked => document.querySelectorAll('.chat')[1].innerText.includes(asked)", question)
 
 
 @pytest.mark.slow
@@ -106,19 +120,17 @@ def test_ask_stream_card_compare_suggest_and_judge(shop: Any, browser_page: Any)
 
 @pytest.mark.slow
 def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -> None:
-    browser_page.click("button:has-text('Alternatives')")
-    browser_page.wait_for_selector("text=No product of the catalogue has been named yet", timeout=30_000)
-    browser_page.fill("textarea", EVIL)
-    browser_page.click("button:has-text('Ask')")
+    told = "said => document.body.innerText.includes(said)"
+    press(browser_page, "Alternatives", told, "No product of the catalogue has been named yet")
+    ask(browser_page, EVIL)
     browser_page.wait_for_selector(".card.invented", timeout=60_000)
     assert EVIL in browser_page.inner_text(".chat >> nth=0")
     name = shop[1]["name"][3]
     ask(browser_page, f"Tell me of the {name}")
     browser_page.wait_for_selector(f".card:has-text({json.dumps(name)})", timeout=60_000)
-    browser_page.click("button:has-text('Complete the outfit')")
-    browser_page.wait_for_function("() => document.querySelectorAll('.chat')[1].innerText.includes('What goes well with')", timeout=60_000)
-    browser_page.click("button:has-text('New conversation')")
-    browser_page.wait_for_function("() => !document.querySelectorAll('.chat')[1].innerText.includes('What goes well with')", timeout=60_000)
+    shown = "document.querySelectorAll('.chat')[1].innerText.includes(said)"
+    press(browser_page, "Complete the outfit", f"said => {shown}", "What goes well with")
+    press(browser_page, "New conversation", f"said => !{shown}", "What goes well with")
 
 
 def products_of(*names: str) -> pl.DataFrame:
