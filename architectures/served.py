@@ -207,8 +207,10 @@ class Server:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             self.port = one.getsockname()[1]
+        place = adapters.base_path(model)
+        place = str(Path(place).absolute()) if Path(place).is_dir() else place  # the server runs in another folder
         # what `vllm serve` starts; that command itself asks for the package's name, which is another in the CPU build
-        command = [python or sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", adapters.base_path(model)]
+        command = [python or sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", place]
         command += ["--served-model-name", "base", "--port", str(self.port), "--host", "127.0.0.1"]
         if adapter:
             command += [
