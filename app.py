@@ -117,14 +117,12 @@ def assistants(config: Any) -> tuple[list[Assistant], Any]:
 
 def start_vllm(config: Any, module: Any, exported: Path) -> None:
     """Serve the model, and its base, from a process of its own, which ends with this one."""
-    from architectures.adapters import has_adapter
+    from architectures.backends import for_vllm
     from architectures.served import Server
 
-    adapted = has_adapter(module.net)
     log.info("starting vLLM; this takes a minute")
-    dtype = str(module.net.dtype).removeprefix("torch.")
-    whole = module.model_settings["base"] if adapted else str(exported)
-    server = Server(whole, exported if adapted else None, config.vllm_python, Path(config.outputs) / "vllm", "--dtype", dtype)
+    model, adapter, dtype = for_vllm(module, exported)
+    server = Server(model, adapter, config.vllm_python, Path(config.outputs) / "vllm", "--dtype", dtype)
     atexit.register(server.close)
     os.environ |= {"OPENAI_BASE_URL": server.address, "OPENAI_API_KEY": "none"}
 

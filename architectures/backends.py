@@ -66,18 +66,17 @@ def backend_of(module: Any, decoding: Decoding, encode: Encode, settings: dict[s
         name = "vllm" if at_hand else "transformers"
     known = [*base_identity(module), "" if untuned else model_digest(exported)]
     if name == "vllm":
-        adapted = adapters.has_adapter(module.net)
-        model = module.model_settings["base"] if adapted else str(exported)
-        free_gpu(module)
-        dtype = str(module.net.dtype).removeprefix("torch.")
-        adapter = exported if adapted and not untuned else None
-        return Vllm(model, adapter, known, decoding, settings["vllm_python"], settings["tensor_parallel"], dtype), why
+        model, adapter, dtype = for_vllm(module, exported)
+        return Vllm(model, None if untuned else adapter, known, decoding, settings["vllm_python"], settings["tensor_parallel"], dtype), why
     return Transformers(module.net, known, untuned, decoding, settings["batch_size"]), why
 
 
-def free_gpu(module: Any) -> None:
-    """Leave the GPU's memory to vLLM."""
+def for_vllm(module: Any, exported: Path) -> tuple[str, Path | None, str]:
+    """(the model that vLLM is to load, its adapter if it has one, the dtype); the GPU's memory is left to it."""
     module.to("cpu")
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    adapted = adapters.has_adapter(module.net)
+    whole = module.model_settings["base"] if adapted else str(exported)
+    return whole, exported if adapted else None, str(module.net.dtype).removeprefix("torch.")

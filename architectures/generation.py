@@ -3,12 +3,12 @@
 Every back end gives each answer as it is done; `answers` keeps them on disk, asks again what failed, and goes on where it stopped.
 """
 
-import contextlib
 import logging
 import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,14 +125,15 @@ class Transformers:
             for start in range(0, len(order), self.batch_size):
                 places = order[start : start + self.batch_size]
                 some = [prompts[i] for i in places]
-                if self.untuned and adapters.has_adapter(self.net):
-                    with adapters.untuned(self.net):
-                        made = generate(self.net, some, self.decoding)
-                else:
+                with self.as_asked():
                     made = generate(self.net, some, self.decoding)
                 yield from zip(places, made, strict=True)
         finally:
             self.net.train(was_training)
+
+    def as_asked(self) -> AbstractContextManager[None]:
+        """Within it the net is the tuned one, or its base."""
+        return adapters.untuned(self.net) if self.untuned and adapters.has_adapter(self.net) else nullcontext()
 
     def stream(self, prompt: list[int], sampling: Sampling) -> Iterator[list[int]]:
         """One answer as it grows: all of its ids so far, again and again. Whoever stops listening stops it."""
@@ -170,10 +171,9 @@ class Transformers:
             else {"do_sample": False}
         )
         ids = torch.tensor([prompt], device=next(self.net.parameters()).device)
-        as_base = adapters.untuned(self.net) if self.untuned and adapters.has_adapter(self.net) else contextlib.nullcontext()
         try:
             self.net.eval()
-            with torch.inference_mode(), as_base:
+            with torch.inference_mode(), self.as_asked():
                 self.net.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),

@@ -14,6 +14,7 @@ from data.catalogue import Filter, check_columns, described, kept_rows, sound_ro
 from data.parts import SHOWN_AFTER, Parts, file_of, write_whole
 from data.questions import SHELVES, foremost, make_questions, products_for_questions, suggestions_of
 from data.splits import held_out, leakage, limits_of, name_order, question_order, split_questions, up_to
+from data.tables import columns_of
 
 
 def clean(
@@ -24,8 +25,8 @@ def clean(
     Args:
         limit: take so many products at most, drawn by the seed. Raises ValueError if the table cannot be read or nothing is left.
     """
+    check_columns(columns, attributes, columns_of(table))  # before the table is read
     parts.cut(table)
-    check_columns(columns, attributes, next(parts.read("raw")).columns)
     parts.each("sound", ["raw"], sound_rows, height=parts.height, columns=columns, attributes=attributes, rule=rule)
     unread = pl.read_parquet(parts.folder / "unread.parquet").height
     readable = parts.scan("raw").select(pl.len()).collect().item()

@@ -39,6 +39,14 @@ def read_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         return record_by_record(path)
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names of a table's columns, of which no more is read than that takes. Raises ValueError as `read_table` does."""
+    try:
+        return next(batches(path)).columns
+    except Damaged:
+        return record_by_record(path)[0].columns
+
+
 def write_parts(path: Path, folder: Path, height: int) -> pl.DataFrame:
     """A table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so on; what could not be read, as in `read_table`.
 

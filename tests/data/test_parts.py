@@ -10,6 +10,7 @@ import pytest
 
 from data import parts as parts_module
 from data import preparation
+from data.catalogue import Filter
 from data.parts import Parts, file_of, shard_of
 from tests.catalogues import questions_of
 from tests.conftest import ROOT, typed
@@ -77,6 +78,12 @@ def test_a_stopped_preparation_goes_on(tmp_path: Path, here: Frames, monkeypatch
     done[:] = [("", -1)] * 8  # go on to the end
     assert equal(prepared(tmp_path), here)
     assert not before & set(done[8:])
+
+
+def test_a_wrong_column_is_told_before_the_table_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Parts, "cut", lambda *rest: pytest.fail("the table is read"))
+    with pytest.raises(ValueError, match="has no column 'titel'"):
+        preparation.clean(TABLE, {"name": "titel", "category": "product_category_tree"}, [], Filter("", (), 0, False), Parts(tmp_path))
 
 
 def share(folder: Path, shard: tuple[int, int]) -> None:
