@@ -148,6 +148,11 @@ def catalogue_of(config: Any, module: Any) -> pl.DataFrame:
             raise ValueError("catalogue: the model's data is not at hand; give products.parquet of it: catalogue=...")
         data.prepare_data()
         path = data.folder / PRODUCTS
+    return read_products(path)
+
+
+def read_products(path: Path) -> pl.DataFrame:
+    """What the page asks of products. Raises ValueError if the file is not one of prepared data."""
     try:
         return pl.read_parquet(path, columns=["name", "category", "facts"])
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -322,6 +327,8 @@ def run(config: Any) -> None:
     """Load, then serve until it is stopped."""
     import gradio as gr
 
+    if config.catalogue:
+        read_products(Path(config.catalogue))  # a wrong one is told before a model is loaded
     models, module = assistants(config)
     products = catalogue_of(config, module)
     if config.space is not None:
