@@ -1,32 +1,68 @@
-"""Which run is the same run: what of a configuration decides its result, and what a run's folder says of how far it got."""
+"""Which run is the same run: what of a configuration decides its result; and the state of a run in its
+folder.
+"""
 
 import hashlib
 import json
 from dataclasses import asdict
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from config.schema import TrainConfig
 
 STATE_FILE = "state.json"
-# what may change between two attempts at one run: where and how it works, not what comes of it
-FREE = ["resume", "outputs", "stage", "tracking", "evaluation", "trainer.accelerator", "trainer.threads", "trainer.strategy"]
-FREE += ["trainer.devices", "trainer.nodes", "trainer.shards", "trainer.micro_batch", "trainer.max_hours", "trainer.prune"]
-FREE += ["data.images", "data.against", "data.questions.structured", "data.questions.concurrency", "data.questions.retries"]
-FREE += ["data.questions.timeout", "data.questions.per_minute", "data.engine", "data.ray_address", "data.shard"]
-FREE += ["trainer.checkpoint_every", "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.skip_steps", "trainer.log_every"]
+# what may change between two attempts at one run: where and how it works, not what its result is
+OTHER_GROUPS = ["resume", "outputs", "stage", "tracking", "evaluation", "data.images", "data.against"]
+HARDWARE = [
+    "accelerator",
+    "threads",
+    "strategy",
+    "devices",
+    "nodes",
+    "shards",
+    "micro_batch",
+    "max_hours",
+    "prune",
+]
+CHECKPOINTS = ["checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "skip_steps", "log_every"]
+REQUESTS = ["structured", "concurrency", "retries", "timeout", "per_minute"]
+FREE = [
+    *OTHER_GROUPS,
+    *(f"trainer.{name}" for name in [*HARDWARE, *CHECKPOINTS]),
+    *(f"data.questions.{name}" for name in REQUESTS),
+    *(f"data.{name}" for name in ("engine", "ray_address", "shard")),
+]
+
+
+class Status(StrEnum):
+    """How far a run is. SUBMITTED: it is in the queue of a cluster."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+    @property
+    def in_mlflow(self) -> str:
+        """MLflow's word for a run that has ended."""
+        return {Status.FINISHED: "FINISHED", Status.INTERRUPTED: "KILLED"}.get(self, "FAILED")
 
 
 def identity(config: TrainConfig) -> dict[str, Any]:
     """What decides the result: dotted key -> value."""
 
     def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        decisive: dict[str, Any] = {}
         for name, value in tree.items():
             key = f"{prefix}{name}"
             if key not in FREE:
-                found |= walk(value, f"{key}.") if isinstance(value, dict) else {key: value}
-        return found
+                decisive |= walk(value, f"{key}.") if isinstance(value, dict) else {key: value}
+        return decisive
 
     return walk(asdict(config), "")
 
@@ -39,11 +75,17 @@ def digest(settings: dict[str, Any]) -> str:
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """What differs between two identities, one line each."""
     keys = sorted(there.keys() | here.keys())
-    return [f"{key}: {there.get(key)!r} there, {here.get(key)!r} here" for key in keys if there.get(key) != here.get(key)]
+    return [
+        f"{key}: {there.get(key)!r} there, {here.get(key)!r} here"
+        for key in keys
+        if there.get(key) != here.get(key)
+    ]
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What a run's folder says of it (config, status, run_id, ...); nothing if no run was begun there. Raises ValueError."""
+    """What a run's folder says of it (config, status, run_id, ...); empty if no run was started there.
+    Raises ValueError.
+    """
     path = folder / STATE_FILE
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
@@ -52,11 +94,11 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}): {again}") from None
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a file that is whole at any time."""
-    part = path.with_name(f"{path.name}.partial")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+def write_json(path: Path, content: Any) -> None:  # any value that JSON can write
+    """Write a file that is complete at any time."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def write_state(folder: Path, **changes: Any) -> None:
@@ -74,7 +116,9 @@ def newest_run(runs: Path, config: TrainConfig) -> Path | None:
 
 
 def folder_of(config: TrainConfig) -> Path | None:
-    """The run's folder that ``resume`` names; None where a new one is to be made. Raises ValueError if it holds no such run."""
+    """The run's folder that ``resume`` names; None where a new one is to be made. Raises ValueError if it
+    holds no such run.
+    """
     if config.resume == "never":
         return None
     if config.resume == "auto":
@@ -82,16 +126,78 @@ def folder_of(config: TrainConfig) -> Path | None:
     folder = Path(config.resume)
     if not read_state(folder):
         raise ValueError(
-            f"resume={folder}: no run was begun there (no {STATE_FILE}); resume=auto finds the newest one of this configuration"
+            f"resume={folder}: no run was started there (no {STATE_FILE}); resume=auto finds the"
+            f" newest one of this configuration"
         )
     return folder
 
 
 def check_same(folder: Path, config: TrainConfig) -> None:
-    """Raises ValueError, with the differences, if the folder holds a run of another configuration, or one not to be resumed."""
+    """Raises ValueError, with the differences, if the folder holds a run of another configuration, or one
+    not to be resumed.
+    """
     there = read_state(folder).get("settings")
     if there and config.resume == "never":
-        raise ValueError(f"{folder} holds a run already: go on with it by resume=auto, or choose another hydra.run.dir")
+        raise ValueError(
+            f"{folder} holds a run already: go on with it by resume=auto, or choose another hydra.run.dir"
+        )
     other = differences(there, identity(config)) if there else []
     if other:
-        raise ValueError(f"the run in {folder} is of another configuration; nothing was changed:\n  " + "\n  ".join(other))
+        raise ValueError(
+            f"the run in {folder} is of another configuration; nothing was changed:\n  " + "\n  ".join(other)
+        )
+
+
+def interrupt(folder: Path, **changes: Any) -> None:  # plain values that JSON can write
+    """Write that a run stopped and can be resumed, with changed entries of its state."""
+    write_state(folder, status=Status.INTERRUPTED, **changes)
+
+
+def end_run(folder: Path, status: Status, **outcome: Any) -> None:
+    """Write how a run ended. A failure that another process's interruption has caused counts as
+    interrupted.
+    """
+    if status == Status.FAILED and read_state(folder)["status"] == Status.INTERRUPTED:
+        status = Status.INTERRUPTED
+    write_state(folder, status=status, **outcome)
+
+
+def start_run(folder: Path, config: TrainConfig) -> None:
+    """Write which run is under way, and its configuration as config.yaml."""
+    settings = identity(config)
+    identifiers = {"config": digest(settings), "settings": settings, "experiment": config.experiment}
+    write_state(folder, **identifiers, status=Status.RUNNING)
+    OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
+
+
+def description(config: TrainConfig, data_digest: str, commit: str) -> dict[str, Any]:
+    """What names a finished run in tables of several."""
+    return {
+        "digest": data_digest,
+        "commit": commit,
+        "finished": datetime.now().isoformat(" ", "minutes"),
+        "name": f"{config.experiment} r={config.model.lora_r}",
+        "experiment": config.experiment,
+        "model": config.model.name,
+        "data": config.data.name,
+        "fold": [config.data.fold, config.data.folds],
+        "monitor": config.trainer.monitor,
+        "lora_r": config.model.lora_r,
+        "learning_rate": config.trainer.learning_rate,
+    }
+
+
+def origin(config: TrainConfig) -> dict[str, Any]:
+    """What a model is made of, kept with it for whoever evaluates it or continues its training."""
+    names = {"name": config.model.name, "experiment": config.experiment, "monitor": config.trainer.monitor}
+    groups = {"data": asdict(config.data), "evaluation": asdict(config.evaluation)}
+    return groups | names | {"seed": config.seed, "settings": identity(config)}
+
+
+def baseline_settings(config: TrainConfig, answers: Path) -> dict[str, Any]:
+    """What a baseline classifier takes. answers: file of cached answers of an endpoint."""
+    model = asdict(config.model)
+    settings = {name: model[name] for name in ("method", "base", "dtype", "quantization", "attention")}
+    settings |= {"monitor": config.trainer.monitor, "seed": config.seed}
+    settings |= {"max_seq_length": config.data.max_seq_length, "batch_size": config.evaluation.batch_size}
+    return settings | asdict(config.prompting) | {"answers": str(answers)}

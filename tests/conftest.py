@@ -1,4 +1,6 @@
-"""Shared fixtures: the project's root, real data where it is there, and tiny random models of real architectures."""
+"""Shared fixtures: the project's root, real data where it is there, and tiny random models of real
+architectures.
+"""
 
 import os
 from pathlib import Path
@@ -12,8 +14,18 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
 POCKET = ROOT / "architectures" / "pocket"
-SMALL = ["data.limit=60", "data.max_details=2", "trainer.max_steps=6", "trainer.log_every=1", "evaluation.questions=6"]
-SMALL += ["trainer.precision=32-true", "tracking.system_metrics=false", "evaluation.baselines=[same-product,tfidf,untuned]"]
+SMALL = [
+    "data.limit=60",
+    "data.max_details=2",
+    "trainer.max_steps=6",
+    "trainer.log_every=1",
+    "evaluation.questions=6",
+]
+SMALL += [
+    "trainer.precision=32-true",
+    "tracking.system_metrics=false",
+    "evaluation.baselines=[same-product,tfidf,untuned]",
+]
 
 
 def typed(*overrides: str) -> Any:
@@ -36,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     import io
 
     import train
-    from architectures.signals import Signals
+    from architectures.training.signals import Signals
 
     outputs = tmp_path_factory.mktemp("outputs")
     folder = outputs / "run"
@@ -63,7 +75,7 @@ def real(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """tiny_model('gemma2' | 'llama' | 'qwen3' | 'bert' | 'roberta' | 'distilbert') -> folder of a small random model, with weights."""
+    """A function that writes a small random model of a kind ('gemma2', 'llama', 'qwen3', 'bert', ...)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
@@ -71,14 +83,26 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def make(kind: str) -> str:
         if kind not in made:
-            shape = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 2}
-            shape |= {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 4096, "max_position_embeddings": 512}
+            shape = {
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "intermediate_size": 48,
+                "num_attention_heads": 2,
+            }
+            shape |= {
+                "num_key_value_heads": 1,
+                "head_dim": 16,
+                "vocab_size": 4096,
+                "max_position_embeddings": 512,
+            }
             shape |= {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
             torch.manual_seed(0)
             if kind == "distilbert":
                 shape |= {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}
             encoder = kind in ("bert", "roberta", "distilbert")
-            net = (AutoModelForMaskedLM if encoder else AutoModelForCausalLM).from_config(AutoConfig.for_model(kind, **shape))
+            net = (AutoModelForMaskedLM if encoder else AutoModelForCausalLM).from_config(
+                AutoConfig.for_model(kind, **shape)
+            )
             made[kind] = str(tmp_path_factory.mktemp(kind))
             net.save_pretrained(made[kind])
         return made[kind]

@@ -16,7 +16,9 @@ from pathlib import Path
 
 def programs() -> Path | None:
     """Where initdb and pg_ctl are, if anywhere."""
-    return next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None)
+    return next(
+        (path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None
+    )
 
 
 def missing() -> str:
@@ -32,7 +34,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """The URI of a new database. PostgreSQL will not run as root, so the server then is the user's of that name."""
+    """The URI of a new database. PostgreSQL will not run as root, so the server then is the user's of that
+    name.
+    """
     where = programs()
     assert where
     root = os.geteuid() == 0
@@ -46,7 +50,9 @@ def server(folder: Path) -> Iterator[str]:
     port = free_port()
 
     def call(program: str, *arguments: str) -> None:
-        done = subprocess.run([str(where / program), *arguments], cwd=place, capture_output=True, text=True, check=False, **who)  # type: ignore[call-overload]
+        done = subprocess.run(
+            [str(where / program), *arguments], cwd=place, capture_output=True, text=True, check=False, **who
+        )  # type: ignore[call-overload]
         assert done.returncode == 0, done.stderr
 
     try:

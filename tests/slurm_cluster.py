@@ -1,4 +1,5 @@
-"""A real SLURM cluster of two nodes on this machine, from Debian's packages slurm-wlm and munge, for the tests that need one.
+"""A real SLURM cluster of two nodes on this machine, from Debian's packages slurm-wlm and munge, for the
+tests that need one.
 
 with cluster(folder) as environment:
     subprocess.run(["sinfo"], env=environment)
@@ -59,7 +60,9 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """Start it in ``folder``, wait until both nodes are idle, and stop it at the end; the environment to call its commands with."""
+    """Start it in ``folder``, wait until both nodes are idle, and stop it at the end; the environment to
+    call its commands with.
+    """
     for name in ("state", "spool.n1", "spool.n2", "munge"):
         (folder / name).mkdir(parents=True)
     (folder / "munge").chmod(0o700)
@@ -68,7 +71,12 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     key = folder / "munge" / "key"
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o400)
-    files = {"key-file": key, "pid-file": folder / "munge/pid", "log-file": folder / "munge/log", "seed-file": folder / "munge/seed"}
+    files = {
+        "key-file": key,
+        "pid-file": folder / "munge/pid",
+        "log-file": folder / "munge/log",
+        "seed-file": folder / "munge/seed",
+    }
     options = [f"--{name}={path}" for name, path in files.items()] + [f"--socket={folder}/munge.socket"]
     environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
     started = [subprocess.Popen(["munged", "--force", "--foreground", *options], stderr=subprocess.DEVNULL)]
@@ -77,12 +85,18 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         while not (folder / "munge.socket").exists() and time.monotonic() < until:
             time.sleep(0.2)
         configuration = str(folder / "slurm.conf")
-        started.append(subprocess.Popen(["slurmctld", "-D", "-c", "-f", configuration], env=environment, stderr=subprocess.DEVNULL))
+        started.append(
+            subprocess.Popen(
+                ["slurmctld", "-D", "-c", "-f", configuration], env=environment, stderr=subprocess.DEVNULL
+            )
+        )
         for node in ("n1", "n2"):
             command = ["slurmd", "-D", "-N", node, "-f", configuration]
             started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         while "idle 2" not in (states := states_of(environment)):
-            assert time.monotonic() < until, f"the cluster did not start: {states!r}\n{(folder / 'slurmctld.log').read_text()[-2000:]}"
+            assert time.monotonic() < until, (
+                f"the cluster did not start: {states!r}\n{(folder / 'slurmctld.log').read_text()[-2000:]}"
+            )
             time.sleep(0.5)
         yield environment
     finally:
@@ -96,5 +110,11 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
 
 def states_of(environment: dict[str, str]) -> str:
     """States of the nodes, with their numbers."""
-    told = subprocess.run(["sinfo", "--noheader", "--format=%T %D"], env=environment, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["sinfo", "--noheader", "--format=%T %D"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return told.stdout.strip() + told.stderr.strip()

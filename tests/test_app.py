@@ -1,4 +1,6 @@
-"""The chat page in a real browser: ask, stream, cards, compare, suggest, judge; text stays text; and the folder of a Space."""
+"""The chat page in a real browser: ask, stream, cards, compare, suggest, judge; text stays text; and the
+folder of a Space.
+"""
 
 import json
 import subprocess
@@ -13,7 +15,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import app
-from data.cards import named
+from architectures.inference.assistant import Assistant
+from data.reports.product_cards import CSS, cards_html, named_products
 from tests.conftest import ROOT
 
 EVIL = "<img src=x onerror=\"document.title='taken'\">"
@@ -25,16 +28,24 @@ def configured(*overrides: str) -> Any:
 
 
 class Shelf:
-    """A back end that answers with the catalogue's row of a name, a word at a time, and invents a product when it is told to."""
+    """A back end that answers with the catalogue's row of a name, a word at a time, and invents a product
+    when it is told to.
+    """
 
     def __init__(self, products: pl.DataFrame, renderer: Any) -> None:
-        told = [f"{name}: {facts[:2]}\n Product Name: {name}" for name, facts in products.select("name", "facts").iter_rows()]
+        told = [
+            f"{name}: {facts[:2]}\n Product Name: {name}"
+            for name, facts in products.select("name", "facts").iter_rows()
+        ]
         self.rows = dict(zip(products["name"], told, strict=True))
         self.renderer = renderer
 
     def stream(self, ids: list[int], sampling: Any) -> Iterator[list[int]]:
         asked = self.renderer.decode(ids)
-        found = next((answer for name, answer in self.rows.items() if name in asked), f"{EVIL}\nProduct Name: Flying Carpet")
+        found = next(
+            (answer for name, answer in self.rows.items() if name in asked),
+            f"{EVIL}\nProduct Name: Flying Carpet",
+        )
         words = found.split(" ")
         for count in range(1, len(words) + 1):
             time.sleep(0.05)
@@ -42,15 +53,21 @@ class Shelf:
 
 
 @pytest.fixture(scope="module")
-def shop(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, pl.DataFrame, Path]]:
+def shop(
+    finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, pl.DataFrame, Path]]:
     """(address of a page with a tuned model and the shelf, products, its outputs)"""
     outputs = tmp_path_factory.mktemp("app")
     config = configured(f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}")
     (tuned,), module = app.assistants(config)
     products = app.catalogue_of(config, module)
-    shelf = app.Assistant("shelf", "0", Shelf(products, tuned.renderer), tuned.renderer, tuned.room, tuned.longest_answer)
+    shelf = Assistant(
+        "shelf", "0", Shelf(products, tuned.renderer), tuned.renderer, tuned.max_length, tuned.max_answer
+    )
     blocks = app.page([tuned, shelf], products, configured(f"outputs={outputs}"))
-    _, address, _ = blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, css=app.CSS, footer_links=[])
+    _, address, _ = blocks.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, css=CSS, footer_links=[]
+    )
     yield address, products, outputs
     blocks.close()
 
@@ -69,7 +86,9 @@ def browser_page(shop: Any) -> Iterator[Any]:
 
 
 def press(page: Any, button: str, until: str, argument: str = "") -> None:
-    """Click until it is heard: a page that has just been loaded shows its buttons before it listens to them."""
+    """Click until it is heard: a page that has just been loaded shows its buttons before it listens to
+    them.
+    """
     from playwright.sync_api import TimeoutError as Unheard
 
     for _ in range(12):
@@ -93,11 +112,15 @@ def test_ask_stream_card_compare_suggest_and_judge(shop: Any, browser_page: Any)
     name, facts = products.filter(pl.col("facts").list.len() > 2).select("name", "facts").row(7)
     ask(browser_page, f"What is the {name}?")
     chat = ".chat >> nth=1"
-    browser_page.wait_for_function("() => document.querySelectorAll('.chat')[1].innerText.includes('Product')", timeout=60_000)
+    browser_page.wait_for_function(
+        "() => document.querySelectorAll('.chat')[1].innerText.includes('Product')", timeout=60_000
+    )
     early = browser_page.inner_text(chat)
     browser_page.wait_for_selector(f".card:has-text({json.dumps(name)})", timeout=60_000)
     whole = f"Product Name: {name}"
-    browser_page.wait_for_function("text => document.querySelectorAll('.chat')[1].innerText.includes(text)", arg=whole, timeout=60_000)
+    browser_page.wait_for_function(
+        "text => document.querySelectorAll('.chat')[1].innerText.includes(text)", arg=whole, timeout=60_000
+    )
     assert whole not in early, "it streams"
     card = browser_page.inner_text(".cards >> nth=1")
     assert facts[0]["key"] in card
@@ -140,18 +163,22 @@ def products_of(*names: str) -> pl.DataFrame:
 
 def test_cards_know_the_catalogue() -> None:
     products = products_of("Kai Jeans", "Kai Jeans Blue", "Ola Top")
-    found = named("Instead of the OLA  top, you may like the Kai Jeans Blue.\n Product Name: Kai Jeans Blue\n", products)
+    found = named_products(
+        "Instead of the OLA  top, you may like the Kai Jeans Blue.\n Product Name: Kai Jeans Blue\n", products
+    )
     assert [(card.name, card.known) for card in found] == [("Kai Jeans Blue", True), ("Ola Top", True)]
     assert found[0].facts == [("Fabric", "Cotton")]
-    assert [(card.name, card.known) for card in named("Product Name: Unheard Of", products)] == [("Unheard Of", False)]
-    assert named("", products) == []
-    assert named("nothing at all", products) == []
+    assert [(card.name, card.known) for card in named_products("Product Name: Unheard Of", products)] == [
+        ("Unheard Of", False)
+    ]
+    assert named_products("", products) == []
+    assert named_products("nothing at all", products) == []
 
 
 def test_cards_escape_what_they_show() -> None:
     products = products_of(f"Kai {EVIL}")
     for answer in (f"Product Name: Kai {EVIL}", f"Product Name: Other {EVIL}"):
-        shown = app.cards_of(answer, products)
+        shown = cards_html(answer, products)
         assert "<img" not in shown
         assert "&lt;img" in shown
 
@@ -175,14 +202,21 @@ def test_a_space_answers_by_itself(finished: tuple[Path, str], tmp_path: Path) -
     done = subprocess.run([*command, f"space={space}"], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "sdk: gradio" in (space / "README.md").read_text()
-    again = subprocess.run([*command, f"space={space}"], capture_output=True, text=True, cwd=ROOT, check=False)
+    again = subprocess.run(
+        [*command, f"space={space}"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert again.returncode == 1
     assert "is not empty" in again.stderr
     script = "import app; from hydra import compose, initialize_config_dir as d\n"
     script += "with d(str(app.ROOT / 'config'), version_base='1.3'): c = compose('app')\n"
     script += "(model,), module = app.assistants(c)\n"
-    script += "print(c.host, app.catalogue_of(c, module).height, list(model.stream(model.prompt('', [], 'Hm?'), 0, 1))[:1])"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=space, check=False)
+    script += (
+        "print(c.host, app.catalogue_of(c, module).height, list(model.stream(model.prompt('', [],"
+        " 'Hm?'), 0, 1))[:1])"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=space, check=False
+    )
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith("0.0.0.0 ")
 
@@ -203,10 +237,13 @@ def test_mistakes_are_told_at_once(words: list[str], message: str) -> None:
 
 
 def test_a_merged_model_has_no_untuned_self(finished: tuple[Path, str], tmp_path: Path) -> None:
-    from architectures import checkpoints, exporting
+    from architectures.inference import export
+    from architectures.training import checkpoints
 
-    exporting.merge(checkpoints.load(finished[0] / "model"), finished[0] / "model", tmp_path / "merged")
-    with pytest.raises(ValueError, match="has no adapter that could be left out"):
+    export.write_merged(
+        checkpoints.load_model(finished[0] / "model"), finished[0] / "model", tmp_path / "merged"
+    )
+    with pytest.raises(ValueError, match="has no adapter that could be disabled"):
         app.assistants(configured(f"ckpt={tmp_path / 'merged'}", "against=untuned"))
 
 
@@ -219,7 +256,12 @@ def test_a_port_that_is_taken_is_one_error(finished: tuple[Path, str]) -> None:
         taken.listen()
         command = [sys.executable, "app.py", f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}"]
         done = subprocess.run(
-            [*command, f"port={taken.getsockname()[1]}"], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+            [*command, f"port={taken.getsockname()[1]}"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+            timeout=120,
         )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: Cannot find empty port")

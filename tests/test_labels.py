@@ -1,4 +1,6 @@
-"""Classification from end to end: fine-tune, evaluate each kind of result, baselines and folds in one table, bad input refused."""
+"""Classification from end to end: fine-tune, evaluate each kind of result, baselines and folds in one
+table, bad input refused.
+"""
 
 import json
 import os
@@ -16,7 +18,7 @@ from omegaconf import OmegaConf
 
 import evaluate
 import train
-from architectures.signals import Signals
+from architectures.training.signals import Signals
 from tests.conftest import ROOT, real
 from tests.test_train import typed
 
@@ -35,14 +37,25 @@ def things(folder: Path, count: int = 90) -> Path:
     for i in range(count):
         queue = "music" if i % 9 == 0 else ("food", "tools")[i % 2]
         rows.append(
-            {"subject": f"Order {i}", "body": f"I would like a {THINGS[queue][i % 5]}, please.", "queue": queue, "customer": f"c{i % 4}"}
+            {
+                "subject": f"Order {i}",
+                "body": f"I would like a {THINGS[queue][i % 5]}, please.",
+                "queue": queue,
+                "customer": f"c{i % 4}",
+            }
         )
     pl.DataFrame(rows).write_csv(folder / "things.csv")
     return folder / "things.csv"
 
 
 def command(path: Path, outputs: Path, *more: str) -> list[str]:
-    columns = ["data.text_columns=[subject,body]", "data.label_column=queue", "data.name=things", "data.validation=0.2", "data.test=0.2"]
+    columns = [
+        "data.text_columns=[subject,body]",
+        "data.label_column=queue",
+        "data.name=things",
+        "data.validation=0.2",
+        "data.test=0.2",
+    ]
     return ["+experiment=labels", f"data.path={path}", *columns, f"outputs={outputs}", *SMALL, *more]
 
 
@@ -55,7 +68,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     outputs = tmp_path_factory.mktemp("outputs")
     folder = outputs / "runs" / "one"
     folder.mkdir(parents=True)
-    (outputs / "checks.jsonl").write_text('{"kind": "minimum", "text": "A loaf of bread.", "label": "food"}\n')
+    (outputs / "checks.jsonl").write_text(
+        '{"kind": "minimum", "text": "A loaf of bread.", "label": "food"}\n'
+    )
     more = [
         "trainer.epochs=2",
         "trainer.batch_size=8",
@@ -71,14 +86,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def evaluated(finished: tuple[Path, str], capsys: pytest.CaptureFixture[str], **given: Any) -> str:
     folder = finished[0]
     capsys.readouterr()
-    evaluate.run(OmegaConf.create(NOTHING | {"ckpt": str(folder / "model"), "outputs": str(folder.parents[1])} | given))
+    evaluate.run(
+        OmegaConf.create(NOTHING | {"ckpt": str(folder / "model"), "outputs": str(folder.parents[1])} | given)
+    )
     return capsys.readouterr().out
 
 
 def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
     folder, printed = finished
-    expected = {"config.yaml", "metrics.jsonl", "model", "checkpoints", "predictions.parquet", "scores.json", "report.md", "checks.parquet"}
-    assert expected | {"confusion_test.png", "labels_validation.png"} <= {path.name for path in folder.iterdir()}
+    expected = {
+        "config.yaml",
+        "metrics.jsonl",
+        "model",
+        "checkpoints",
+        "predictions.parquet",
+        "scores.json",
+        "report.md",
+        "checks.parquet",
+    }
+    assert expected | {"confusion_test.png", "labels_validation.png"} <= {
+        path.name for path in folder.iterdir()
+    }
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in logged if "train/loss" in row] == list(range(1, 15))
     names = {name for row in logged for name in row}
@@ -90,7 +118,9 @@ def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
         "evaluation/test/macro_f1",
     } <= names
     results = json.loads((folder / "results.json").read_text())
-    assert {"test_loss_best", "test_accuracy_last", "test_macro_f1_best", "validation", "scores"} <= set(results)
+    assert {"test_loss_best", "test_accuracy_last", "test_macro_f1_best", "validation", "scores"} <= set(
+        results
+    )
     assert 'text="..."' in printed
 
 
@@ -106,7 +136,9 @@ def test_it_learns_and_the_figures_agree(finished: tuple[Path, str]) -> None:
 def test_predictions_are_one_row_a_text(finished: tuple[Path, str]) -> None:
     rows = pl.read_parquet(finished[0] / "predictions.parquet")
     assert rows.group_by("split").len().sort("split").rows() == [("test", 18), ("validation", 18)]
-    assert {"row", "text", "labels", "predicted", "probabilities", "words", "customer", "model"} <= set(rows.columns)
+    assert {"row", "text", "labels", "predicted", "probabilities", "words", "customer", "model"} <= set(
+        rows.columns
+    )
     assert rows["probabilities"].list.sum().round(5).unique().to_list() == [1.0]
 
 
@@ -116,24 +148,32 @@ def test_slices_and_checks_stand_in_the_report(finished: tuple[Path, str]) -> No
     assert "| minimum" in report
     scores = json.loads((finished[0] / "scores.json").read_text())
     expected = (
-        pl.read_parquet(finished[0] / "predictions.parquet").filter((pl.col("split") == "test") & (pl.col("customer") == "c1")).height
+        pl.read_parquet(finished[0] / "predictions.parquet")
+        .filter((pl.col("split") == "test") & (pl.col("customer") == "c1"))
+        .height
     )
     assert scores["parts"]["test, regular"]["n"] == expected
     assert scores["checks"] == {"minimum": 1.0}
 
 
 @pytest.mark.parametrize("kind", ["best.ckpt", "model", "run"])
-def test_evaluate_gives_the_same_figures(finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_gives_the_same_figures(
+    finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     from mlflow import MlflowClient
 
     folder, printed = finished
     client = MlflowClient(f"sqlite:///{folder.parents[1] / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("strata").experiment_id])
-    ckpt = {"best.ckpt": folder / "checkpoints/best.ckpt", "model": folder / "model", "run": run.info.run_id}[kind]
+    ckpt = {"best.ckpt": folder / "checkpoints/best.ckpt", "model": folder / "model", "run": run.info.run_id}[
+        kind
+    ]
     text = evaluated(finished, capsys, ckpt=str(ckpt)).strip()
     assert text in (folder / "report.md").read_text()
     assert text in printed
-    assert {"confusion_test.png", "predictions.parquet"} <= {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"confusion_test.png", "predictions.parquet"} <= {
+        item.path for item in client.list_artifacts(run.info.run_id)
+    }
 
 
 def test_a_typed_text_gets_its_label(finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,13 +184,22 @@ def test_a_typed_text_gets_its_label(finished: tuple[Path, str], capsys: pytest.
     assert sum(shares) == pytest.approx(100, abs=0.05)
 
 
-def test_another_table_is_evaluated(finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_table_is_evaluated(
+    finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pl.DataFrame(
-        {"subject": ["a", "b"], "body": ["an old violin", "fried noodles"], "queue": ["music", "food"], "customer": ["c1", "c1"]}
+        {
+            "subject": ["a", "b"],
+            "body": ["an old violin", "fried noodles"],
+            "queue": ["music", "food"],
+            "customer": ["c1", "c1"],
+        }
     ).write_csv(tmp_path / "new.csv")
     table = evaluated(finished, capsys, path=str(tmp_path / "new.csv"))
     assert re.search(r"\| other, regular +\| +2 \| 100\.0%", table)
-    pl.DataFrame({"subject": ["a"], "body": ["x"], "queue": ["garden"], "customer": ["c1"]}).write_csv(tmp_path / "strange.csv")
+    pl.DataFrame({"subject": ["a"], "body": ["x"], "queue": ["garden"], "customer": ["c1"]}).write_csv(
+        tmp_path / "strange.csv"
+    )
     with pytest.raises(ValueError, match=r"holds 'garden', which data.label_names lacks"):
         evaluated(finished, capsys, path=str(tmp_path / "strange.csv"))
 
@@ -164,7 +213,9 @@ def test_another_table_is_evaluated(finished: tuple[Path, str], tmp_path: Path, 
         ({"path": "nowhere.csv"}, "no table at data.path=nowhere.csv"),
     ],
 )
-def test_evaluate_refuses(finished: tuple[Path, str], given: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_refuses(
+    finished: tuple[Path, str], given: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ValueError, match=message):
         evaluated(finished, capsys, **given)
 
@@ -180,18 +231,32 @@ def test_checkpoints_hold_what_was_trained(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_baselines_and_folds_stand_in_one_table(tmp_path: Path) -> None:
-    """A sweep over models and folds, as a user types it: every row of the table predicted once by each model."""
+    """A sweep over models and folds, as a user types it: every row of the table predicted once by each
+    model.
+    """
     path = things(tmp_path, 60)
     arguments = command(path, tmp_path, "model=majority,tfidf", "data.folds=2", "data.fold=0,1")
-    done = subprocess.run([sys.executable, "train.py", "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "train.py", "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    table = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines() if line.startswith("| things")]
-    assert {tuple(row[2:5]) for row in table[-2:]} == {("2 folds", name, "60") for name in ("majority", "tfidf")}
+    table = [
+        [cell.strip() for cell in line.split("|")]
+        for line in done.stdout.splitlines()
+        if line.startswith("| things")
+    ]
+    assert {tuple(row[2:5]) for row in table[-2:]} == {
+        ("2 folds", name, "60") for name in ("majority", "tfidf")
+    }
     order = [row[3] for row in table[-2:]]
     assert order.index("tfidf") < order.index("majority")
     assert next(tmp_path.glob("sweeps/*/models.png")).stat().st_size > 5000
     shown = subprocess.run(
-        [sys.executable, "evaluate.py", "compare=things", f"outputs={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "evaluate.py", "compare=things", f"outputs={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert [line for line in shown.stdout.splitlines() if line.startswith("| things")] == [
         line for line in done.stdout.splitlines() if line.startswith("| things")
@@ -214,13 +279,22 @@ def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.C
 def test_a_local_model_is_prompted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    train.run(typed(*command(things(tmp_path, 40), tmp_path, "model=prompted", "prompting.shots=1", "data.limit=6")), folder, Signals())
+    train.run(
+        typed(
+            *command(things(tmp_path, 40), tmp_path, "model=prompted", "prompting.shots=1", "data.limit=6")
+        ),
+        folder,
+        Signals(),
+    )
     assert "| prompted" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_several_labels_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"text": f"a {THINGS['food'][i % 5]} and a {THINGS['tools'][i % 5]}", "label": "food;tools"} for i in range(15)]
+    rows = [
+        {"text": f"a {THINGS['food'][i % 5]} and a {THINGS['tools'][i % 5]}", "label": "food;tools"}
+        for i in range(15)
+    ]
     rows += [{"text": f"only a {THINGS['food'][i % 5]}", "label": "food"} for i in range(15)]
     rows += [{"text": f"nothing {i}", "label": ""} for i in range(15)]
     pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
@@ -231,20 +305,34 @@ def test_several_labels_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "trainer.batch_size=8",
         "trainer.learning_rate=2e-4",
     ]
-    train.run(typed("+experiment=labels", f"data.path={tmp_path / 't.csv'}", f"outputs={tmp_path}", *SMALL, *more), tmp_path, Signals())
+    train.run(
+        typed("+experiment=labels", f"data.path={tmp_path / 't.csv'}", f"outputs={tmp_path}", *SMALL, *more),
+        tmp_path,
+        Signals(),
+    )
     results = json.loads((tmp_path / "results.json").read_text())
     assert (
-        results["scores"]["validation"]["macro_f1_with_none"] == pytest.approx(results["validation"], abs=1e-6) == pytest.approx(1, abs=0.2)
+        results["scores"]["validation"]["macro_f1_with_none"]
+        == pytest.approx(results["validation"], abs=1e-6)
+        == pytest.approx(1, abs=0.2)
     )
     assert "| none" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("experiment", "path", "rows"), [
-    ("unfair-tos", "unfair_tos", 5532), ("unfair-tos-multilabel", "unfair_tos", 5532), ("tags", "made_with_ml/dataset.csv", 612),
-    ("rotten-tomatoes", "rotten_tomatoes", 8530), ("imdb", "imdb", 4500),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("experiment", "path", "rows"),
+    [
+        ("unfair-tos", "unfair_tos", 5532),
+        ("unfair-tos-multilabel", "unfair_tos", 5532),
+        ("tags", "made_with_ml/dataset.csv", 612),
+        ("rotten-tomatoes", "rotten_tomatoes", 8530),
+        ("imdb", "imdb", 4500),
+    ],
+)
 def test_real_tasks_are_prepared(experiment: str, path: str, rows: int, tmp_path: Path) -> None:
-    data = train.prepare(typed(f"+experiment={experiment}", "model=minilm", f"data.path={real(path)}", f"outputs={tmp_path}"))
+    data = train.prepare(
+        typed(f"+experiment={experiment}", "model=minilm", f"data.path={real(path)}", f"outputs={tmp_path}")
+    )
     assert data.training_rows == rows
     assert int(data.rows["train"].lengths.max()) <= (256 if experiment == "imdb" else 128)
 
@@ -270,7 +358,9 @@ def test_an_openai_compatible_server_is_prompted(tmp_path: Path) -> None:
     pocket = str(shutil.copytree(ROOT / "architectures/pocket", tmp_path / "pocket"))
     turn = "<start_of_turn>{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content }}<end_of_turn>\n"
     loop = "{{ bos_token }}{% for m in messages %}" + turn + "{% endfor %}"
-    Path(pocket, "chat_template.jinja").write_text(loop + "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}")
+    Path(pocket, "chat_template.jinja").write_text(
+        loop + "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    )
     serve = [
         str(Path(sys.executable).with_name("transformers")),
         "serve",
@@ -292,7 +382,11 @@ def test_an_openai_compatible_server_is_prompted(tmp_path: Path) -> None:
             except OSError:
                 assert server.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
                 time.sleep(1)
-        environment = {**os.environ, "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "none"}
+        environment = {
+            **os.environ,
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+            "OPENAI_API_KEY": "none",
+        }
         given = [
             "model=prompted",
             "prompting.backend=endpoint",
@@ -302,7 +396,12 @@ def test_an_openai_compatible_server_is_prompted(tmp_path: Path) -> None:
         ]
         arguments = command(things(tmp_path, 40), tmp_path, *given)
         done = subprocess.run(
-            [sys.executable, "train.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "train.py", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     finally:
         server.kill()

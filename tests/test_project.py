@@ -1,4 +1,6 @@
-"""What stands beside the code: pins that agree, a sample that its own program makes, commands in the README that exist."""
+"""What stands beside the code: pins that agree, a sample that its own program makes, commands in the
+README that exist.
+"""
 
 import re
 import shlex
@@ -41,7 +43,9 @@ def test_sample_is_what_its_program_makes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "architectures/pocket/README.md"])
 def test_commands_in_the_readme_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     used = set(re.findall(r"^\s*make ([a-z]+)", text, re.MULTILINE))
     assert used <= targets, used - targets
     for experiment in set(re.findall(r"\+experiment=([\w,-]+)", text)):
@@ -61,14 +65,18 @@ def test_the_notebook_runs_from_catalogue_to_chat(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("OVERRIDES", " ".join([*SMALL, f"outputs={tmp_path}"]))
     notebook = nbformat.read(ROOT / "tests/notebooks/from_catalogue_to_chat.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "tests/notebooks")}}).execute()
+    NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "tests/notebooks")}}
+    ).execute()
     shown = "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
     assert "What goes well with the" in shown
     assert "tuned, known products" in shown
 
 
 def readme_commands(script: str) -> list[list[str]]:
-    """Arguments of every `python SCRIPT` in the README, with something in place of what the reader is to fill in."""
+    """Arguments of every `python SCRIPT` in the README, with something in place of what the reader is to
+    fill in.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     filled = {
         "DIGEST_OR_RUN": "0123456789abcdef",

@@ -1,4 +1,6 @@
-"""A run in its folder: interrupted and resumed, refused where it is another one, out of memory, with losses that are not finite."""
+"""A run in its folder: interrupted and resumed, refused where it is another one, out of memory, with
+losses that are not finite.
+"""
 
 import json
 import os
@@ -14,13 +16,20 @@ import torch
 from safetensors.torch import load_file
 
 import train
-from architectures.causal_lm import CausalLM
-from architectures.signals import Interrupted, Signals
+from architectures.models.causal_lm import CausalLM
+from architectures.training.signals import Interrupted, Signals
 from config import runs
 from tests.conftest import ROOT
 from tests.test_train import SMALL, typed
 
-MORE = ["stage=fit", "trainer.epochs=2", "trainer.validate_every=2", "trainer.checkpoint_every=1", "data.limit=40", "trainer.batch_size=8"]
+MORE = [
+    "stage=fit",
+    "trainer.epochs=2",
+    "trainer.validate_every=2",
+    "trainer.checkpoint_every=1",
+    "data.limit=40",
+    "trainer.batch_size=8",
+]
 
 
 def config(outputs: Path, *more: str) -> Any:
@@ -55,7 +64,9 @@ def place(whole: Path, tmp_path: Path) -> Path:
 
 
 def sums(monkeypatch: pytest.MonkeyPatch, change: Any) -> list[int]:
-    """Have ``change(call, rows, result)`` see what every forward pass of training gives; the list counts these."""
+    """Have ``change(call, rows, result)`` see what every forward pass of training gives; the list counts
+    these.
+    """
     real, calls = CausalLM.sums, [0]
 
     def changed(self: Any, input_ids: Any, position_ids: Any, lengths: Any, *rest: Any) -> Any:
@@ -68,7 +79,9 @@ def sums(monkeypatch: pytest.MonkeyPatch, change: Any) -> list[int]:
     return calls
 
 
-def test_an_interrupted_run_is_found_and_goes_on(whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_found_and_goes_on(
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outputs, signals = place.parents[1], Signals()
 
     def strike(call: int, rows: int, result: Any) -> Any:
@@ -89,7 +102,9 @@ def test_an_interrupted_run_is_found_and_goes_on(whole: Path, place: Path, monke
     assert losses(place) == losses(whole)
     one, two = (load_file(folder / "model/adapter_model.safetensors") for folder in (whole, place))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    ids = {json.loads(line).get("run_id") for line in (place / "tracking.jsonl").read_text().splitlines()} - {None}
+    ids = {json.loads(line).get("run_id") for line in (place / "tracking.jsonl").read_text().splitlines()} - {
+        None
+    }
     assert len(ids) == 1
     before = (place / "metrics.jsonl").read_bytes()
     train.run(again, place, Signals())  # finished: nothing is done
@@ -97,14 +112,19 @@ def test_an_interrupted_run_is_found_and_goes_on(whole: Path, place: Path, monke
 
 
 @pytest.mark.slow
-def test_a_signal_while_answers_are_generated_leaves_a_run_that_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_while_answers_are_generated_leaves_a_run_that_goes_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The training is not repeated."""
     outputs, signals = place.parents[1], Signals()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
     try:
         signals.listen()
         with monkeypatch.context() as patch:
-            patch.setattr("architectures.generation.generate", lambda *rest: signal.raise_signal(signal.SIGUSR1))
+            patch.setattr(
+                "architectures.inference.transformers_backend.generate_batch",
+                lambda *rest: signal.raise_signal(signal.SIGUSR1),
+            )
             with pytest.raises(Interrupted, match="SIGUSR1"):
                 train.run(config(outputs, "stage=all"), place, signals)
         trained = losses(place)
@@ -119,7 +139,11 @@ def test_a_signal_while_answers_are_generated_leaves_a_run_that_goes_on(place: P
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [(["trainer=gpu"], "torch sees no GPU"), (["trainer=fsdp", "trainer.shards=2"], "1 processes are no multiple")]
+    ("changes", "message"),
+    [
+        (["trainer=gpu"], "torch sees no GPU"),
+        (["trainer=fsdp", "trainer.shards=2"], "1 processes are no multiple"),
+    ],
 )
 def test_processes_that_cannot_be_are_refused(place: Path, changes: list[str], message: str) -> None:
     if torch.cuda.is_available():
@@ -131,7 +155,13 @@ def test_processes_that_cannot_be_are_refused(place: Path, changes: list[str], m
 @pytest.mark.parametrize("resume", ["auto", "never"])
 def test_a_run_of_another_configuration_is_refused_with_the_differences(whole: Path, resume: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    other = config(whole.parents[1], f"resume={resume}", "trainer.learning_rate=1e-3", "model.lora_r=4", "trainer.threads=1")
+    other = config(
+        whole.parents[1],
+        f"resume={resume}",
+        "trainer.learning_rate=1e-3",
+        "model.lora_r=4",
+        "trainer.threads=1",
+    )
     if resume == "auto":
         assert runs.folder_of(other) is None
     with pytest.raises(ValueError) as error:
@@ -150,19 +180,23 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_differences(whole: Path
     """Somebody copied it there."""
     shutil.copytree(whole / "checkpoints", place / "checkpoints")
     outputs = place.parents[1]
-    with pytest.raises(ValueError, match=r"is of another configuration.*\n  trainer.learning_rate: 0.005 there, 0.001 here"):
+    with pytest.raises(
+        ValueError, match=r"is of another configuration.*\n  trainer.learning_rate: 0.005 there, 0.001 here"
+    ):
         train.run(config(outputs, "resume=auto", "trainer.learning_rate=1e-3"), place, Signals())
 
 
 def test_resume_from_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no run was begun there"):
+    with pytest.raises(ValueError, match="no run was started there"):
         runs.folder_of(config(tmp_path, f"resume={tmp_path}"))
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs/run").mkdir(parents=True)
     (tmp_path / "runs/run/state.json").write_text('{"a":')
-    with pytest.raises(ValueError, match=r"run/state\.json is damaged .*: delete it, and go on .* hydra\.run\.dir="):
+    with pytest.raises(
+        ValueError, match=r"run/state\.json is damaged .*: delete it, and go on .* hydra\.run\.dir="
+    ):
         runs.folder_of(config(tmp_path, "resume=auto"))
 
 
@@ -189,7 +223,9 @@ def test_out_of_memory_with_one_row_is_one_clear_error(place: Path, monkeypatch:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     sums(monkeypatch, full)
-    with pytest.raises(ValueError, match=r"out of memory with one row a forward pass: lower data\.max_seq_length"):
+    with pytest.raises(
+        ValueError, match=r"out of memory with one row in a forward pass: lower data\.max_seq_length"
+    ):
         train.run(config(place.parents[1], "trainer.micro_batch=1"), place, Signals())
 
 
@@ -211,7 +247,9 @@ def test_losses_that_are_not_finite_are_skipped_then_undone_then_named(
     assert runs.read_state(place)["status"] == "failed"
 
 
-def test_a_passing_bad_step_costs_that_step_alone(whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_passing_bad_step_costs_that_step_alone(
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def poison(call: int, rows: int, result: Any) -> Any:
         loss, right, size = result()
         return (loss * float("inf") if call == 3 else loss), right, size
@@ -219,7 +257,10 @@ def test_a_passing_bad_step_costs_that_step_alone(whole: Path, place: Path, monk
     sums(monkeypatch, poison)
     train.run(config(place.parents[1]), place, Signals())
     assert list(losses(place)) == [1, 2, 4, 5, 6]
-    assert {step: loss for step, loss in losses(place).items() if step < 3} == {1: losses(whole)[1], 2: losses(whole)[2]}
+    assert {step: loss for step, loss in losses(place).items() if step < 3} == {
+        1: losses(whole)[1],
+        2: losses(whole)[2],
+    }
 
 
 @pytest.mark.slow
@@ -228,15 +269,26 @@ def test_one_of_two_processes_out_of_memory_ends_both_and_the_run_goes_on(place:
     """Nothing hangs; the second start has half the micro-batch, and is the same run."""
     outputs = place.parents[1]
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    command = [sys.executable, str(ROOT / "tests/short_of_memory.py"), "+experiment=quickstart", *SMALL, *MORE, *two]
+    command = [
+        sys.executable,
+        str(ROOT / "tests/short_of_memory.py"),
+        "+experiment=quickstart",
+        *SMALL,
+        *MORE,
+        *two,
+    ]
     command += [f"outputs={outputs}", f"hydra.run.dir={place}", "resume=auto"]
     environment = os.environ | {"SHORT_RANK": rank, "SHORT_ROWS": "2"}
-    first = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    first = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
     assert first.returncode != 0
     assert "out of memory with 4 rows a forward pass: going on with 2" in first.stderr, first.stderr[-2000:]
     state = runs.read_state(place)
     assert (state["status"], state["micro_batch"]) == ("interrupted", 2)
-    second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    second = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
     assert second.returncode == 0, second.stderr[-2000:]
     assert runs.read_state(place)["status"] == "finished"
     assert list(losses(place)) == [1, 2, 3, 4, 5, 6]

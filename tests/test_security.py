@@ -1,4 +1,6 @@
-"""What must not happen: secrets in what is written, code run from data, writing elsewhere than asked, a small file that fills memory."""
+"""What must not happen: secrets in what is written, code run from data, writing elsewhere than asked, a
+small file that fills memory.
+"""
 
 import ast
 import gzip
@@ -12,10 +14,11 @@ import polars as pl
 import pytest
 import torch
 
-from architectures import checkpoint_io, tracking
-from architectures.registry import locate
-from data.catalogue import Filter
-from data.tables import read_table
+from architectures.tracking import mlflow_logger, sender
+from architectures.tracking.registry import locate
+from architectures.training import checkpoint_io
+from data.catalogue.cleaning import CatalogueFilter
+from data.catalogue.reading import read_table
 from tests.catalogues import clean
 from tests.conftest import ROOT, SMALL
 
@@ -37,7 +40,9 @@ def test_nothing_from_outside_is_unpickled() -> None:
             given = {word.arg: ast.unparse(word.value) for word in call.keywords}
             if name == "torch.load":
                 assert given.get("weights_only") == "True", f"{path}:{call.lineno}"
-            assert not name.startswith(("pickle.", "joblib.", "dill.", "cloudpickle.")), f"{path}:{call.lineno}"
+            assert not name.startswith(("pickle.", "joblib.", "dill.", "cloudpickle.")), (
+                f"{path}:{call.lineno}"
+            )
             assert name not in ("eval", "exec", "os.system", "np.load"), f"{path}:{call.lineno}"
             assert given.get("trust_remote_code", "False") == "False", f"{path}:{call.lineno}"
             assert given.get("shell", "False") == "False", f"{path}:{call.lineno}"
@@ -50,16 +55,25 @@ def test_a_checkpoint_that_holds_code_is_refused(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Evil()}, tmp_path / "evil.ckpt")
     with pytest.raises(ValueError, match=r"evil\.ckpt"):
-        checkpoint_io.read(tmp_path / "evil.ckpt")
+        checkpoint_io.read_checkpoint(tmp_path / "evil.ckpt")
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.slow
 def test_a_secret_is_nowhere_in_what_a_run_leaves(tmp_path: Path) -> None:
-    """Keys stand in the environment alone: not in the log, the configuration, MLflow's database, checkpoints or the report."""
-    environment = {"OPENAI_API_KEY": SECRET, "HF_TOKEN": SECRET, "MLFLOW_TRACKING_PASSWORD": SECRET, "AZURE_CLIENT_SECRET": SECRET}
+    """Keys stand in the environment alone: not in the log, the configuration, MLflow's database,
+    checkpoints or the report.
+    """
+    environment = {
+        "OPENAI_API_KEY": SECRET,
+        "HF_TOKEN": SECRET,
+        "MLFLOW_TRACKING_PASSWORD": SECRET,
+        "AZURE_CLIENT_SECRET": SECRET,
+    }
     command = [sys.executable, "train.py", "+experiment=quickstart", f"outputs={tmp_path}", *SMALL]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert SECRET not in done.stdout + done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -75,16 +89,18 @@ def test_a_tracking_servers_password_is_not_told(tmp_path: Path, monkeypatch: An
     with pytest.raises(ValueError, match=r"MLflow at http://\*\*\*@127.0.0.1:9") as error:
         locate("0" * 32, tmp_path)
     assert SECRET not in str(error.value)
-    monkeypatch.setattr(tracking, "PATIENCE", 3.0)
-    logger = tracking.RunLogger(tmp_path, address, "x", "run", "", {}, system_metrics=False)
+    monkeypatch.setattr(sender, "PATIENCE", 3.0)
+    logger = mlflow_logger.RunLogger(tmp_path, address, "x", "run", "", {}, system_metrics=False)
     logger.log_metrics({"a": 1.0}, 1)
     logger.close("FINISHED")
     assert "***@" in caplog.text
     assert SECRET not in caplog.text
-    assert [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+    assert [
+        path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
+    ] == []
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(ValueError, match="set MLFLOW_TRACKING_URI to that address"):
-        tracking.replay(tmp_path)
+        mlflow_logger.replay(tmp_path)
     assert "MLFLOW_TRACKING_URI instead" in " ".join(problems(f"tracking.uri={address}"))
 
 
@@ -106,18 +122,23 @@ def test_names_in_a_table_are_no_paths(tmp_path: Path, name: str) -> None:
     path.parent.mkdir()
     pl.DataFrame({"i": [name, "2"], "n": [name, "Mug"], "c": ["A >> B", "A >> B"]}).write_csv(path)
     before = set(tmp_path.rglob("*"))
-    assert clean(path, {"id": "i", "name": "n", "category": "c"}, [], Filter("", (), 0, False)).products.height == 2
+    assert (
+        clean(
+            path, {"id": "i", "name": "n", "category": "c"}, [], CatalogueFilter("", (), 0, False)
+        ).products.height
+        == 2
+    )
     assert set(tmp_path.rglob("*")) == before
 
 
 def test_a_bomb_of_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few kilobytes that would become gigabytes."""
-    from data import tables
+    from data.catalogue import reading
 
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"0,0\n" * 20_000_000))
     assert path.stat().st_size < 200_000
-    monkeypatch.setattr(tables, "LARGEST_UNPACKED", 10_000_000)
+    monkeypatch.setattr(reading, "MAX_UNPACKED", 10_000_000)
     with pytest.raises(ValueError, match=r"bomb.csv.gz: unpacks to more than .* unpack it first"):
         read_table(path)
 
@@ -125,5 +146,5 @@ def test_a_bomb_of_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_cell_of_any_length_is_one_row(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("n,c\n" + "x" * 5_000_000 + ",A\nMug,A\n")
-    products = clean(path, {"name": "n", "category": "c"}, [], Filter("", (), 0, False)).products
+    products = clean(path, {"name": "n", "category": "c"}, [], CatalogueFilter("", (), 0, False)).products
     assert products["name"].str.len_chars().to_list() == [5_000_000, 3]

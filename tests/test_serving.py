@@ -1,5 +1,6 @@
-"""The tuned model behind a real vLLM server: the chat API sees the prompt of training, evaluate.py gets the same scores through it, the
-chat page streams from it, and questions about products can be asked of it."""
+"""The tuned model behind a real vLLM server: the chat API sees the prompt of training, evaluate.py gets
+the same scores through it, the chat page streams from it, and questions about products can be asked of it.
+"""
 
 import json
 from pathlib import Path
@@ -21,14 +22,20 @@ def configured(name: str, *overrides: str) -> Any:
 
 
 @pytest.mark.vllm
-def test_the_served_adapter_is_the_model(finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_served_adapter_is_the_model(
+    finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from openai import OpenAI
 
     model, outputs = finished[0] / "model", f"outputs={finished[0].parent}"
     exported = tmp_path / "exported"
     evaluate.run(configured("evaluate", f"ckpt={model}", "export=adapter", f"to={exported}"))
-    with vllm_server(tmp_path, monkeypatch, exported, "--chat-template", str(exported / "chat_template.jinja")):
-        (assistant,), _ = app.assistants(configured("app", f"ckpt={model}", outputs, "backend=endpoint", "served_model=tuned"))
+    with vllm_server(
+        tmp_path, monkeypatch, exported, "--chat-template", str(exported / "chat_template.jinja")
+    ):
+        (assistant,), _ = app.assistants(
+            configured("app", f"ckpt={model}", outputs, "backend=endpoint", "served_model=tuned")
+        )
         asked = " Context:Online shopping for Women's Clothing\nWhat goes well with the Kai Solid Jeans?"
         turn = {"role": "user", "content": asked}
         more = {"return_token_ids": True}
@@ -41,7 +48,9 @@ def test_the_served_adapter_is_the_model(finished: tuple[Path, str], tmp_path: P
         folders = finished[0].parent / "evaluations"
         for how in (["backend=endpoint", "served_model=tuned"], ["backend=transformers"]):
             evaluate.run(configured("evaluate", f"ckpt={model}", outputs, "baselines=[]", *how))
-        here, served = (json.loads((folder / "scores.json").read_text()) for folder in sorted(folders.iterdir())[:-3:-1])
+        here, served = (
+            json.loads((folder / "scores.json").read_text()) for folder in sorted(folders.iterdir())[:-3:-1]
+        )
         assert served["made"]["backend"] == "endpoint"
         assert here["made"]["backend"] == "transformers"
         for name, figures in here["grounded"].items():
@@ -50,17 +59,29 @@ def test_the_served_adapter_is_the_model(finished: tuple[Path, str], tmp_path: P
 
 
 @pytest.mark.vllm
-def test_questions_are_asked_of_the_projects_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded base writes JSON, since the server makes it, but nothing that agrees with a product: each is set aside with why."""
+def test_questions_are_asked_of_the_projects_own_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded base writes JSON, since the server makes it, but nothing that agrees with a product:
+    each is set aside with why.
+    """
     template = tmp_path / "template.jinja"
     template.write_text("{% for message in messages %}{{ message.content }}\n{% endfor %}")
     with vllm_server(tmp_path, monkeypatch, None, "--chat-template", str(template)):
         config = typed(
-            "+experiment=quickstart", "data/questions=endpoint", "data.questions.served_model=base", "data.questions.max_tokens=200",
-            "data.limit=12", "data.questions.per_product=2", f"outputs={tmp_path}", "stage=prepare",
-        )  # fmt: skip
+            "+experiment=quickstart",
+            "data/questions=endpoint",
+            "data.questions.served_model=base",
+            "data.questions.max_tokens=200",
+            "data.limit=12",
+            "data.questions.per_product=2",
+            f"outputs={tmp_path}",
+            "stage=prepare",
+        )
         with pytest.raises(ValueError, match="none of the answers gave a sound question") as error:
             train.prepare(config)
-    kept = [json.loads(line) for line in (tmp_path / "cache/written-questions.jsonl").read_text().splitlines()]
+    kept = [
+        json.loads(line) for line in (tmp_path / "cache/written-questions.jsonl").read_text().splitlines()
+    ]
     assert len(kept) == 12
     assert "no answer came" not in str(error.value)

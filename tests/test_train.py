@@ -1,4 +1,6 @@
-"""The spine from end to end on the embedded model: train, export, evaluate each kind of result, sweep, and refuse bad data."""
+"""The spine from end to end on the embedded model: train, export, evaluate each kind of result, sweep, and
+refuse bad data.
+"""
 
 import json
 import os
@@ -15,9 +17,12 @@ from omegaconf import OmegaConf
 
 import evaluate
 import train
-from architectures.signals import Signals
-from data.retail import RetailData
-from data.scoring import VERDICTS
+from architectures.runtime import machine
+from architectures.training import planning, settings
+from architectures.training.signals import Signals
+from config import command_line
+from data.modules.retail import RetailData
+from data.scoring.verdicts import VERDICTS
 from tests.conftest import POCKET, ROOT, SMALL, real, typed
 
 
@@ -34,9 +39,15 @@ def only_run(folder: Path) -> Any:
 
 def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
     folder, printed = finished
-    assert {"config.yaml", "metrics.jsonl", "model", "checkpoints", "predictions.parquet", "scores.json", "report.html"} <= {
-        path.name for path in folder.iterdir()
-    }
+    assert {
+        "config.yaml",
+        "metrics.jsonl",
+        "model",
+        "checkpoints",
+        "predictions.parquet",
+        "scores.json",
+        "report.html",
+    } <= {path.name for path in folder.iterdir()}
     steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in steps if "train/loss" in row] == [1, 2, 3, 4, 5, 6]
     for name in ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"):
@@ -45,20 +56,32 @@ def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
     assert losses[-1] < losses[0]
     assert "python evaluate.py ckpt=" in printed
     results = json.loads((folder / "results.json").read_text())
-    assert {"test_loss_last", "test_loss_best", "validation", "accuracy", "right_product", "legacy_accuracy", "tokens", "peak_gib"} <= set(
-        results
-    )
+    assert {
+        "test_loss_last",
+        "test_loss_best",
+        "validation",
+        "accuracy",
+        "right_product",
+        "legacy_accuracy",
+        "tokens",
+        "peak_gib",
+    } <= set(results)
 
 
 def test_predictions_are_one_row_a_question(finished: tuple[Path, str]) -> None:
     rows = pl.read_parquet(finished[0] / "predictions.parquet")
-    assert {"question", "kind", "answer", "prediction", "named", "verdict", "model", "split"} <= set(rows.columns)
+    assert {"question", "kind", "answer", "prediction", "named", "verdict", "model", "split"} <= set(
+        rows.columns
+    )
     models = ["same-product", "tfidf", "untuned", "tuned"]
     assert rows["model"].unique(maintain_order=True).to_list() == models
     expected = sorted((model, split, 6) for model in models for split in ("test", "unseen"))
     assert sorted(rows.group_by("model", "split").len().rows()) == expected
     scores = json.loads((finished[0] / "scores.json").read_text())
-    assert all(sum(s[v] for v in VERDICTS) == s["n"] for s in [*scores["grounded"].values(), *scores["kinds"].values()])
+    assert all(
+        sum(s[v] for v in VERDICTS) == s["n"]
+        for s in [*scores["grounded"].values(), *scores["kinds"].values()]
+    )
 
 
 def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
@@ -66,20 +89,31 @@ def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
     run, client = only_run(folder), client_of(folder)
     assert run.info.status == "FINISHED"
     assert run.data.params["model.lora_r"] == "16"
-    assert run.data.params["git_commit"] == train.git_commit()
+    assert run.data.params["git_commit"] == machine.git_commit(ROOT)
     local = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for name in ("train/loss", "validation/loss"):
         sent = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name)]
         assert sent == [(row["step"], row[name]) for row in local if name in row]
-    assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "model", "predictions.parquet", "report.html"}
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {
+        "config.yaml",
+        "model",
+        "predictions.parquet",
+        "report.html",
+    }
     assert run.info.artifact_uri.startswith((folder.parent / "mlartifacts").as_uri())
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.params["data_digest"]
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "folder", "run"])
-def test_evaluate_gives_the_same_figures(finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_gives_the_same_figures(
+    finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, printed = finished
-    ckpt = {"checkpoint": folder / "checkpoints/best.ckpt", "folder": folder / "model", "run": only_run(folder).info.run_id}[kind]
+    ckpt = {
+        "checkpoint": folder / "checkpoints/best.ckpt",
+        "folder": folder / "model",
+        "run": only_run(folder).info.run_id,
+    }[kind]
     for kept in folder.parent.glob("cache/answers-*.jsonl"):
         kept.unlink()
     nothing = dict.fromkeys(evaluate.KEYS)
@@ -108,7 +142,9 @@ def test_cached_data_equals_fresh_data(finished: tuple[Path, str], tmp_path: Pat
         assert data.digest == fresh.digest
         for split in ("train", "validation", "test"):
             assert torch.equal(data.rows[split].ids, fresh.rows[split].ids)
-    changed = train.prepare(typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, "data.max_details=3"))
+    changed = train.prepare(
+        typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, "data.max_details=3")
+    )
     assert changed.digest != fresh.digest
 
 
@@ -122,7 +158,9 @@ def test_cached_data_equals_fresh_data(finished: tuple[Path, str], tmp_path: Pat
         (["model.base=nobody/nothing"], "no tokenizer for model.base=nobody/nothing"),
     ],
 )
-def test_data_that_nothing_can_be_learnt_from_is_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
+def test_data_that_nothing_can_be_learnt_from_is_refused(
+    overrides: list[str], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         train.prepare(typed("+experiment=quickstart", f"outputs={tmp_path}", *overrides))
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".ckpt"]
@@ -132,7 +170,12 @@ def test_prompts_that_leave_no_room_for_an_answer_are_refused(tmp_path: Path) ->
     """Every label would be masked, and the loss 0."""
     names = [f"Mug {'very ' * 60} large {i}" for i in range(20)]
     pl.DataFrame({"title": names, "department": "Kitchen"}).write_csv(tmp_path / "shop.csv")
-    columns = ["data=table", f"data.path={tmp_path / 'shop.csv'}", "data.columns.name=title", "data.columns.category=department"]
+    columns = [
+        "data=table",
+        f"data.path={tmp_path / 'shop.csv'}",
+        "data.columns.name=title",
+        "data.columns.category=department",
+    ]
     with pytest.raises(ValueError, match="no training row has room for an answer"):
         train.prepare(typed(*columns, "data.max_seq_length=64", f"outputs={tmp_path}"))
 
@@ -156,7 +199,7 @@ def test_real_rows_are_prepared(tmp_path: Path) -> None:
     [
         ("ckpt=nowhere", "there is no such file or folder"),
         ("ckpt=" + "0" * 32, "has no exported model"),
-        ("ckpt=config", "no exported folder"),
+        ("ckpt=config", "neither a checkpoint file nor an exported folder"),
     ],
 )
 def test_evaluate_refuses_what_is_no_model(argument: str, message: str, tmp_path: Path) -> None:
@@ -165,36 +208,52 @@ def test_evaluate_refuses_what_is_no_model(argument: str, message: str, tmp_path
         evaluate.run(OmegaConf.create(nothing | {"ckpt": argument.split("=")[1], "outputs": str(tmp_path)}))
 
 
-def test_show_prints_an_example_as_the_model_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_an_example_as_the_model_sees_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train.run(typed("stage=show", "data.limit=30", f"outputs={tmp_path}"), tmp_path, Signals())
     printed = capsys.readouterr().out
     assert "\033[2m<start_of_turn>\033[0m" in printed
     assert "Product" in printed
 
 
-def test_a_plan_says_what_training_takes_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["stage=plan", "data.limit=30", "trainer.batch_size=8", "trainer.micro_batch=4", "model.lora_r=4"]
+def test_a_plan_says_what_training_takes_and_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "stage=plan",
+        "data.limit=30",
+        "trainer.batch_size=8",
+        "trainer.micro_batch=4",
+        "model.lora_r=4",
+    ]
     train.run(typed(*arguments, f"outputs={tmp_path}"), tmp_path, Signals())
     shown = capsys.readouterr().out
     assert "3,997,696 weights, 74,752 trained" in shown
-    assert "of 8 rows, 4 a forward pass, in 1 process(es)" in shown
+    assert "of 8 rows, 4 in a forward pass, in 1 process(es)" in shown
     for kind in ("weights", "AdamW", "activations", "logits", "tokens a second", "minutes of training"):
         assert kind in shown
     assert not (tmp_path / "checkpoints").exists()
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_a_plan_for_what_does_not_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_for_what_does_not_fit_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(train, "memory_of", lambda config: ("cpu", 1e6))
+        patched.setattr(settings, "process_memory", lambda trainer: planning.Memory("cpu", 1e6))
         train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}"), tmp_path, Signals())
     shown = capsys.readouterr().out
-    assert "1 a forward pass" in shown
-    assert "more than is free: take model.quantization=nf4" in shown
-    train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}", "trainer.batch_size=100000"), tmp_path, Signals())
+    assert "1 in a forward pass" in shown
+    assert "more than is free: set model.quantization=nf4" in shown
+    train.run(
+        typed("stage=plan", "data.limit=30", f"outputs={tmp_path}", "trainer.batch_size=100000"),
+        tmp_path,
+        Signals(),
+    )
     assert "steps   1 of 100000 rows" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="stage=plan is for the fine-tuning of causal LMs"):
-        train.plan(typed("+experiment=tags", "model=tfidf", "data.path=x.csv"), None)
+    with pytest.raises(ValueError, match="stage=plan: is for fine-tuning causal LMs"):
+        command_line.check(["+experiment=tags", "model=tfidf", "data.path=x.csv", "stage=plan"])
 
 
 def test_training_goes_on_without_a_tracking_server(
@@ -203,7 +262,7 @@ def test_training_goes_on_without_a_tracking_server(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     overrides = [*SMALL, "stage=fit", f"outputs={tmp_path}", "tracking.uri=http://127.0.0.1:9"]
     train.run(typed("+experiment=quickstart", *overrides), tmp_path, Signals())
-    assert "has not got the whole run" in caplog.text
+    assert "has not received the whole run" in caplog.text
     assert (tmp_path / "model/adapter_model.safetensors").is_file()
     assert (tmp_path / "metrics.jsonl").read_text().count("train/loss") == 6
 
@@ -217,7 +276,12 @@ def test_the_default_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "tuned, known products" in done.stdout
     again = subprocess.run(
-        [sys.executable, "evaluate.py", "ckpt=nowhere", "+rnk=3"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "evaluate.py", "ckpt=nowhere", "+rnk=3"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert again.returncode != 0
     assert "rnk: no such key" in again.stderr
@@ -243,7 +307,9 @@ def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
     assert len(parents) == 1
     parent = parents[0].info.run_id
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parents[0]} == {parent}
-    evaluate.run(OmegaConf.create(dict.fromkeys(evaluate.KEYS) | {"compare": parent, "outputs": str(tmp_path)}))
+    evaluate.run(
+        OmegaConf.create(dict.fromkeys(evaluate.KEYS) | {"compare": parent, "outputs": str(tmp_path)})
+    )
     page = next(tmp_path.glob("comparisons/*/report.md")).read_text()
     assert "| base r=8" in page
     assert "| job-0 r=8" in page
@@ -253,9 +319,14 @@ def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
 
 
 def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> None:
-    from data.pocket_text import pocket_texts
+    from data.modules.pocket_text import pocket_texts
 
-    names = pl.read_csv(ROOT / "data/sample/catalogue.csv", infer_schema=False)["product_name"].drop_nulls().unique().to_list()
+    names = (
+        pl.read_csv(ROOT / "data/sample/catalogue.csv", infer_schema=False)["product_name"]
+        .drop_nulls()
+        .unique()
+        .to_list()
+    )
     texts = [f"{text.user}\n{text.reply}" for text in pocket_texts(43, 20_000)]
     assert not pl.Series(texts).str.contains_any(names).any()
     assert not any("Product Name" in text or "Product Details" in text or "\n- " in text for text in texts)
@@ -263,14 +334,21 @@ def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> Non
 
 @pytest.mark.slow
 def test_the_pocket_recipe_runs_and_its_export_is_a_base(tmp_path: Path) -> None:
-    overrides = ["data.texts=200", "trainer.max_steps=3", "trainer.validate_every=2", "tracking.system_metrics=false"]
+    overrides = [
+        "data.texts=200",
+        "trainer.max_steps=3",
+        "trainer.validate_every=2",
+        "tracking.system_metrics=false",
+    ]
     train.run(typed("+experiment=pocket", f"outputs={tmp_path}", *overrides), tmp_path, Signals())
     made = tmp_path / "model"
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in made.iterdir()}
     for name in ("config.json", "tokenizer.json"):
         ignored = {"transformers_version"}
         ours, theirs = (json.loads((folder / name).read_text()) for folder in (made, POCKET))
-        assert {k: v for k, v in ours.items() if k not in ignored} == {k: v for k, v in theirs.items() if k not in ignored}
+        assert {k: v for k, v in ours.items() if k not in ignored} == {
+            k: v for k, v in theirs.items() if k not in ignored
+        }
     shutil.rmtree(tmp_path / "cache")
 
 
@@ -294,14 +372,22 @@ def test_the_data_module_takes_a_generic_table(tmp_path: Path) -> None:
     )
     frame.write_parquet(tmp_path / "shop.parquet")
     columns = ["data.columns.name=title", "data.columns.category=department", "data.attributes=[colour]"]
-    data = train.prepare(typed("data=table", f"data.path={tmp_path / 'shop.parquet'}", *columns, f"outputs={tmp_path}"))
+    data = train.prepare(
+        typed("data=table", f"data.path={tmp_path / 'shop.parquet'}", *columns, f"outputs={tmp_path}")
+    )
     assert isinstance(data, RetailData)
     assert data.questions("train")["question"].str.contains("colour").any()
 
 
 @pytest.mark.slow
 def test_rank_search_names_the_best_rank(tmp_path: Path) -> None:
-    small = ["data.limit=40", "trainer.max_steps=4", "trainer.validate_every=2", "evaluation.questions=2", "tracking.system_metrics=false"]
+    small = [
+        "data.limit=40",
+        "trainer.max_steps=4",
+        "trainer.validate_every=2",
+        "evaluation.questions=2",
+        "tracking.system_metrics=false",
+    ]
     command = [sys.executable, "train.py", "+experiment=rank-search", f"outputs={tmp_path}", *small]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -315,7 +401,9 @@ def test_rank_search_names_the_best_rank(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [["model.quantization=nf4"], ["trainer.micro_batch=2"], ["model.gradient_checkpointing=true"]])
+@pytest.mark.parametrize(
+    "changes", [["model.quantization=nf4"], ["trainer.micro_batch=2"], ["model.gradient_checkpointing=true"]]
+)
 def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> None:
     train.run(typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, *changes), tmp_path, Signals())
     results = json.loads((tmp_path / "results.json").read_text())
@@ -327,7 +415,8 @@ def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_the_quickstart_learns(tmp_path: Path) -> None:
-    """The default run, whole: on questions about known products the tuned model names the right one, the untuned does not.
+    """The default run, whole: on questions about known products the tuned model names the right one, the
+    untuned does not.
 
     Measured: 94%. The bound leaves room for the rounding of other hardware, and for 150 questions.
     """
@@ -338,6 +427,6 @@ def test_the_quickstart_learns(tmp_path: Path) -> None:
 
 
 def test_the_commit_is_unknown_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(train.git_commit()) >= 40 or not (ROOT / ".git").exists()
+    assert len(machine.git_commit(ROOT)) >= 40 or not (ROOT / ".git").exists()
     monkeypatch.setenv("PATH", "")
-    assert train.git_commit() == "unknown"
+    assert machine.git_commit(ROOT) == "unknown"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from architectures.served import Server
+from architectures.inference.vllm_backend import VllmModel
+from architectures.inference.vllm_server import VllmServer
 from tests.conftest import POCKET, ROOT
 
 
@@ -19,10 +20,13 @@ def vllm_python() -> str:
 
 
 @contextmanager
-def vllm_server(place: Path, monkeypatch: pytest.MonkeyPatch, adapter: Path | None, *words: str) -> Iterator[str]:
+def vllm_server(
+    place: Path, monkeypatch: pytest.MonkeyPatch, adapter: Path | None, *words: str
+) -> Iterator[str]:
     """Its address, also in OPENAI_BASE_URL, once it listens; ``words`` are more of its arguments."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    server = Server(str(POCKET), adapter, vllm_python(), place, "--dtype", "float32", "--enforce-eager", *words)
+    model = VllmModel(str(POCKET), adapter, "float32")
+    server = VllmServer(model, vllm_python(), place, "--enforce-eager", *words)
     monkeypatch.setenv("OPENAI_BASE_URL", server.address)
     try:
         yield server.address

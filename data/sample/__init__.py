@@ -1,1 +1,3 @@
-"""The sample catalogue, the program that makes it, and the vocabulary that both it and the pocket texts draw on."""
+"""The sample catalogue, the program that makes it, and the vocabulary that both it and the pocket texts
+draw on.
+"""

@@ -1,9 +1,10 @@
 """Makes catalogue.csv, the sample that a default run trains on: `python -m data.sample.generate`.
 
-About 1,100 raw rows of an invented shop in the 15 columns of Flipkart's crawl, with that table's oddities, counted below:
-Ruby-hash specifications (one hash in place of the list, nil, entries without a key, escaped quotes), category trees cut off
-with "...", one-level trees that hold the product's name, repeated rows, missing prices, line breaks inside descriptions.
-After cleaning and filtering about 1,000 clothing products remain.
+About 1,100 raw rows of an invented shop in the 15 columns of Flipkart's crawl, with that table's oddities,
+counted below: Ruby-hash specifications (one hash in place of the list, nil, entries without a key, escaped
+quotes), category trees cut off with "...", one-level trees that hold the product's name, repeated rows,
+missing prices, line breaks inside descriptions. After cleaning and filtering about 1,000 clothing products
+remain.
 """
 
 import csv
@@ -19,30 +20,55 @@ PATH = Path(__file__).with_name("catalogue.csv")
 SEED = 7
 PRODUCTS = 1000
 OTHER_ROOTS = ["Footwear", "Jewellery", "Automotive", "Home Decor & Festive Needs", "Pens & Stationery"]
-COLUMNS = ["uniq_id", "crawl_timestamp", "product_url", "product_name", "product_category_tree", "pid", "retail_price"]
-COLUMNS += ["discounted_price", "image", "is_FK_Advantage_product", "description", "product_rating", "overall_rating"]
+COLUMNS = [
+    "uniq_id",
+    "crawl_timestamp",
+    "product_url",
+    "product_name",
+    "product_category_tree",
+    "pid",
+    "retail_price",
+]
+COLUMNS += [
+    "discounted_price",
+    "image",
+    "is_FK_Advantage_product",
+    "description",
+    "product_rating",
+    "overall_rating",
+]
 COLUMNS += ["brand", "product_specifications"]
 
 
 def ruby_hash(entries: list[tuple[str | None, str]]) -> str:
     """Specifications in the crawl's syntax; an entry without a key is written as the crawl writes it."""
     quote = json.dumps
-    items = [f'{{"key"=>{quote(k)}, "value"=>{quote(v)}}}' if k else f'{{"value"=>{quote(v)}}}' for k, v in entries]
+    items = [
+        f'{{"key"=>{quote(k)}, "value"=>{quote(v)}}}' if k else f'{{"value"=>{quote(v)}}}' for k, v in entries
+    ]
     return '{"product_specification"=>[' + ", ".join(items) + "]}"
 
 
 def description(rng: random.Random, name: str, garment: Garment, facts: dict[str, str], price: int) -> str:
     """Shop prose of two or three sentences; every third has the crawl's line breaks, tabs and boilerplate."""
     colour = rng.choice(COLOURS)
-    body = f"{name} in {colour.lower()}. Made of {facts['Fabric'].lower()}, good for {facts['Occasion'].lower()} days."
+    body = (
+        f"{name} in {colour.lower()}. Made of {facts['Fabric'].lower()}, good for"
+        f" {facts['Occasion'].lower()} days."
+    )
     if rng.random() < 0.35:
         return f"{name}\n                         Price: Rs. {price}\n\t\t\t\t\n\t\t\t{body}\n{body}"
     if rng.random() < 0.4:
         return f"{name} - Buy {colour} {name} For Only Rs. {price} Online in India. Shop Online For Apparels."
-    return f"Key Features of {name} {facts['Fabric']} {facts['Pattern']},{body} Pair this {garment.type.lower()} with ease."
+    return (
+        f"Key Features of {name} {facts['Fabric']} {facts['Pattern']},{body} Pair this"
+        f" {garment.type.lower()} with ease."
+    )
 
 
-def row(rng: random.Random, name: str, brand: str, tree: list[str], text: str, specifications: str) -> dict[str, str]:
+def row(
+    rng: random.Random, name: str, brand: str, tree: list[str], text: str, specifications: str
+) -> dict[str, str]:
     """One raw record."""
     uniq_id = hashlib.md5(rng.randbytes(16), usedforsecurity=False).hexdigest()
     slug = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
@@ -70,8 +96,12 @@ def row(rng: random.Random, name: str, brand: str, tree: list[str], text: str, s
 
 
 def garment_rows(rng: random.Random) -> list[dict[str, str]]:
-    """The clothing of the shop: every fourth-level category gets at least ten products, names never repeat."""
-    shelf = [(level_2, garment) for level_2, garments in GARMENTS.items() for garment in garments[::2]]  # a shop of 16 shelves
+    """The clothing of the shop: every fourth-level category gets at least ten products, names never
+    repeat.
+    """
+    shelf = [
+        (level_2, garment) for level_2, garments in GARMENTS.items() for garment in garments[::2]
+    ]  # a shop of 16 shelves
     houses = {vocabulary.fresh_brand(rng): vocabulary.house_style(rng) for _ in range(160)}
     rows: list[dict[str, str]] = []
     names: set[str] = set()
@@ -84,7 +114,11 @@ def garment_rows(rng: random.Random) -> list[dict[str, str]]:
         if name in names:
             continue
         names.add(name)
-        entries: list[tuple[str | None, str]] = [("Ideal For", gender), *facts.items(), ("Type", garment.type)]
+        entries: list[tuple[str | None, str]] = [
+            ("Ideal For", gender),
+            *facts.items(),
+            ("Type", garment.type),
+        ]
         if rng.random() < 0.2:
             entries.append(("Style Code", f"{brand[:4].upper().strip()}_{rng.randrange(100, 999)}"))
         if rng.random() < 0.5:
@@ -94,25 +128,44 @@ def garment_rows(rng: random.Random) -> list[dict[str, str]]:
         tree = ["Clothing", level_2, garment.level_3, garment.level_4, f"{brand} {garment.level_4}", name]
         if len(name) > 55:
             tree[-1] = f"{name[:45]}..."
-        rows.append(row(rng, name, brand, tree, description(rng, name, garment, facts, 999), ruby_hash(entries)))
+        rows.append(
+            row(rng, name, brand, tree, description(rng, name, garment, facts, 999), ruby_hash(entries))
+        )
     return rows
 
 
 def odd_rows(rng: random.Random, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """What cleaning and filtering must meet: other shops' shelves, rare shelves, short trees, repeats, odd specifications."""
+    """What cleaning and filtering must meet: other shops' shelves, rare shelves, short trees, repeats, odd
+    specifications.
+    """
     odd = []
     for i in range(60):
         root, brand = OTHER_ROOTS[i % len(OTHER_ROOTS)], vocabulary.fresh_brand(rng)
         name = f"{brand} {root.split()[0]} Item {i}"
         single = '{"product_specification"=>{"key"=>"Material", "value"=>"Leather"}}'
         tree = [name] if i % 10 == 0 else [root, f"{brand} {root}", name]
-        odd.append(row(rng, name, brand, tree, f"{name}, sturdy.", single if i % 2 else '{"product_specification"=>nil}'))
+        odd.append(
+            row(
+                rng,
+                name,
+                brand,
+                tree,
+                f"{name}, sturdy.",
+                single if i % 2 else '{"product_specification"=>nil}',
+            )
+        )
     for i in range(8):
         name = f"{vocabulary.fresh_brand(rng)} Woven Scarf No {i}"
         tree = ["Clothing", "Women's Clothing", "Accessories", f"Scarves {i % 3}", name]
-        odd.append(row(rng, name, "", tree, f"{name}.", ruby_hash([("Fabric", "Silk"), ("Ideal For", "Women's")])))
+        odd.append(
+            row(rng, name, "", tree, f"{name}.", ruby_hash([("Fabric", "Silk"), ("Ideal For", "Women's")]))
+        )
     odd += [dict(rng.choice(rows)) for _ in range(12)]  # exact repeats
-    broken = dict(rng.choice(rows), uniq_id="0" * 32, product_specifications='{"product_specification"=>[{"key"=>"Fabric", "va')
+    broken = dict(
+        rng.choice(rows),
+        uniq_id="0" * 32,
+        product_specifications='{"product_specification"=>[{"key"=>"Fabric", "va',
+    )
     nameless = dict(rng.choice(rows), uniq_id="1" * 32, product_name="")
     return [*odd, broken, nameless]
 

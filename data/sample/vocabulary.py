@@ -1,23 +1,82 @@
-"""Words of an invented clothing shop: garments, attribute values, and fresh brand names drawn by a seeded generator."""
+"""Words of an invented clothing shop: garments, attribute values, and fresh brand names drawn by a seeded
+generator.
+"""
 
 import random
 from dataclasses import dataclass
 
 GENDERS = {"Women's Clothing": "Women's", "Men's Clothing": "Men's", "Kids' Clothing": "Girl's"}
 
-PATTERNS = ["Solid", "Printed", "Striped", "Checkered", "Self Design", "Embroidered", "Floral Print", "Polka Print"]
+PATTERNS = [
+    "Solid",
+    "Printed",
+    "Striped",
+    "Checkered",
+    "Self Design",
+    "Embroidered",
+    "Floral Print",
+    "Polka Print",
+]
 PATTERNS += ["Graphic Print", "Embellished", "Geometric Print", "Animal Print"]
-FABRICS = ["Cotton", "Polyester", "Viscose", "Georgette", "Crepe", "Rayon", "Denim", "Linen", "Cotton Lycra", "Cotton Blend"]
+FABRICS = [
+    "Cotton",
+    "Polyester",
+    "Viscose",
+    "Georgette",
+    "Crepe",
+    "Rayon",
+    "Denim",
+    "Linen",
+    "Cotton Lycra",
+    "Cotton Blend",
+]
 FABRICS += ["Silk", "Chiffon", "Net", "Wool", "Fleece", "Acrylic", "Satin", "Nylon", "Polycotton", "Velvet"]
 OCCASIONS = ["Casual", "Formal", "Party", "Festive", "Sports", "Lounge Wear", "Beach Wear", "Casual, Party"]
-SLEEVES = ["Full Sleeve", "Half Sleeve", "Sleeveless", "3/4 Sleeve", "Short Sleeve", "Cap Sleeve", "Roll-up Sleeve"]
-NECKS = ["Round Neck", "V-neck", "Boat Neck", "High Neck", "Square Neck", "Turtle Neck", "Mandarin Collar", "Scoop Neck"]
+SLEEVES = [
+    "Full Sleeve",
+    "Half Sleeve",
+    "Sleeveless",
+    "3/4 Sleeve",
+    "Short Sleeve",
+    "Cap Sleeve",
+    "Roll-up Sleeve",
+]
+NECKS = [
+    "Round Neck",
+    "V-neck",
+    "Boat Neck",
+    "High Neck",
+    "Square Neck",
+    "Turtle Neck",
+    "Mandarin Collar",
+    "Scoop Neck",
+]
 FITS = ["Regular Fit", "Slim Fit", "Skinny Fit", "Relaxed Fit", "Loose Fit"]
 RISES = ["Mid Rise", "High Rise", "Low Rise"]
 LENGTHS = ["Mini/Short", "Midi/Knee Length", "Maxi/Full Length", "Above Knee"]
 CLOSURES = ["Zipper", "Button", "Elastic", "Drawstring", "Buckle", "Hook"]
-COLOURS = ["Red", "Blue", "Black", "White", "Green", "Yellow", "Pink", "Grey", "Navy", "Maroon", "Beige", "Purple"]
-CARES = ["Hand Wash", "Machine Wash", "Gentle Machine Wash", "Dry Clean Only", "Do Not Bleach", "Wash with Similar Colors"]
+COLOURS = [
+    "Red",
+    "Blue",
+    "Black",
+    "White",
+    "Green",
+    "Yellow",
+    "Pink",
+    "Grey",
+    "Navy",
+    "Maroon",
+    "Beige",
+    "Purple",
+]
+CARES = [
+    "Hand Wash",
+    "Machine Wash",
+    "Gentle Machine Wash",
+    "Dry Clean Only",
+    "Do Not Bleach",
+    "Wash with Similar Colors",
+]
 
 TOP = ("Pattern", "Sleeve", "Fabric", "Neck", "Occasion")
 BOTTOM = ("Pattern", "Fabric", "Fit", "Closure", "Occasion")
@@ -40,7 +99,9 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Garment:
-    """A type of garment: the word for it, its category below the gender's, and the attributes that describe it."""
+    """A type of garment: the word for it, its category below the gender's, and the attributes that
+    describe it.
+    """
 
     type: str
     level_3: str
@@ -87,16 +148,52 @@ GARMENTS = {
     ],
 }
 
-ONSETS = ["b", "bh", "ch", "d", "dr", "f", "g", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "pr", "r", "s", "sh", "st"]
+ONSETS = [
+    "b",
+    "bh",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kr",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "r",
+    "s",
+    "sh",
+    "st",
+]
 ONSETS += ["t", "tr", "v", "w", "y", "z", "sk", "th", "cl"]
 VOWELS = ["a", "e", "i", "o", "u", "aa", "ee", "oo", "ia", "ai", "ou"]
 CODAS = ["", "", "", "n", "r", "l", "s", "m", "t", "k", "sh", "nd", "x"]
-SUFFIXES = ["Fashion", "Clothing", "Street", "Wear", "Collection", "& Co", "Studio", "Life", "India", "Trends"]
+SUFFIXES = [
+    "Fashion",
+    "Clothing",
+    "Street",
+    "Wear",
+    "Collection",
+    "& Co",
+    "Studio",
+    "Life",
+    "India",
+    "Trends",
+]
 
 
 def fresh_word(rng: random.Random) -> str:
     """A pronounceable word that no dictionary holds, of one to three syllables, such as 'Shaikora'."""
-    syllables = (rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice([1, 2, 2, 2, 3])))
+    syllables = (
+        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
+        for _ in range(rng.choice([1, 2, 2, 2, 3]))
+    )
     word = "".join(syllables)
     return word.upper() if rng.random() < 0.12 else word.capitalize()
 
@@ -116,12 +213,16 @@ def house_style(rng: random.Random) -> dict[str, str]:
 
 
 def describe(rng: random.Random, garment: Garment, house: dict[str, str]) -> dict[str, str]:
-    """Values for a garment's attributes in its own order; the brand's own choice in four cases of five, but for the pattern."""
+    """Values for a garment's attributes in its own order; the brand's own choice in four cases of five,
+    but for the pattern.
+    """
     own = {key: key != "Pattern" and rng.random() < 0.8 for key in garment.attributes}
     return {key: house[key] if own[key] else rng.choice(VALUES[key]) for key in garment.attributes}
 
 
 def product_name(brand: str, gender: str, garment: Garment, facts: dict[str, str]) -> str:
-    """A name as retailers write it: brand, sleeve or fit, pattern, for whom, type ('Shaikora Sleeveless Solid Women's Top')."""
+    """A name as retailers write it: brand, sleeve or fit, pattern, for whom, type ('Shaikora Sleeveless
+    Solid Women's Top').
+    """
     style = [facts[key] for key in ("Sleeve", "Fit") if key in facts]
     return " ".join([brand, *style, facts["Pattern"], gender, garment.type])

@@ -1,7 +1,9 @@
-"""hydra/launcher=azureml: the jobs of a sweep as command jobs of an AzureML workspace, several of them under one pipeline job.
+"""hydra/launcher=azureml: the jobs of a sweep as command jobs of an AzureML workspace, several of them under
+one pipeline job.
 
-Each runs the tracked files of this checkout in the environment of environment.yml, with one process a GPU, keeps its run's
-folder in a datastore (so that a job whose machine was taken away goes on), and records in the workspace's own MLflow.
+Each runs the tracked files of this checkout in the environment of environment.yml, with one process a GPU,
+keeps its run's folder in a datastore (so that a job whose machine was taken away goes on), and records in the
+workspace's own MLflow.
 """
 
 import logging
@@ -23,10 +25,14 @@ OVER = ("Completed", "Failed", "Canceled", "NotResponding")  # states of a job t
 def snapshot(target: Path) -> Path:
     """A copy of the tracked files as they are now."""
     shutil.rmtree(target, ignore_errors=True)
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\0")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split("\0")
     names = [name for name in listed if name and (ROOT / name).is_file()]
     if not names:
-        raise ValueError(f"hydra/launcher=azureml sends the files that git tracks, and there are none in {ROOT}")
+        raise ValueError(
+            f"hydra/launcher=azureml sends the files that git tracks, and there are none in {ROOT}"
+        )
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target / name)
@@ -37,12 +43,16 @@ class AzureLauncher(JobLauncher):
     """Jobs as command jobs.
 
     Args:
-        subscription, resource_group, workspace: where; empty: AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP, AZURE_WORKSPACE.
-        compute: name of the cluster. nodes: machines a job. gpus_per_node: processes on each. image: base image of the environment.
-        inputs: KEY=URI: a file or (with a final '/') a folder that is mounted, and the key of the configuration that names it.
+        subscription, resource_group, workspace: where; empty: AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP,
+        AZURE_WORKSPACE.
+        compute: name of the cluster. nodes: machines a job. gpus_per_node: processes on each. image: base
+        image of the environment.
+        inputs: KEY=URI: a file or (with a final '/') a folder that is mounted, and the key of the
+        configuration that names it.
         datastore: that keeps the runs' folders. variables: NAME=VALUE, in the jobs' environment.
         setup: shell commands before the run. shm_size: of the containers.
-        experiment: in the workspace. dry_run: write the YAML that `az ml job create -f` takes, submit nothing.
+        experiment: in the workspace. dry_run: write the YAML that `az ml job create -f` takes, submit
+        nothing.
     """
 
     def __init__(
@@ -67,7 +77,9 @@ class AzureLauncher(JobLauncher):
         self.place |= {"resource_group_name": resource_group or os.environ.get("AZURE_RESOURCE_GROUP", "")}
         self.place |= {"workspace_name": workspace or os.environ.get("AZURE_WORKSPACE", "")}
         self.compute, self.nodes, self.gpus, self.image = compute, nodes, gpus_per_node, image
-        self.inputs, self.variables = (dict(pair.split("=", 1) for pair in pairs) for pairs in (inputs, variables))
+        self.inputs, self.variables = (
+            dict(pair.split("=", 1) for pair in pairs) for pairs in (inputs, variables)
+        )
         self.datastore = datastore
         self.setup_lines, self.shm_size, self.experiment, self.dry_run = setup, shm_size, experiment, dry_run
 
@@ -78,9 +90,20 @@ class AzureLauncher(JobLauncher):
 
         names = {key: key.replace(".", "_") for key in self.inputs}
         given = [f"{key}=${{{{inputs.{name}}}}}" for key, name in names.items()]
-        parts = [*job.command("python"), *given, f"trainer.devices={self.gpus}", f"trainer.nodes={self.nodes}"]
-        line = " ".join(part if "${{" in part else shlex.quote(part) for part in parts if not part.startswith("hydra.run.dir="))
-        folder = f"azureml://datastores/{self.datastore}/paths/strata/{job.folder.parent.name}/{job.folder.name}"
+        parts = [
+            *job.command("python"),
+            *given,
+            f"trainer.devices={self.gpus}",
+            f"trainer.nodes={self.nodes}",
+        ]
+        line = " ".join(
+            part if "${{" in part else shlex.quote(part)
+            for part in parts
+            if not part.startswith("hydra.run.dir=")
+        )
+        folder = (
+            f"azureml://datastores/{self.datastore}/paths/strata/{job.folder.parent.name}/{job.folder.name}"
+        )
         return command(
             code=str(code),
             command=" && ".join([*self.setup_lines, f'{line} "hydra.run.dir=${{{{outputs.run}}}}"']),
@@ -91,13 +114,17 @@ class AzureLauncher(JobLauncher):
             display_name=f"{job.number} {job.experiment}",
             experiment_name=self.experiment,
             environment_variables=self.variables,
-            inputs={name: Input(type=kind(self.inputs[key]), path=self.inputs[key]) for key, name in names.items()},
+            inputs={
+                name: Input(type=kind(self.inputs[key]), path=self.inputs[key]) for key, name in names.items()
+            },
             outputs={"run": Output(type="uri_folder", mode="rw_mount", path=folder)},
             shm_size=self.shm_size,
         )
 
     def start(self, jobs: list[Job], sweep: Path) -> None:
-        """Submit what is not under way: one job as it is, several as the steps of a pipeline, which do not wait for one another."""
+        """Submit what is not under way: one job as it is, several as the steps of a pipeline, which do not
+        wait for one another.
+        """
         client = None if self.dry_run else self.client()
         jobs = [job for job in jobs if client is None or not self.under_way(client, job)]
         if not jobs:
@@ -113,7 +140,7 @@ class AzureLauncher(JobLauncher):
         made = self.ask(lambda: client.jobs.create_or_update(whole))
         for job in jobs:
             job.folder.mkdir(parents=True, exist_ok=True)
-            runs.write_state(job.folder, job_id=made.name, status="submitted")
+            runs.write_state(job.folder, job_id=made.name, status=runs.Status.SUBMITTED)
         print(f"submitted:  {made.studio_url}\nstatus:  az ml job show --name {made.name}")
 
     def whole(self, jobs: list[Job], code: Path, name: str) -> Any:
@@ -124,13 +151,18 @@ class AzureLauncher(JobLauncher):
         if len(nodes) == 1:
             return next(iter(nodes.values()))._to_job()
         settings = PipelineJobSettings(continue_on_step_failure=True)
-        return PipelineJob(jobs=nodes, display_name=f"sweep {name}", experiment_name=self.experiment, settings=settings)
+        return PipelineJob(
+            jobs=nodes, display_name=f"sweep {name}", experiment_name=self.experiment, settings=settings
+        )
 
     def client(self) -> Any:
         """A client of the workspace, in which the compute exists. Raises ValueError."""
         lacking = [name for name, value in {**self.place, "compute": self.compute}.items() if not value]
         if lacking:
-            raise ValueError(f"hydra/launcher=azureml: not told {', '.join(lacking)}: set them in hydra.launcher, or dry_run=true")
+            raise ValueError(
+                f"hydra/launcher=azureml: not told {', '.join(lacking)}: set them in"
+                f" hydra.launcher, or dry_run=true"
+            )
         from azure.ai.ml import MLClient
         from azure.identity import DefaultAzureCredential
 
@@ -149,19 +181,31 @@ class AzureLauncher(JobLauncher):
 
     def ask(self, what: Any) -> Any:
         """The answer of the service. Raises ValueError with what is wrong and what to do."""
-        from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError, ServiceRequestError
+        from azure.core.exceptions import (
+            ClientAuthenticationError,
+            HttpResponseError,
+            ResourceNotFoundError,
+            ServiceRequestError,
+        )
 
         try:
             return what()
         except (HttpResponseError, ServiceRequestError) as error:
             cause, failure = "the service cannot be reached", error
             if isinstance(error, ClientAuthenticationError):
-                cause = "no credentials: `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET"
+                cause = (
+                    "no credentials: `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and"
+                    " AZURE_CLIENT_SECRET"
+                )
             elif isinstance(error, ResourceNotFoundError):
                 cause = f"not found; is compute={self.compute} in workspace {self.place['workspace_name']}?"
             elif isinstance(error, HttpResponseError):
                 busy = error.status_code == 429
-                cause = "throttled, try again later: what is submitted stays" if busy else f"refused (status {error.status_code})"
+                cause = (
+                    "throttled, try again later: what is submitted stays"
+                    if busy
+                    else f"refused (status {error.status_code})"
+                )
         raise ValueError(f"hydra/launcher=azureml: {cause} ({str(failure).splitlines()[0]})")
 
 

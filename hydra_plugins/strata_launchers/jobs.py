@@ -16,11 +16,10 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from config import runs, schema
+from config import runs, schema, sweeps
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parents[2]
-LEDGER = "ledger.json"
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,18 @@ class Job:
     config: DictConfig
 
     def command(self, python: str = sys.executable) -> list[str]:
-        """What is run, from the project's root; started again it goes on (resume=never has given the sweep a new folder)."""
+        """What is run, from the project's root; started again it goes on (resume=never has given the sweep
+        a new folder).
+        """
         settings = [override for override in self.overrides if not override.startswith("resume=")]
-        return [python, "train.py", *settings, f"hydra.run.dir='{self.folder}'", "hydra.mode=RUN", "resume=auto"]
+        return [
+            python,
+            "train.py",
+            *settings,
+            f"hydra.run.dir='{self.folder}'",
+            "hydra.mode=RUN",
+            "resume=auto",
+        ]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -47,17 +55,27 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.state.get("status") == "finished"
+        return self.state.get("status") == runs.Status.FINISHED
 
 
 def write_ledger(sweep: Path, jobs: Sequence[Job]) -> None:
     """Set down where each job stands; those that an earlier call wrote stay."""
-    path = sweep / LEDGER
-    known = {row["number"]: row for row in json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+    path = sweep / sweeps.LEDGER
+    known = (
+        {row["number"]: row for row in json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+    )
     for job in jobs:
-        state = {name: job.state.get(name) for name in ("status", "metric", "pruned", "run_id", "exit", "job_id")}
+        state = {
+            name: job.state.get(name) for name in ("status", "metric", "pruned", "run_id", "exit", "job_id")
+        }
         overrides = shlex.join(job.overrides)
-        known[job.number] = {"number": job.number, "config": job.digest, **state, "folder": str(job.folder), "overrides": overrides}
+        known[job.number] = {
+            "number": job.number,
+            "config": job.digest,
+            **state,
+            "folder": str(job.folder),
+            "overrides": overrides,
+        }
     sweep.mkdir(parents=True, exist_ok=True)
     runs.write_json(path, [known[number] for number in sorted(known)])
 
@@ -86,7 +104,11 @@ class JobLauncher(Launcher):
         sweep = jobs[0].folder.parent
         left = [job for job in jobs if not job.finished]
         if len(left) < len(jobs):
-            log.info("%d of %d jobs are finished already; resume=never runs them anew", len(jobs) - len(left), len(jobs))
+            log.info(
+                "%d of %d jobs are finished already; resume=never runs them anew",
+                len(jobs) - len(left),
+                len(jobs),
+            )
         try:
             self.start(left, sweep)
         except ValueError as error:
@@ -102,9 +124,12 @@ class JobLauncher(Launcher):
     def returned(self, job: Job) -> JobReturn:
         """The job's result as a sweeper wants it: the best of the validation metric that it was to watch.
 
-        A search must be told of a failure, which its JobReturn raises; Hydra's own sweeper would end at it, so it gets nothing.
+        A search must be told of a failure, which its JobReturn raises; Hydra's own sweeper would end at it,
+        so it gets nothing.
         """
-        result = JobReturn(overrides=job.overrides, cfg=job.config, working_dir=str(job.folder), status=JobStatus.COMPLETED)
+        result = JobReturn(
+            overrides=job.overrides, cfg=job.config, working_dir=str(job.folder), status=JobStatus.COMPLETED
+        )
         result.return_value = job.state.get("metric") if job.finished else None
         if not job.finished and self.config.hydra.sweeper.get("direction"):
             result.status = JobStatus.FAILED

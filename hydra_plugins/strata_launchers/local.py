@@ -1,7 +1,7 @@
 """hydra/launcher=local: the jobs of a sweep on this machine, one after the other, or one on each GPU.
 
-A job that fails does not end the others. One that was told to stop, or ran out of memory beside other processes, is started
-again; Ctrl-C or SIGTERM stops the sweep, and the same command goes on with it.
+A job that fails does not end the others. One that was told to stop, or ran out of memory beside other
+processes, is started again; Ctrl-C or SIGTERM stops the sweep, and the same command goes on with it.
 """
 
 import logging
@@ -30,7 +30,12 @@ def gpus() -> list[str]:
         return [name for name in told.split(",") if name]
     if not shutil.which("nvidia-smi"):
         return []
-    listed = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return listed.stdout.split()
 
 
@@ -38,7 +43,8 @@ class LocalLauncher(JobLauncher):
     """Jobs as processes of this machine.
 
     Args:
-        parallel: jobs at once; 0: one for each GPU, and one where there is none. restarts: times that a job which can go on is
+        parallel: jobs at once; 0: one for each GPU, and one where there is none. restarts: times that a job
+        which can go on is
             started again.
     """
 
@@ -82,14 +88,18 @@ class LocalLauncher(JobLauncher):
                         continue
                     del running[job.number]
                     places.append(place)
-                    again = process.returncode == RESUME_ME or (process.returncode and job.state.get("status") == "interrupted")
+                    again = process.returncode == RESUME_ME or (
+                        process.returncode and job.state.get("status") == "interrupted"
+                    )
                     if again and not self.stopped and tries[job.number] < self.restarts:
                         tries[job.number] += 1
                         waiting.appendleft(job)
                     elif process.returncode:
                         how = "interrupted" if again else "failed"
                         runs.write_state(job.folder, status=how, exit=process.returncode)
-                        log.warning("job %d %s (status %d): %s", job.number, how, process.returncode, job.folder)
+                        log.warning(
+                            "job %d %s (status %d): %s", job.number, how, process.returncode, job.folder
+                        )
                     write_ledger(sweep, jobs)
         finally:
             for number, handler in before.items():

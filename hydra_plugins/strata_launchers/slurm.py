@@ -1,7 +1,9 @@
-"""hydra/launcher=slurm: each job is one sbatch script, kept in its folder, that starts one task a GPU and puts itself back in the queue.
+"""hydra/launcher=slurm: each job is one sbatch script, kept in its folder, that starts one task a GPU and
+puts itself back in the queue.
 
 Time limit: SLURM sends SIGUSR1 some minutes before; preemption: SIGTERM. The run saves and notes that it was
-interrupted, upon which the script requeues the job, and the run goes on from its checkpoint. Lightning's own requeueing is off.
+interrupted, upon which the script requeues the job, and the run goes on from its checkpoint. Lightning's own
+requeueing is off.
 """
 
 import logging
@@ -18,7 +20,12 @@ from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher
 log = logging.getLogger("strata")
 SCRIPT = "job.sh"
 POLL = 5  # seconds between looks at the queue, where the launcher waits
-HANDED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "MLFLOW_TRACKING_URI", "STRATA_PARENT_RUN")  # environment variables that jobs get
+HANDED_ON = (
+    "HF_HUB_OFFLINE",
+    "HF_HOME",
+    "MLFLOW_TRACKING_URI",
+    "STRATA_PARENT_RUN",
+)  # environment variables that jobs get
 
 
 class SlurmLauncher(JobLauncher):
@@ -26,10 +33,12 @@ class SlurmLauncher(JobLauncher):
 
     Args:
         partition, account, qos, constraint, time, memory: as sbatch takes them; empty: the cluster's default.
-        nodes: machines a job. gpus_per_node: GPUs, and so tasks, on each; 0: tasks_per_node tasks without a GPU.
+        nodes: machines a job. gpus_per_node: GPUs, and so tasks, on each; 0: tasks_per_node tasks without a
+        GPU.
         cpus_per_task: cores a task. grace: seconds before the time limit at which the run is told to save.
         setup: shell lines before the run (modules, environments). python: the interpreter on the nodes.
-        options: further '#SBATCH' options. dry_run: print the scripts, submit nothing. wait: return when all jobs have ended.
+        options: further '#SBATCH' options. dry_run: print the scripts, submit nothing. wait: return when all
+        jobs have ended.
     """
 
     def __init__(
@@ -52,21 +61,39 @@ class SlurmLauncher(JobLauncher):
         wait: bool,
     ) -> None:
         super().__init__()
-        self.asked = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "time": time, "mem": memory}
-        self.nodes, self.gpus, self.tasks, self.cpus = nodes, gpus_per_node, gpus_per_node or tasks_per_node, cpus_per_task
+        self.asked = {
+            "partition": partition,
+            "account": account,
+            "qos": qos,
+            "constraint": constraint,
+            "time": time,
+            "mem": memory,
+        }
+        self.nodes, self.gpus, self.tasks, self.cpus = (
+            nodes,
+            gpus_per_node,
+            gpus_per_node or tasks_per_node,
+            cpus_per_task,
+        )
         self.grace, self.setup_lines, self.python, self.options = grace, setup, python, options
         self.dry_run, self.wait = dry_run, wait
 
     def script(self, job: Job) -> str:
         """The sbatch script of a job."""
         asked: dict[str, object] = {name: value for name, value in self.asked.items() if value}
-        asked |= {"job-name": f"strata-{job.number}-{job.experiment}", "nodes": self.nodes, "ntasks-per-node": self.tasks}
+        asked |= {
+            "job-name": f"strata-{job.number}-{job.experiment}",
+            "nodes": self.nodes,
+            "ntasks-per-node": self.tasks,
+        }
         asked |= {"cpus-per-task": self.cpus, "output": f"{job.folder}/slurm-%j.out", "open-mode": "append"}
         asked |= {"gpus-per-node": self.gpus} if self.gpus else {}
         asked |= {"signal": f"USR1@{self.grace}"}
         lines = [f"#SBATCH --{name}={value}" for name, value in asked.items()] + ["#SBATCH --requeue"]
         lines += [f"#SBATCH {option}" for option in self.options]
-        handed = [f"export {name}={shlex.quote(os.environ[name])}" for name in HANDED_ON if name in os.environ]
+        handed = [
+            f"export {name}={shlex.quote(os.environ[name])}" for name in HANDED_ON if name in os.environ
+        ]
         devices = [f"trainer.devices={self.tasks}", f"trainer.nodes={self.nodes}"]
         command = shlex.join([*job.command(self.python), *devices])
         return "\n".join(
@@ -77,12 +104,18 @@ class SlurmLauncher(JobLauncher):
                 f"cd {shlex.quote(str(ROOT))}",
                 *handed,
                 *self.setup_lines,
-                'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}"',
+                (
+                    'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST"'
+                    ' | head -n 1)}"'
+                ),
                 "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
                 f"srun --kill-on-bad-exit=1 {command}",
                 "status=$?",
                 "# told to stop, and saved, or one of its tasks ran out of memory: it goes on from there",
-                f"grep -q interrupted {shlex.quote(str(job.folder / runs.STATE_FILE))} && scontrol requeue $SLURM_JOB_ID",
+                (
+                    f"grep -q interrupted {shlex.quote(str(job.folder / runs.STATE_FILE))} && scontrol"
+                    f" requeue $SLURM_JOB_ID"
+                ),
                 'exit "$status"',
                 "",
             ]
@@ -104,9 +137,14 @@ class SlurmLauncher(JobLauncher):
                 print(f"# {path}\n{path.read_text(encoding='utf-8')}")
                 continue
             number = self.submit(path)
-            runs.write_state(job.folder, job_id=number, status="submitted")
+            runs.write_state(job.folder, job_id=number, status=runs.Status.SUBMITTED)
             submitted.append(number)
-            log.info("job %d: submitted as %s; its output: %s", job.number, number, job.folder / f"slurm-{number}.out")
+            log.info(
+                "job %d: submitted as %s; its output: %s",
+                job.number,
+                number,
+                job.folder / f"slurm-{number}.out",
+            )
         if submitted:
             print(f"status:  squeue --jobs={','.join(submitted)}    # or: sacct --jobs=...")
         while self.wait and self.queue(submitted):
@@ -115,9 +153,13 @@ class SlurmLauncher(JobLauncher):
     def submit(self, script: Path) -> str:
         """The id under which SLURM took a script. Raises ValueError, with SLURM's reason, if it did not."""
         try:
-            done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False
+            )
         except FileNotFoundError:
-            raise ValueError("hydra/launcher=slurm: there is no sbatch here; submit from a login node of the cluster") from None
+            raise ValueError(
+                "hydra/launcher=slurm: there is no sbatch here; submit from a login node of the cluster"
+            ) from None
         if done.returncode:
             raise ValueError(f"hydra/launcher=slurm: sbatch refused {script}: {done.stderr.strip()}")
         return re.split(r"[;\s]", done.stdout.strip())[0]
@@ -128,5 +170,7 @@ class SlurmLauncher(JobLauncher):
         if not known:
             return []
         # all jobs, not --jobs=...: squeue fails as a whole if it has forgotten one of them
-        done = subprocess.run(["squeue", "--noheader", "--format=%i"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["squeue", "--noheader", "--format=%i"], capture_output=True, text=True, check=False
+        )
         return [number for number in known if number in done.stdout.split()]

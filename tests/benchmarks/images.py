@@ -1,4 +1,5 @@
-"""python -m tests.benchmarks.images: 20,000 addresses from a server on this machine, of which some are slow, broken, huge or gone.
+"""python -m tests.benchmarks.images: 20,000 addresses from a server on this machine, of which some are slow,
+broken, huge or gone.
 
 Writes results/images.md: addresses a second, peak memory, and every outcome counted.
 """
@@ -15,13 +16,23 @@ from typing import Any
 
 import polars as pl
 
-from data import images
-from data.images import Fetching
-from data.report import table
-from tests.data.test_images import Server, Shop, picture
+from data.catalogue import images
+from data.catalogue.images import FetchSettings
+from data.markdown import markdown_table
+from tests.data.catalogue.test_images import Server, Shop, picture
 
 COUNT = 20_000
-SHARES = {"/slow": 40, "/down": 40, "/huge": 100, "/endless": 20, "/lies": 100, "/cut": 100, "/none": 200, "/page": 100, "/once": 200}
+SHARES = {
+    "/slow": 40,
+    "/down": 40,
+    "/huge": 100,
+    "/endless": 20,
+    "/lies": 100,
+    "/cut": 100,
+    "/none": 200,
+    "/page": 100,
+    "/once": 200,
+}
 RESULTS = Path(__file__).parent / "results" / "images.md"
 PHOTO = (640, 480)
 
@@ -61,21 +72,30 @@ def main() -> None:
     rows = pl.DataFrame({"id": [f"p{i // 7}" for i in range(COUNT)], "place": [i % 7 for i in range(COUNT)],
                          "url": [f"{place}{path}-{i}" for i, path in enumerate(paths)]})  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        how = Fetching(7, f"{folder}/files", 32, 32, 1, 1.0, 200_000, True)
+        how = FetchSettings(7, f"{folder}/files", 32, 32, 1, 1.0, 200_000, True)
         start = time.perf_counter()
-        manifest = images.collect(rows, how, Path(folder))
+        manifest = images.fetch_images(rows, how, Path(folder))
         seconds = time.perf_counter() - start
         again = time.perf_counter()
-        images.collect(rows, how, Path(folder))
+        images.fetch_images(rows, how, Path(folder))
         again = time.perf_counter() - again
     server.terminate()
     assert manifest.height == COUNT
     assert manifest["status"].null_count() == 0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     text = f"    python -m tests.benchmarks.images    # {os.cpu_count()} threads, shared with the server\n\n"
-    text += f"{COUNT:,} addresses in {seconds:.0f} s, {COUNT / seconds:,.0f} a second; at most {most:,.0f} MiB. "
+    text += (
+        f"{COUNT:,} addresses in {seconds:.0f} s, {COUNT / seconds:,.0f} a second; at most {most:,.0f} MiB. "
+    )
     text += f"Again, when only what may have passed is asked: {again:.0f} s.\n\n"
-    RESULTS.write_text(text + table(["outcome", "addresses"], [list(row) for row in images.told(manifest).rows()]) + "\n", encoding="utf-8")
+    RESULTS.write_text(
+        text
+        + markdown_table(
+            ["outcome", "addresses"], [list(row) for row in images.count_outcomes(manifest).rows()]
+        )
+        + "\n",
+        encoding="utf-8",
+    )
     logging.info(RESULTS.read_text(encoding="utf-8"))
 
 

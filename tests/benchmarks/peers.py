@@ -1,7 +1,9 @@
-"""One fine-tuning job done by one tool, each step's loss and time written down: python tests/benchmarks/peers.py TOOL JOB RESULT
+"""One fine-tuning job done by one tool, each step's loss and time written down: python
+tests/benchmarks/peers.py TOOL JOB RESULT
 
-JOB is a folder that `tests.benchmarks.speed` has made: ``base``, a causal LM; ``adapter``, where LoRA starts; ``rows.pt``, token
-ids in the order of the steps; ``job.json``. Of this project only what TOOL needs is imported, so peers run in an environment of their own.
+JOB is a folder that `tests.benchmarks.speed` has made: ``base``, a causal LM; ``adapter``, where LoRA starts;
+``rows.pt``, token ids in the order of the steps; ``job.json``. Of this project only what TOOL needs is
+imported, so peers run in an environment of their own.
 """
 
 import json
@@ -37,8 +39,12 @@ def load_base(folder: Path, job: dict[str, Any], dtype: str) -> Any:
     return PeftModel.from_pretrained(net, str(folder / "adapter"), is_trainable=True)
 
 
-def arguments(folder: Path, job: dict[str, Any], micro_batch: int, bf16: bool, checkpointing: bool) -> dict[str, Any]:
-    """What TRL and transformers' Trainer are told alike. The order of rows is that of the file, so that each step has the same ones."""
+def arguments(
+    folder: Path, job: dict[str, Any], micro_batch: int, bf16: bool, checkpointing: bool
+) -> dict[str, Any]:
+    """What TRL and transformers' Trainer are told alike. The order of rows is that of the file, so that
+    each step has the same ones.
+    """
     return {
         "output_dir": str(folder / "out"),
         "per_device_train_batch_size": micro_batch,
@@ -78,8 +84,12 @@ def watcher(log: Log) -> Any:
     return Watcher()
 
 
-def trl(folder: Path, job: dict[str, Any], micro_batch: int, dtype: str, bf16: bool, checkpointing: bool) -> Log:
-    """TRL's SFTTrainer on token ids; its loss is computed in chunks, over answers alone. Without padding it was slower on CPUs."""
+def trl(
+    folder: Path, job: dict[str, Any], micro_batch: int, dtype: str, bf16: bool, checkpointing: bool
+) -> Log:
+    """TRL's SFTTrainer on token ids; its loss is computed in chunks, over answers alone. Without padding
+    it was slower on CPUs.
+    """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -121,9 +131,15 @@ def hugging_face(folder: Path, job: dict[str, Any], micro_batch: int, dtype: str
     def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         width = max(len(row["input_ids"]) for row in batch)
         return {
-            "input_ids": torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in batch]),
-            "labels": torch.tensor([row["labels"] + [IGNORED] * (width - len(row["labels"])) for row in batch]),
-            "attention_mask": torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in batch]),
+            "input_ids": torch.tensor(
+                [row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in batch]
+            ),
+            "labels": torch.tensor(
+                [row["labels"] + [IGNORED] * (width - len(row["labels"])) for row in batch]
+            ),
+            "attention_mask": torch.tensor(
+                [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in batch]
+            ),
         }
 
     settings = TrainingArguments(**arguments(folder, job, micro_batch, bf16, False))
@@ -138,11 +154,12 @@ def strata(folder: Path, job: dict[str, Any], dtype: str, precision: str, micro_
     from lightning import seed_everything
     from lightning.pytorch.loggers import Logger
 
-    from architectures import adapters
-    from architectures.causal_lm import CausalLM
-    from architectures.signals import Signals
-    from architectures.training import build_trainer
-    from data.tokens import Batching, EvaluationBatches, TokenRows, TrainingBatches
+    from architectures.models import lora
+    from architectures.models.causal_lm import CausalLM
+    from architectures.training.signals import Signals
+    from architectures.training.trainer import build_trainer
+    from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+    from data.tokens.rows import TokenRows
 
     log: Log = []
 
@@ -160,13 +177,20 @@ def strata(folder: Path, job: dict[str, Any], dtype: str, precision: str, micro_
     seed_everything(0, verbose=False)
     torch.set_num_threads(job["threads"])
     rows = TokenRows.load(folder / "table.pt")
-    batches = TrainingBatches(rows, Batching(job["batch_size"], -(-job["batch_size"] // micro_batch), 1, job["steps"]), 0)
+    batches = TrainingBatches(
+        rows, Batching(job["batch_size"], -(-job["batch_size"] // micro_batch), 1, job["steps"]), 0
+    )
     model = job["model"] | {"base": str(folder / "base"), "dtype": dtype, "attention": "auto"}
-    optimization = {"learning_rate": job["learning_rate"], "weight_decay": 0.0, "beta2": 0.999, "warmup_ratio": 0.0}
+    optimization = {
+        "learning_rate": job["learning_rate"],
+        "weight_decay": 0.0,
+        "beta2": 0.999,
+        "warmup_ratio": 0.0,
+    }
     optimization |= {"log_every": 1, "schedule": "constant", "monitor": "loss", "total_steps": job["steps"]}
     module = CausalLM(model, optimization, {})
     module.configure_model()
-    adapters.load_exported(module.net, folder / "adapter")
+    lora.load_adapter_weights(module.net, folder / "adapter")
     settings = job["trainer"] | {"accelerator": job["device"], "validate_every": job["steps"]}
     trainer = build_trainer(settings, batches, precision, 0, Watcher(), folder / "out", Signals())
     few = TokenRows.load(folder / "few.pt")

@@ -1,7 +1,9 @@
-"""python -m tests.benchmarks.scale flipkart_com-ecommerce_sample.csv [ROWS ...]: a table of 5.8 million rows through the preparation.
+"""python -m tests.benchmarks.scale flipkart_com-ecommerce_sample.csv [ROWS ...]: a table of 5.8 million rows
+through the preparation.
 
-The table is made of the given one's rows, again and again, with fresh ids and perturbed names and descriptions. Each size is prepared
-(cleaned, filtered, questions, splits) by a process of its own. Writes results/scale.md: rows a second and peak memory.
+The table is made of the given one's rows, again and again, with fresh ids and perturbed names and
+descriptions. Each size is prepared (cleaned, filtered, questions, splits) by a process of its own. Writes
+results/scale.md: rows a second and peak memory.
 """
 
 import os
@@ -13,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from data.report import table
+from data.markdown import markdown_table
 from tests.benchmarks.around import measured
 
 SIZES = [20_000, 200_000, 2_000_000, 5_800_000]
@@ -29,7 +31,9 @@ data = retail_data(asdict(config.data), config.model.base, Path(sys.argv[2]), co
 begun = time.perf_counter()
 report = json.loads((data.made() / "report.json").read_text())
 seconds = time.perf_counter() - begun
-print("RESULT", seconds, dict(report["counts"])["rows in the table"], report["counts"][-1][1], sum(count for _, count in report["splits"]))
+counts = dict(report["counts"])
+last, questions = report["counts"][-1][1], sum(count for _, count in report["splits"])
+print("RESULT", seconds, counts["rows in the table"], last, questions)
 """
 
 
@@ -59,13 +63,22 @@ def main() -> None:
             found = re.findall(r"RESULT (\S+) (\d+) (\d+) (\d+)", text)[0]
             seconds, rows = float(found[0]), int(found[1])
             gigabytes = path.stat().st_size / 2**30
-            lines.append([f"{rows:,}", f"{gigabytes:.2f} GiB", f"{int(found[2]):,}", f"{int(found[3]):,}", f"{seconds:,.0f} s"])
+            lines.append(
+                [
+                    f"{rows:,}",
+                    f"{gigabytes:.2f} GiB",
+                    f"{int(found[2]):,}",
+                    f"{int(found[3]):,}",
+                    f"{seconds:,.0f} s",
+                ]
+            )
             lines[-1] += [f"{rows / seconds:,.0f}", f"{memory:,.0f} MiB"]
             head = (
-                f"    python -m tests.benchmarks.scale {Path(sys.argv[1]).name}    # {os.cpu_count()} threads, polars {pl.__version__}\n\n"
+                f"    python -m tests.benchmarks.scale {Path(sys.argv[1]).name}    # {os.cpu_count()}"
+                f" threads, polars {pl.__version__}\n\n"
             )
             columns = ["rows", "CSV", "products", "questions", "time", "rows/s", "peak memory"]
-            RESULTS.write_text(f"{head}{table(columns, lines)}\n", encoding="utf-8")
+            RESULTS.write_text(f"{head}{markdown_table(columns, lines)}\n", encoding="utf-8")
             print(lines[-1], flush=True)
 
 

@@ -1,7 +1,8 @@
-"""python -m tests.benchmarks.scoring: 100,000 predictions judged against 100,000 products, beside a scan for each prediction.
+"""python -m tests.benchmarks.scoring: 100,000 predictions judged against 100,000 products, beside a scan for
+each prediction.
 
-Products are the sample catalogue's, repeated under new names; of ten answers six are right, the others name another product, none, or
-one that does not exist.
+Products are the sample catalogue's, repeated under new names; of ten answers six are right, the others name
+another product, none, or one that does not exist.
 """
 
 import logging
@@ -14,8 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from data import catalogue, scoring, statistics
-from data.report import table
+from data.catalogue import cleaning
+from data.markdown import markdown_table
+from data.scoring import statistics, summaries, verdicts
 from tests.catalogues import clean, questions_of
 from tests.conftest import typed
 
@@ -28,7 +30,7 @@ def shop() -> tuple[pl.DataFrame, pl.DataFrame]:
     """(products, questions with splits)"""
     config = typed("+experiment=quickstart").data
     columns = {name: column for name, column in config.columns.items() if column}
-    rule = catalogue.Filter(config.root, tuple(config.departments), config.min_rows, False)
+    rule = cleaning.CatalogueFilter(config.root, tuple(config.departments), config.min_rows, False)
     rows = clean(Path(config.path), columns, config.attributes, rule).products
     copies = [
         rows.with_columns(id=pl.format("{}-{}", "id", pl.lit(i)), name=pl.format("{} {}", "name", pl.lit(i)))
@@ -48,30 +50,66 @@ def main() -> None:
     """Measure, write the table."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     products, questions = shop()
-    asked = questions.filter(pl.col("split") != "train").head(SIZE).with_columns(split=pl.lit("test"), model=pl.lit("tuned"))
+    asked = (
+        questions.filter(pl.col("split") != "train")
+        .head(SIZE)
+        .with_columns(split=pl.lit("test"), model=pl.lit("tuned"))
+    )
     training = questions.filter(pl.col("split") == "train")["answer"]
     turn, answer = pl.int_range(pl.len()) % 10, pl.col("answer")
-    changed = pl.when(turn == 0).then(answer.str.replace("Product Name: ", "Product Name: Un")).when(turn == 1).then(pl.lit("nothing"))
-    asked = asked.with_columns(prediction=changed.when(turn.is_in([2, 3])).then(answer.shift(7)).otherwise(answer))
-    judging, judged = timed(lambda: scoring.judge(asked, products))
-    summing, scores = timed(lambda: scoring.summarise(judged))
-    parts, _ = timed(lambda: (scoring.attributes(judged), scoring.slices(judged, 10), scoring.examples(judged, 20)))
-    published, legacy = timed(lambda: scoring.legacy(asked["prediction"], training))
-    pairing, _ = timed(lambda: statistics.paired(judged, judged.with_columns(verdict=pl.col("verdict").shift(1)), scoring.RIGHT))
+    changed = (
+        pl.when(turn == 0)
+        .then(answer.str.replace("Product Name: ", "Product Name: Un"))
+        .when(turn == 1)
+        .then(pl.lit("nothing"))
+    )
+    asked = asked.with_columns(
+        prediction=changed.when(turn.is_in([2, 3])).then(answer.shift(7)).otherwise(answer)
+    )
+    judging, judged = timed(lambda: verdicts.judge(asked, products))
+    summing, scores = timed(lambda: summaries.summarise(judged))
+    parts, _ = timed(
+        lambda: (
+            summaries.attribute_scores(judged),
+            summaries.slice_scores(judged, 10),
+            summaries.error_examples(judged, 20),
+        )
+    )
+    published, legacy = timed(lambda: published.published_scores(asked["prediction"], training))
+    pairing, _ = timed(
+        lambda: statistics.paired(
+            judged, judged.with_columns(verdict=pl.col("verdict").shift(1)), summaries.RIGHT
+        )
+    )
     names = judged["named"].drop_nulls().sample(SCANNED, seed=0).to_list()
     texts = training.to_list()
     scan, true = timed(lambda: sum(any(name in text for text in texts) for name in names))
     whole = scan / SCANNED * judged["named"].count()
     assert abs(true / SCANNED - legacy["true_positives"] / judged["named"].count()) < 0.15
-    own = [("verdicts, details and suggestions", judging), ("shares with intervals", summing), ("attributes, slices, examples", parts)]
+    own = [
+        ("verdicts, details and suggestions", judging),
+        ("shares with intervals", summing),
+        ("attributes, slices, examples", parts),
+    ]
     own += [("two runs compared", pairing), ("published counting", published)]
     rows: list[list[Any]] = [[name, f"{seconds:.1f} s"] for name, seconds in own]
-    rows.append([f"published counting by a scan for each prediction (from {SCANNED} of them)", f"{whole:,.0f} s"])
+    rows.append(
+        [f"published counting by a scan for each prediction (from {SCANNED} of them)", f"{whole:,.0f} s"]
+    )
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    head = f"    python -m tests.benchmarks.scoring    # {os.cpu_count()} threads, polars {pl.__version__}; at most {most:.1f} GiB\n\n"
-    text = f"{asked.height:,} predictions, {products.height:,} products, {len(training):,} training answers; accuracy "
-    text += f"{scores['accuracy']:.3f}. The scan takes {whole / published:,.0f} times as long as the published counting here.\n\n"
-    RESULTS.write_text(f"{head}{text}{table(['work', 'time'], rows)}\n", encoding="utf-8")
+    head = (
+        f"    python -m tests.benchmarks.scoring    # {os.cpu_count()} threads, polars"
+        f" {pl.__version__}; at most {most:.1f} GiB\n\n"
+    )
+    text = (
+        f"{asked.height:,} predictions, {products.height:,} products, {len(training):,} training"
+        f" answers; accuracy "
+    )
+    text += (
+        f"{scores['accuracy']:.3f}. The scan takes {whole / published:,.0f} times as long as the"
+        f" published counting here.\n\n"
+    )
+    RESULTS.write_text(f"{head}{text}{markdown_table(['work', 'time'], rows)}\n", encoding="utf-8")
     logging.info(RESULTS.read_text(encoding="utf-8"))
 
 

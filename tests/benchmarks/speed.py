@@ -1,8 +1,9 @@
-"""Fine-tuning by this project, TRL and transformers' Trainer on the same rows: python -m tests.benchmarks.speed PEERS_PYTHON [TABLE.csv]
+"""Fine-tuning by this project, TRL and transformers' Trainer on the same rows: python -m
+tests.benchmarks.speed PEERS_PYTHON [TABLE.csv]
 
-`make benchmark` calls it. Every tool does the same job in a process of its own (tests/benchmarks/peers.py): the same base and
-starting adapter, the same rows in each step, AdamW at a constant rate; tools take turns, round after round. Writes
-results/speed.md and the table in the README.
+`make benchmark` calls it. Every tool does the same job in a process of its own (tests/benchmarks/peers.py):
+the same base and starting adapter, the same rows in each step, AdamW at a constant rate; tools take turns,
+round after round. Writes results/speed.md and the table in the README.
 """
 
 import json
@@ -22,12 +23,13 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from architectures import adapters
+from architectures.models import building, lora
 from config import command_line, schema
-from config.schema import TrainerConfig
-from data.prompts import Example
-from data.retail import RetailData
-from data.tokens import Batching, TokenRows, TrainingBatches
+from config.schema.trainer import TrainerConfig
+from data.modules.retail import RetailData
+from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.prompts import Example
+from data.tokens.rows import TokenRows
 
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "outputs" / "benchmarks"
@@ -45,8 +47,18 @@ TOOLS = {
     "strata-fp32": "Strata, fp32",
     "strata-bf16": "Strata, bf16 as above",
 }
-MEDIUM = {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 64}
-MEDIUM |= {"intermediate_size": 2048, "vocab_size": 32000, "layer_types": ["sliding_attention", "full_attention"] * 4}
+MEDIUM = {
+    "hidden_size": 512,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+}
+MEDIUM |= {
+    "intermediate_size": 2048,
+    "vocab_size": 32000,
+    "layer_types": ["sliding_attention", "full_attention"] * 4,
+}
 
 
 def rows_of(table: str, longest: int) -> TokenRows:
@@ -54,14 +66,18 @@ def rows_of(table: str, longest: int) -> TokenRows:
     overrides = command_line.with_experiment(["data=flipkart", f"data.path={table}"] if table else [])
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         config = schema.typed(compose("train", overrides=overrides))
-    module = RetailData(asdict(config.data) | {"max_seq_length": longest}, str(ROOT / config.model.base), WORK / "cache", 0)
+    module = RetailData(
+        asdict(config.data) | {"max_seq_length": longest}, str(ROOT / config.model.base), WORK / "cache", 0
+    )
     module.prepare_data()
     module.setup()
     return module.rows["train"]
 
 
 def long_tailed(rows: TokenRows) -> TokenRows:
-    """Rows whose answers go on with those of the rows after them; how many is drawn from a distribution with a long tail."""
+    """Rows whose answers go on with those of the rows after them; how many is drawn from a distribution
+    with a long tail.
+    """
     draw, examples = random.Random(0), []
     prompts = (rows.lengths - rows.sizes).tolist()
     for row in range(len(rows)):
@@ -88,19 +104,39 @@ def make_job(size: str, rows: TokenRows, folder: Path) -> dict[str, Any]:
         net = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     net.save_pretrained(folder / "base")
     AutoTokenizer.from_pretrained(pocket).save_pretrained(folder / "base")
-    model = {"init": "pretrained", "adapter": "lora", "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "quantization": "none"}
+    model = {
+        "init": "pretrained",
+        "adapter": "lora",
+        "lora_r": 8,
+        "lora_alpha": 16,
+        "lora_dropout": 0.0,
+        "quantization": "none",
+    }
     model |= {"lora_targets": schema.PROJECTIONS, "gradient_checkpointing": False, "base_dropout": None}
-    fresh: Any = adapters.build(**model, base=str(folder / "base"), dtype="float32", attention="auto")
-    adapters.export(fresh, folder / "adapter", torch.float32)
+    fresh: Any = building.build_net(**model, base=str(folder / "base"), dtype="float32", attention="auto")
+    lora.save_net(fresh, folder / "adapter", torch.float32)
     plan = TrainingBatches(rows, Batching(BATCH), 0).plan(0)[:steps]
     order = [row for step in plan for row in step]
     prompts = (rows.lengths - rows.sizes).tolist()
-    in_order = [Example.turn(rows.ids[rows.starts[row] : rows.starts[row + 1]].tolist(), prompts[row]) for row in order]
+    in_order = [
+        Example.turn(rows.ids[rows.starts[row] : rows.starts[row + 1]].tolist(), prompts[row])
+        for row in order
+    ]
     rows.save(folder / "table.pt")
     TokenRows.of(in_order, LONGEST).save(folder / "rows.pt")
     TokenRows.of(in_order[:BATCH], LONGEST).save(folder / "few.pt")
-    job = {"steps": steps, "batch_size": BATCH, "learning_rate": 1e-3, "device": "cpu", "threads": THREADS, "model": model}
-    job |= {"attention": "eager", "trainer": asdict(TrainerConfig()) | {"batch_size": BATCH, "max_grad_norm": 1.0}}
+    job = {
+        "steps": steps,
+        "batch_size": BATCH,
+        "learning_rate": 1e-3,
+        "device": "cpu",
+        "threads": THREADS,
+        "model": model,
+    }
+    job |= {
+        "attention": "eager",
+        "trainer": asdict(TrainerConfig()) | {"batch_size": BATCH, "max_grad_norm": 1.0},
+    }
     job["supervised"] = [int(rows.sizes[step].sum()) for step in plan]
     job["all"] = [int(rows.lengths[step].sum()) for step in plan]
     job["weights"] = sum(p.numel() for p in net.parameters())
@@ -112,7 +148,13 @@ def run(tool: str, folder: Path, job: dict[str, Any], peers: str) -> dict[str, A
     """Do the job once; its figures."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     python = sys.executable if tool.startswith("strata") else peers
-    command = [python, str(ROOT / "tests" / "benchmarks" / "peers.py"), tool, str(folder), str(folder / "result.json")]
+    command = [
+        python,
+        str(ROOT / "tests" / "benchmarks" / "peers.py"),
+        tool,
+        str(folder),
+        str(folder / "result.json"),
+    ]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(THREADS)}
     with (folder / f"{tool}.log").open("w") as log:
         begun = time.time()
@@ -138,30 +180,49 @@ def table_of(results: dict[str, list[dict[str, Any]]]) -> str:
     best = max(TUNED, key=lambda tool: median(r["supervised"] for r in results[tool]))
     curve = results[PUBLISHED][0]["losses"]
     lines = [
-        "| tool | supervised tokens/s | to published | to TRL's best | all tokens/s | first step | job | peak memory | last loss | off |"
+        (
+            "| tool | supervised tokens/s | to published | to TRL's best | all tokens/s | first step |"
+            " job | peak memory | last loss | off |"
+        )
     ]
     lines += ["|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
     for tool, runs in results.items():
 
         def ratio(other: str, tool: str = tool) -> str:
-            found = [a["supervised"] / b["supervised"] for a, b in zip(results[tool], results[other], strict=True)]
+            found = [
+                a["supervised"] / b["supervised"] for a, b in zip(results[tool], results[other], strict=True)
+            ]
             return f"{median(found):.2f} ({min(found):.2f}-{max(found):.2f})"
 
-        middle = {name: median(r[name] for r in runs) for name in ("supervised", "all", "first", "whole", "memory")}
+        middle = {
+            name: median(r[name] for r in runs) for name in ("supervised", "all", "first", "whole", "memory")
+        }
         off = max(abs(a - b) for a, b in zip(curve, runs[0]["losses"], strict=True))
         lines.append(
-            f"| {TOOLS[tool]} | {middle['supervised']:,.0f} | {ratio(PUBLISHED)} | {ratio(best)} | {middle['all']:,.0f} | "
-            f"{middle['first']:.1f} s | {middle['whole']:.0f} s | {middle['memory']:,.0f} MiB | {runs[0]['losses'][-1]:.4f} | {off:.4f} |"
+            f"| {TOOLS[tool]} | {middle['supervised']:,.0f} | {ratio(PUBLISHED)} | {ratio(best)} |"
+            f" {middle['all']:,.0f} | "
+            f"{middle['first']:.1f} s | {middle['whole']:.0f} s | {middle['memory']:,.0f} MiB |"
+            f" {runs[0]['losses'][-1]:.4f} | {off:.4f} |"
         )
     return "\n".join(lines)
 
 
 def machine() -> str:
     """Hardware, versions and commit."""
-    names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "lightning"))
-    trl = next(line.split("==")[1] for line in (ROOT / "requirements-peers.txt").read_text().splitlines() if line.startswith("trl=="))
+    trl = next(
+        line.split("==")[1]
+        for line in (ROOT / "requirements-peers.txt").read_text().splitlines()
+        if line.startswith("trl==")
+    )
     chip = names[0] if names else platform.processor()
     return f"{chip}, {THREADS} threads; {packages}, trl {trl}; commit {commit}; {time.strftime('%Y-%m-%d')}"
 
@@ -179,11 +240,22 @@ def main(peers: str, table: str = "") -> None:
                 for tool in TOOLS if number % 2 == 0 else reversed(TOOLS):
                     results[tool].append(run(tool, folder, job, peers))
                     last = results[tool][-1]
-                    print(f"{size}, {prompts}, round {number + 1}: {tool} {last['supervised']:,.0f} supervised tokens/s", flush=True)
+                    print(
+                        (
+                            f"{size}, {prompts}, round {number + 1}: {tool} {last['supervised']:,.0f}"
+                            f" supervised tokens/s"
+                        ),
+                        flush=True,
+                    )
             lengths = rows.lengths.double()
             share = sum(job["supervised"]) / sum(job["all"])
-            about = f"{lengths.mean():.0f} tokens a row (longest {int(lengths.max())}), {share:.0%} supervised"
-            title = f"{size}, {job['weights'] / 1e6:.1f}M weights, prompts {prompts}: {about}; {job['steps']} steps of {BATCH} rows"
+            about = (
+                f"{lengths.mean():.0f} tokens a row (longest {int(lengths.max())}), {share:.0%} supervised"
+            )
+            title = (
+                f"{size}, {job['weights'] / 1e6:.1f}M weights, prompts {prompts}: {about};"
+                f" {job['steps']} steps of {BATCH} rows"
+            )
             parts.append(f"**{title}; medians of {ROUNDS[prompts]} rounds**\n\n{table_of(results)}")
     text = f"    make benchmark    # {machine()}\n\n" + "\n\n".join(parts) + "\n"
     (ROOT / "tests" / "benchmarks" / "results" / "speed.md").write_text(text, encoding="utf-8")

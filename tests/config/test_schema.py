@@ -1,4 +1,6 @@
-"""Every experiment composes and holds the published values; everything wrong is told at once, before anything is loaded."""
+"""Every experiment composes and holds the published values; everything wrong is told at once, before
+anything is loaded.
+"""
 
 import re
 import subprocess
@@ -12,7 +14,11 @@ from config import command_line, schema
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "config/experiment").glob("*.yaml"))
-GROUPS = [(group, path.stem) for group in ("model", "data", "trainer") for path in sorted((ROOT / "config" / group).glob("*.yaml"))]
+GROUPS = [
+    (group, path.stem)
+    for group in ("model", "data", "trainer")
+    for path in sorted((ROOT / "config" / group).glob("*.yaml"))
+]
 PUBLISHED = {
     "trainer.epochs": (1, 2, 3, 4),
     "model.lora_r": (8, 8, 16, 32),
@@ -39,13 +45,23 @@ def wrong(*arguments: str) -> str:
 
 def test_all_experiments_are_there() -> None:
     assert {"base", "job-0", "job-1", "job-2", "quickstart", "rank-search", "pocket"} <= set(EXPERIMENTS)
-    assert {"unfair-tos", "unfair-tos-multilabel", "tags", "imdb", "rotten-tomatoes", "labels", "instructions"} <= set(EXPERIMENTS)
+    assert {
+        "unfair-tos",
+        "unfair-tos-multilabel",
+        "tags",
+        "imdb",
+        "rotten-tomatoes",
+        "labels",
+        "instructions",
+    } <= set(EXPERIMENTS)
     assert len(EXPERIMENTS) >= 13
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_composes(name: str) -> None:
-    config = composed(f"+experiment={name}", *(["data.path=x.csv"] if name in ("tags", "labels", "instructions") else []))
+    config = composed(
+        f"+experiment={name}", *(["data.path=x.csv"] if name in ("tags", "labels", "instructions") else [])
+    )
     assert schema.problems_of(config) == []
     assert schema.typed(config).experiment == name
 
@@ -83,11 +99,19 @@ def test_presets_of_encoders_name_layers_that_are_there() -> None:
     """The shapes of each encoder, built without weights, have the layers that its preset adapts."""
     from transformers import AutoConfig, AutoModel
 
-    from architectures.adapters import linear_names
+    from architectures.models.lora import linear_names
 
-    kinds = {"roberta-base": "roberta", "distilbert": "distilbert", "legal-bert": "bert", "scibert": "bert", "minilm": "bert"}
+    kinds = {
+        "roberta-base": "roberta",
+        "distilbert": "distilbert",
+        "legal-bert": "bert",
+        "scibert": "bert",
+        "minilm": "bert",
+    }
     for name, kind in kinds.items():
-        net = AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=10, num_hidden_layers=1, n_layers=1))
+        net = AutoModel.from_config(
+            AutoConfig.for_model(kind, vocab_size=10, num_hidden_layers=1, n_layers=1)
+        )
         assert set(composed(f"model={name}").model.lora_targets) <= linear_names(net), name
 
 
@@ -95,7 +119,10 @@ def test_presets_of_encoders_name_layers_that_are_there() -> None:
     ("arguments", "message"),
     [
         (["trainer=fsdp", "model.quantization=nf4"], "trainer.strategy=ddp .*or model.quantization=none"),
-        (["trainer=fsdp", "+experiment=tags", "model=minilm", "data.path=x"], "a classifier takes trainer.strategy=ddp"),
+        (
+            ["trainer=fsdp", "+experiment=tags", "model=minilm", "data.path=x"],
+            "a classifier takes trainer.strategy=ddp",
+        ),
         (["trainer.shards=2"], "trainer.shards: is for trainer.strategy=fsdp"),
         (["trainer=fsdp", "trainer.shards=3", "trainer.devices=4"], "4 processes .* are no multiple"),
     ],
@@ -110,7 +137,10 @@ def test_what_processes_cannot_do_together_is_refused(arguments: list[str], mess
         (["data.shard=9/8", "stage=prepare"], "data.shard=9/8: must be like 3/8"),
         (["data.shard=three", "stage=prepare"], "data.shard=three: must be like 3/8"),
         (["data.shard=1/8"], "data.shard: is for stage=prepare and stage=images"),
-        (["data.shard=1/8", "stage=prepare", "data/questions=endpoint", "data.questions.served_model=x"], "not where a model writes"),
+        (
+            ["data.shard=1/8", "stage=prepare", "data/questions=endpoint", "data.questions.served_model=x"],
+            "cannot be used where a model writes",
+        ),
         (["data.engine=spark"], "data.engine=spark"),
         (["data.ray_address=a:1"], "data.ray_address: is for data.engine=ray"),
         (["data.engine=ray", "+experiment=tags", "data.path=x"], "data.engine=ray: is for data.task=retail"),
@@ -120,7 +150,10 @@ def test_who_prepares_a_table_is_checked(arguments: list[str], message: str) -> 
     assert message in wrong(*arguments)
 
 
-@pytest.mark.parametrize("arguments", [["trainer=ddp", "model.quantization=nf4"], ["trainer=fsdp"], ["trainer=fsdp", "trainer.shards=2"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["trainer=ddp", "model.quantization=nf4"], ["trainer=fsdp"], ["trainer=fsdp", "trainer.shards=2"]],
+)
 def test_what_processes_can_do_together_is_not(arguments: list[str]) -> None:
     assert schema.problems_of(composed(*arguments)) == []
 
@@ -132,7 +165,9 @@ def test_a_search_of_intervals_is_checked_at_their_ends() -> None:
     assert sweep
     assert {job.trainer.learning_rate for job in jobs} == {1e-5, 1e-2}
     assert all(job.trainer.prune for job in jobs)
-    assert "trainer.learning_rate=2.0: must be at least 0 and below 1" in wrong(*search, "trainer.learning_rate=interval(0.1,2.0)")
+    assert "trainer.learning_rate=2.0: must be at least 0 and below 1" in wrong(
+        *search, "trainer.learning_rate=interval(0.1,2.0)"
+    )
     assert "hydra.sweeper.direction=minimize: of f1, maximize" in wrong(
         "-m", "hydra/sweeper=optuna", "+experiment=unfair-tos", "data.path=x", "trainer.monitor=f1"
     )
@@ -141,7 +176,12 @@ def test_a_search_of_intervals_is_checked_at_their_ends() -> None:
 def test_rank_search_is_a_sweep_with_alpha_twice_the_rank() -> None:
     assert command_line.check(["+experiment=rank-search"])[0]
     config = schema.typed(composed("+experiment=rank-search", "model.lora_r=64"))
-    assert (config.model.lora_alpha, config.data.validation, config.trainer.max_steps, config.trainer.validate_every) == (128, 0.2, 500, 50)
+    assert (
+        config.model.lora_alpha,
+        config.data.validation,
+        config.trainer.max_steps,
+        config.trainer.validate_every,
+    ) == (128, 0.2, 500, 50)
 
 
 def test_yaml_states_only_differences() -> None:
@@ -150,15 +190,27 @@ def test_yaml_states_only_differences() -> None:
 
     for group, name in GROUPS:
         content = OmegaConf.load(ROOT / "config" / group / f"{name}.yaml")
-        same = [k for k, v in content.items() if k != "defaults" and OmegaConf.is_config(content) and schema.defaults()[group].get(k) == v]  # type: ignore[union-attr]
+        same = [
+            k
+            for k, v in content.items()
+            if k != "defaults" and OmegaConf.is_config(content) and schema.defaults()[group].get(k) == v
+        ]  # type: ignore[union-attr]
         assert [k for k in same if k not in ("name", "base", "accelerator")] == [], f"{group}/{name}"
 
 
 def test_everything_wrong_is_told_at_once() -> None:
     text = wrong(
-        "trainer.lerning_rate=1", "+model.rank=3", "trainer.learning_rate=2e4", "model.lora_dropout=1", "data.limit=many",
-        "data.max_seq_length=20", "model.lora_targets=[q_prj]", "stage=al", "data.columns.nme=x", "model.quantization=nf5",
-    )  # fmt: skip
+        "trainer.lerning_rate=1",
+        "+model.rank=3",
+        "trainer.learning_rate=2e4",
+        "model.lora_dropout=1",
+        "data.limit=many",
+        "data.max_seq_length=20",
+        "model.lora_targets=[q_prj]",
+        "stage=al",
+        "data.columns.nme=x",
+        "model.quantization=nf5",
+    )
     for expected in (
         "trainer.lerning_rate: no such key; did you mean trainer.learning_rate?",
         "model.rank: no such key; did you mean model.lora_r?",
@@ -193,11 +245,17 @@ def test_everything_wrong_is_told_at_once() -> None:
         (["model=tfidf"], "model.method=tfidf needs texts with labels"),
         (["trainer.monitor=f1"], "only the loss is measured"),
         (["data=labelled"], "data.path: no value is given"),
-        (["data=instructions", "data.path=x", "+data.mixture={y.jsonl: 0}"], "data.mixture: y.jsonl has the weight 0"),
+        (
+            ["data=instructions", "data.path=x", "+data.mixture={y.jsonl: 0}"],
+            "data.mixture: y.jsonl has the weight 0",
+        ),
         (["+data.mixture={y.jsonl: 1}"], "data.mixture: is for data.task=instructions"),
         (["data.quality.filters=[nera]"], "data.quality.filters: unknown 'nera'; did you mean near?"),
         (["data.quality.filters=[words]"], "data.quality.words: the filter words needs a file"),
-        (["data=labelled", "data.path=x", "data.quality.filters=[near]"], "are for data.task=retail and data.task=instructions"),
+        (
+            ["data=labelled", "data.path=x", "data.quality.filters=[near]"],
+            "are for data.task=retail and data.task=instructions",
+        ),
         (["data.version=yesterday"], "must be a digest (16 hex digits) or the id of an MLflow run (32)"),
         (["data.against=0123456789abcdef"], "data.against: is for stage=inspect with data.version"),
         (["data/questions=endpoint"], "data.questions.served_model: what does the endpoint call the model"),
@@ -206,12 +264,27 @@ def test_everything_wrong_is_told_at_once() -> None:
         (["evaluation.backend=vlm"], "did you mean vllm?"),
         (["data=labelled", "data.path=x", "data.clean=[lowercas]"], "data.clean: unknown step 'lowercas'"),
         (["data=labelled", "data.path=x", "data.label_kind=any"], "label_kind=any needs two names"),
-        (["data=labelled", "data.path=x", "trainer.monitor=macro_f1_with_none"], "is for data.label_kind=multiple"),
-        (["data=labelled", "data.path=x", "data.label_names=[a,b,c]", "trainer.monitor=f1"], "is the last label's of two"),
-        (["data=labelled", "data.path=x", "data.folds=5", "data.fold=5"], "data.fold: must be below data.folds"),
-        (["data=labelled", "data.path=x", "model=prompted", "prompting.backend=endpoint"], "what does the endpoint call the model"),
+        (
+            ["data=labelled", "data.path=x", "trainer.monitor=macro_f1_with_none"],
+            "is for data.label_kind=multiple",
+        ),
+        (
+            ["data=labelled", "data.path=x", "data.label_names=[a,b,c]", "trainer.monitor=f1"],
+            "is the last label's of two",
+        ),
+        (
+            ["data=labelled", "data.path=x", "data.folds=5", "data.fold=5"],
+            "data.fold: must be below data.folds",
+        ),
+        (
+            ["data=labelled", "data.path=x", "model=prompted", "prompting.backend=endpoint"],
+            "what does the endpoint call the model",
+        ),
         (["data=labelled", "data.path=x", "trainer.schedule=cosin"], "did you mean cosine?"),
-        (["data=labelled", "data.path=x", "model.base_dropout=1"], "model.base_dropout=1.0: must be at least 0 and below 1"),
+        (
+            ["data=labelled", "data.path=x", "model.base_dropout=1"],
+            "model.base_dropout=1.0: must be at least 0 and below 1",
+        ),
     ],
 )
 def test_a_mistake_is_told(arguments: list[str], expected: str) -> None:

@@ -1,0 +1,24 @@
+"""Private attributes of transformers' models and configurations."""
+
+from typing import Any
+
+
+def supports_attention_backends(net: Any) -> bool:  # transformers' own classes carry the flag
+    """Whether the model's attention can be replaced by a registered function."""
+    return bool(net._supports_attention_backend)
+
+
+def attention_name(config: Any) -> str:  # any configuration class of transformers
+    """The attention implementation that a model uses."""
+    return str(config._attn_implementation)
+
+
+def commit_hash(config: Any) -> str | None:  # any configuration class of transformers
+    """The Hub's commit of a downloaded model; None of a local folder."""
+    return getattr(config, "_commit_hash", None)
+
+
+class AnyAttention:
+    """A model whose encoder has checked itself which attention implementations it supports."""
+
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True

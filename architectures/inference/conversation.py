@@ -1,0 +1,87 @@
+"""A conversation as a chat page holds it: turns with escaped text, an answer that streams into them, and
+visitors' opinions.
+"""
+
+import html
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from architectures.inference.assistant import Assistant
+
+Turns = list[dict[str, Any]]  # role and content, as a chat page holds them
+MAX_TURN = 20_000  # characters of an earlier turn that are read
+MAX_EARLIER = 20  # turns that the model sees
+
+
+def text_of(turn: dict[str, Any]) -> str:
+    """The text of a turn, which the page holds escaped, as a whole or in pieces."""
+    content = turn["content"]
+    text = content if isinstance(content, str) else "".join(piece.get("text", "") for piece in content)
+    return html.unescape(text[:MAX_TURN])
+
+
+def earlier_turns(turns: Turns, count: int) -> list[tuple[str, str]]:
+    """The last ``count`` questions with their answers."""
+    pairs = [(text_of(a), text_of(b)) for a, b in zip(turns[::2], turns[1::2], strict=False)]
+    return pairs[-count:] if count else []
+
+
+@dataclass(frozen=True)
+class ChatQuestion:
+    """A visitor's question: context, how the answer is sampled, and how many earlier turns the model sees."""
+
+    text: str
+    context: str
+    temperature: float
+    top_p: float
+    earlier: int
+
+
+def reply(
+    models: list[Assistant], question: ChatQuestion, chats: list[Turns], cards_of: Callable[[str], str]
+) -> Iterator[tuple[list[Turns], list[str]]]:
+    """(conversations, cards) of all models, again and again as the answers grow, one model after the other.
+
+    Args:
+        cards_of: the HTML of the products that an answer names.
+
+    Raises ValueError if a model cannot answer.
+    """
+    chats, cards = [list(turns) for turns in chats], [""] * len(models)
+    temperature, top_p = min(max(question.temperature, 0), 2), min(max(question.top_p, 0.01), 1)
+    yield chats, cards
+    for turns, (place, model) in zip(chats, enumerate(models), strict=True):
+        history = earlier_turns(turns, min(question.earlier, MAX_EARLIER))
+        ids = model.prompt(question.context, history, question.text)
+        turns.append({"role": "user", "content": html.escape(question.text)})
+        turns.append({"role": "assistant", "content": ""})
+        for text in model.stream(ids, temperature, top_p):
+            turns[-1]["content"] = html.escape(text)
+            yield chats, cards
+        cards[place] = cards_of(text_of(turns[-1]))
+        yield chats, cards
+
+
+class FeedbackFile:
+    """Visitors' opinions as JSON lines: time, model, question and answer, whether it was liked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, threading.Lock()
+
+    def add(self, model: Assistant, turns: Turns, place: int, liked: bool | str) -> None:
+        """Append an opinion about the answer at ``place``."""
+        texts = [text_of(turn) for turn in turns[max(place - 1, 0) : place + 1]]
+        record = {
+            "time": time.time(),
+            "model": model.name,
+            "digest": model.digest,
+            "turns": texts,
+            "liked": liked,
+        }
+        with self.lock, self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")

@@ -1,0 +1,139 @@
+"""A trained model as others use it: an adapter, merged 16-bit weights, or GGUF; locally or on the Hugging
+Face Hub.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from architectures.models import lora
+from architectures.models.compression import check_variants
+from architectures.models.exported import base_identity, exported_folder
+from architectures.models.fine_tuned import FineTuned
+from architectures.models.run_file import read_record, write_record
+
+KINDS = ("adapter", "merged", "gguf")
+CONVERTER = "convert_hf_to_gguf.py"  # of llama.cpp
+LOG_LINES_SHOWN = 10  # of the converter, in an error
+
+
+def export_model(
+    module: FineTuned,
+    path: Path,
+    kind: str,
+    to: str | None,
+    outputs: Path,
+    save_tokenizer: Callable[[Path], None],
+) -> tuple[Path, str]:
+    """Write the model at ``path``, with its tokenizer; (the folder, the model's name).
+
+    Args:
+        kind: one of `KINDS`. to: folder, new or empty; None: in ``outputs``. save_tokenizer: writes the
+        tokenizer and chat
+            template into a folder.
+
+    Raises ValueError if the folder cannot be used, or the converter to GGUF is missing or fails.
+    """
+    name = path.parent.name if path.name == "model" else path.stem
+    folder = Path(to or outputs / "exports" / f"{name}-{kind}")
+    if kind == "gguf":
+        gguf_converter()  # before the work
+    check_empty(folder)
+    with tempfile.TemporaryDirectory() as place:
+        exported = exported_folder(module, path, Path(place))
+        work = Path(place) / "merged" if kind == "gguf" else folder
+        if kind == "adapter":
+            shutil.copytree(exported, folder, dirs_exist_ok=True)
+        else:
+            write_merged(module, exported, work)
+        save_tokenizer(work)
+        if kind == "gguf":
+            write_gguf(work, folder / f"{name}.gguf")
+    return folder, name
+
+
+def check_export(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the settings export, to, hub and variants of a command line, one line each."""
+    problems = [f"{key}: is for export" for key in ("to", "hub") if settings[key] and not settings["export"]]
+    if settings["compare"]:
+        problems += [f"{key}: needs ckpt, not compare" for key in ("export", "variants") if settings[key]]
+    return problems + check_variants(settings["variants"] or [])
+
+
+def check_empty(folder: Path) -> None:
+    """Make a folder. Raises ValueError if it is not empty, or cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise ValueError(f"to={folder}: cannot be written to ({error})") from None
+    if not is_empty:
+        raise ValueError(f"to={folder}: is not empty; give another folder")
+
+
+def write_merged(module: FineTuned, exported: Path, folder: Path) -> None:
+    """Base and adapter as one model in bfloat16 (safetensors), loadable as any other; a whole model
+    unchanged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not lora.has_adapter(module.net):
+        shutil.copytree(exported, folder, dirs_exist_ok=True)
+        return
+    lora.merge_adapter(module.model_settings["base"], exported, torch.bfloat16).save_pretrained(folder)
+    record = read_record(exported)
+    record["origin"]["merged_from"] = base_identity(module)[:2]
+    merged = {"adapter": "none", "quantization": "none", "dtype": "bfloat16"}
+    record["model"] |= {"base": str(folder.resolve()), **merged}
+    write_record(folder, record)
+
+
+def gguf_converter() -> Path:
+    """llama.cpp's converter. Raises ValueError if it is missing."""
+    place = os.environ.get("LLAMA_CPP")
+    script = Path(place) / CONVERTER if place else Path(shutil.which(CONVERTER) or CONVERTER)
+    if not script.is_file():
+        raise ValueError(
+            f"export=gguf: {script} is not there: clone llama.cpp, pip install its requirements,"
+            f" and set LLAMA_CPP to"
+            " its folder"
+        )
+    return script
+
+
+def write_gguf(merged: Path, target: Path) -> None:
+    """Convert a merged model to GGUF. Raises ValueError if the converter is missing, or fails."""
+    command = [sys.executable, str(gguf_converter()), str(merged)]
+    command += ["--outfile", str(target), "--outtype", "bf16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not target.is_file():
+        lines = (done.stderr or done.stdout).splitlines()
+        last = "\n  ".join(lines[-LOG_LINES_SHOWN:])
+        raise ValueError(f"export=gguf: the converter ended with status {done.returncode}:\n  {last}")
+
+
+def push_to_hub(folder: Path, name: str) -> str:
+    """Upload a folder to a private repository of the Hub; its address.
+
+    The token is Hugging Face's own (`hf auth login`, HF_TOKEN). Raises ValueError if the upload fails.
+    """
+    from huggingface_hub import HfApi, errors
+
+    refusals = (errors.HfHubHTTPError, errors.HFValidationError)
+    offline = (errors.OfflineModeIsEnabled, errors.LocalTokenNotFoundError, OSError)
+    try:
+        api = HfApi()
+        address = api.create_repo(name, private=True, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder)
+    except (*refusals, *offline) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise ValueError(
+            f"hub={name}: the upload failed ({reason}); the exported files are in {folder}"
+        ) from None
+    return str(address)

@@ -1,0 +1,312 @@
+"""Attention among the tokens of each document, where many documents stand on end without padding.
+
+    documents   [ a a a a | b b | c c c c c ]        one row, positions restart with each document
+    a token sees those of its own document up to itself, at most a window back; scores may be capped (Gemma 2)
+
+Known to transformers as "documents", so that every model that takes its attention from there can use it. On a
+CPU the gradients are written out and documents of like length are computed together; on a GPU it is flex
+attention, which skips foreign blocks.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from architectures.compatibility.torch import softmax_gradient
+from architectures.models.fused_ops import matmul_dtype
+
+ATTENTION = "documents"
+
+MAX_PADDING_RATIO = (
+    1.3  # score entries computed, over those that are wanted, in documents that are computed together
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Documents that stand side by side and are computed together: tokens ``start`` to ``end``, padded to
+    ``width``.
+    """
+
+    start: int
+    end: int
+    width: int
+    gather: (
+        Tensor | None
+    )  # (documents * width,) where each padded place has its token; None: nothing is padded
+    scatter: Tensor | None  # (tokens,) where each token stands among the padded places
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(all tokens, heads, size) -> (documents, heads, width, size)"""
+        own = x[self.start : self.end]
+        own = own if self.gather is None else own[self.gather]
+        return own.view(-1, self.width, *x.shape[1:]).transpose(1, 2)
+
+    def unpad(self, x: Tensor, out: Tensor) -> None:
+        """(documents, heads, width, size) -> its part of out (all tokens, heads, size)"""
+        flat = x.transpose(1, 2).reshape(-1, *out.shape[1:])
+        out[self.start : self.end] = flat if self.scatter is None else flat[self.scatter]
+
+
+class Documents:
+    """The documents of a batch, by their lengths, in the order in which they stand."""
+
+    def __init__(self, lengths: list[int], device: torch.device) -> None:
+        self.lengths, self.device = lengths, device
+        self.masks: dict[tuple[str, int, int | None], Any] = {}  # that its layers share
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """Which document each token is of. (tokens,)"""
+        return torch.repeat_interleave(
+            torch.tensor(self.lengths, device=self.device), output_size=sum(self.lengths)
+        )
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Runs of documents whose lengths are so alike that padding them wastes little."""
+        groups: list[Group] = []
+        run: list[int] = []
+        place = 0
+        for length in [*self.lengths, 0]:
+            wanted = sum(n * n for n in [*run, length])
+            if run and (
+                not length or len([*run, length]) * max(*run, length) ** 2 > MAX_PADDING_RATIO * wanted
+            ):
+                groups.append(self.group(run, place))
+                place += sum(run)
+                run = []
+            run.append(length)
+        return groups
+
+    def group(self, lengths: list[int], start: int) -> Group:
+        """The group of these documents, which begin at ``start``."""
+        width, count = max(lengths), torch.tensor(lengths)
+        if min(lengths) == width:
+            return Group(start, start + sum(lengths), width, None, None)
+        begins = count.cumsum(0) - count
+        places = torch.arange(width)
+        gather = (begins[:, None] + torch.minimum(places, count[:, None] - 1)).flatten()
+        scatter = (places < count[:, None]).flatten().nonzero().flatten()
+        return Group(start, start + sum(lengths), width, gather.to(self.device), scatter.to(self.device))
+
+    def hidden(self, width: int, window: int | None) -> Tensor:
+        """(width, width), true where a query (row) may not see a key of the same document."""
+        if ("hidden", width, window) not in self.masks:
+            places = torch.arange(width, device=self.device)
+            distance = places[:, None] - places
+            within = (distance < 0) | (distance >= window) if window and window < width else distance < 0
+            self.masks["hidden", width, window] = within
+        found: Tensor = self.masks["hidden", width, window]
+        return found
+
+    def block_mask(self, window: int | None) -> Any:
+        """Which blocks of scores flex attention has to compute, and what is hidden within them."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        numbers, size = self.numbers, len(self.numbers)
+
+        def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            same = (numbers[query] == numbers[key]) & (query >= key)
+            return same & (query - key < window) if window else same
+
+        if ("blocks", size, window) not in self.masks:
+            self.masks["blocks", size, window] = create_block_mask(
+                seen, None, None, size, size, device=self.device.type
+            )
+        return self.masks["blocks", size, window]
+
+
+class GroupedAttention(torch.autograd.Function):
+    """Softmax attention within documents, group by group, with its gradient; keeps the weights, and the
+    capped scores if there is a cap.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        documents: Documents,
+        scale: float,
+        cap: float,
+        window: int | None,
+    ) -> Tensor:
+        """query: (tokens, heads, size); key, value: (tokens, key heads, size) -> (tokens, heads, size)"""
+        out = query.new_empty(query.shape)
+        kept: list[Tensor | None] = []
+        for group in documents.groups:
+            q, k, v = GroupedAttention.heads(group, query, key, value)
+            scores = torch.bmm(q, k.mT).float()
+            capped = None
+            if cap:
+                scores.mul_(2 * scale / cap).sigmoid_().mul_(2).sub_(1)  # tanh, as CPUs do it quickest
+                capped = scores.to(query.dtype, copy=True)
+                scores.mul_(cap)
+            else:
+                scores.mul_(scale)
+            scores.view(-1, group.width, group.width).masked_fill_(
+                documents.hidden(group.width, window), -torch.inf
+            )
+            weights = scores.softmax(-1).to(query.dtype)
+            mixed = torch.bmm(weights, v)
+            group.unpad(mixed.view(-1, query.shape[1], group.width, query.shape[2]), out)
+            kept += [weights, capped]
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.settings = documents, scale
+        return out
+
+    @staticmethod
+    def heads(group: Group, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Padded; queries that share a key head follow one another: q (documents * key heads, queries,
+        size), k and v alike.
+        """
+        count, size = key.shape[1:]
+        q = group.pad(query).reshape(-1, query.shape[1] // count * group.width, size)
+        k, v = (group.pad(x).reshape(-1, group.width, size) for x in (key, value))
+        return q, k, v
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value."""
+        query, key, value, *kept = ctx.saved_tensors
+        documents, scale = ctx.settings
+        dq, dk, dv = (x.new_empty(x.shape) for x in (query, key, value))
+        for group, weights, capped in zip(documents.groups, kept[::2], kept[1::2], strict=True):
+            q, k, v = GroupedAttention.heads(group, query, key, value)
+            g = group.pad(gradients[0]).reshape(q.shape)
+            if group.gather is not None:  # what stands in padded places must add nothing
+                there = g.new_zeros(len(group.gather)).index_fill_(0, group.scatter, 1)
+                g = (
+                    g.view(-1, query.shape[1], group.width, query.shape[2])
+                    * there.view(-1, 1, group.width, 1)
+                ).view(q.shape)
+            d = softmax_gradient(torch.bmm(g, v.mT).float(), weights.float())
+            if capped is not None:
+                d.mul_(torch.mul(capped, capped).neg_().add_(1))
+            d = d.mul_(scale).to(query.dtype)
+            shapes = [(-1, x.shape[1], group.width, x.shape[2]) for x in (query, key, value)]
+            group.unpad(torch.bmm(d, k).view(shapes[0]), dq)
+            group.unpad(torch.bmm(d.mT, q).view(shapes[1]), dk)
+            group.unpad(torch.bmm(weights.mT, g).view(shapes[2]), dv)
+        return dq, dk, dv, None, None, None, None
+
+
+@cache
+def flex_attention() -> Any:
+    """Flex attention, compiled for any number of tokens (Dong et al. 2024,
+    https://arxiv.org/abs/2412.05496).
+    """
+    from torch.nn.attention import flex_attention
+
+    return torch.compile(flex_attention.flex_attention, dynamic=True)
+
+
+def flex_document_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    documents: Documents,
+    scale: float,
+    cap: float,
+    window: int | None,
+) -> Tensor:
+    """As `GroupedAttention.forward`, in one kernel that passes over the blocks in which no token sees
+    another.
+    """
+
+    def capped(score: Tensor, *place: Tensor) -> Tensor:
+        return cap * torch.tanh(score / cap)
+
+    q, k, v = (x.transpose(0, 1)[None] for x in (query, key, value))
+    mask = documents.block_mask(window)
+    grouped = query.shape[1] != key.shape[1]
+    found: Tensor = flex_attention()(
+        q, k, v, score_mod=capped if cap else None, block_mask=mask, scale=scale, enable_gqa=grouped
+    )
+    return found[0].transpose(0, 1)
+
+
+def masked_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, cap: float
+) -> Tensor:
+    """Attention under a mask, as in generation from padded prompts and a cache of keys.
+
+    query: (batch, heads, queries, size); key, value: (batch, key heads, keys, size); mask: bool (batch, 1,
+    queries, keys), true where a key is seen -> as query
+    """
+    if not cap:
+        grouped = query.shape[1] != key.shape[1]
+        return functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped
+        )
+    batch, heads, queries, size = query.shape
+    q = query.reshape(batch, key.shape[1], -1, size)
+    scores = (q @ key.mT).float().mul_(scale / cap).tanh_().mul_(cap).view(batch, heads, queries, -1)
+    weights = scores.masked_fill_(~mask, torch.finfo(torch.float32).min).softmax(-1).to(value.dtype)
+    return (weights.view(batch, key.shape[1], -1, key.shape[2]) @ value).view(query.shape)
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
+    documents: Documents | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls. query: (batch, heads, tokens, size) -> (batch, tokens, heads, size)
+
+    Documents and a batch of one row, or neither and a mask, or neither of them: each row is one document.
+    """
+    if dropout or others.get("s_aux") is not None:
+        raise ValueError(
+            "model.attention=auto knows neither dropout nor sinks in attention: set model.attention=eager"
+        )
+    scale, cap = scaling or query.shape[-1] ** -0.5, softcap or 0.0
+    if documents is None and (attention_mask is not None or query.shape[2] != key.shape[2]):
+        mask = (
+            torch.ones(1, 1, 1, 1, dtype=torch.bool, device=query.device)
+            if attention_mask is None
+            else attention_mask
+        )
+        return masked_attention(query, key, value, mask, scale, cap).transpose(1, 2), None
+    if documents is None:
+        documents = Documents([query.shape[2]] * query.shape[0], query.device)
+    q, k, v = (x.transpose(1, 2).flatten(0, 1).to(matmul_dtype(value)) for x in (query, key, value))
+    window = sliding_window if sliding_window and sliding_window < max(documents.lengths) else None
+    found = (flex_document_attention if query.is_cuda else GroupedAttention.apply)(
+        q, k, v, documents, scale, cap, window
+    )
+    return found.view(query.shape[0], query.shape[2], query.shape[1], -1), None
+
+
+def padding_mask(*, attention_mask: Tensor | None = None, **settings: Any) -> Tensor | None:
+    """The mask of padded rows; none where nothing is padded, since `attend` knows what is seen then."""
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is None:
+        return None
+    found: Tensor | None = sdpa_mask(
+        attention_mask=attention_mask, **settings | {"allow_is_causal_skip": False}
+    )
+    return found
+
+
+def register_attention() -> None:
+    """Make it known to transformers."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(ATTENTION, attend)
+    AttentionMaskInterface.register(ATTENTION, padding_mask)

@@ -1,0 +1,50 @@
+"""A merged model with fewer bits or fewer weights.
+
+Magnitude pruning: Han et al. 2015, https://arxiv.org/abs/1506.02626. LLM.int8(): Dettmers et al. 2022,
+https://arxiv.org/abs/2208.07339.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from architectures.models.loading import BaseSettings, load_base
+from architectures.models.types import Net
+
+VARIANT_NAMES = "merged, nf4, int8, and pruned-SHARE such as pruned-0.3"
+VARIANT = re.compile(r"merged|nf4|int8|pruned-0\.\d+")
+
+
+def check_variants(names: list[str]) -> list[str]:
+    """What is wrong with the names of variants, one line each."""
+    invalid = [name for name in names if not VARIANT.fullmatch(str(name))]
+    return [f"variants: unknown {name!r}; valid are {VARIANT_NAMES}" for name in invalid]
+
+
+def load_variant(merged: Path, name: str) -> Net:
+    """A merged model in bfloat16, in 4 or 8 bits, or without a share of the smallest weights of each linear
+    layer.
+
+    Args:
+        name: one of `VARIANT_NAMES`.
+    """
+    quantization = name if name in ("nf4", "int8") else "none"
+    net = load_base(BaseSettings(str(merged), dtype="bfloat16", quantization=quantization))
+    if torch.cuda.is_available() and quantization == "none":
+        net = net.to("cuda")
+    if name.startswith("pruned-"):
+        prune(net, float(name.removeprefix("pruned-")))
+    return net.eval()
+
+
+@torch.no_grad()
+def prune(net: Net, share: float) -> None:
+    """Set the smallest weights of each linear layer to zero; embeddings and the output head stay whole."""
+    head = net.get_output_embeddings()
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear) and layer is not head:
+            sizes = layer.weight.abs().flatten()
+            limit = sizes.float().kthvalue(max(1, int(share * sizes.numel()))).values
+            layer.weight[layer.weight.abs().float() <= limit] = 0

@@ -1,0 +1,141 @@
+"""LoRA on a loaded base: attach, count, disable, save, load and merge.
+
+LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from architectures.models.loading import resolve_base
+from architectures.models.types import Net
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """An adapter: its rank, the scale alpha / r of its output, dropout of its inputs, last parts of its
+    layers' names.
+    """
+
+    r: int
+    alpha: int
+    dropout: float
+    targets: list[str]
+
+
+def linear_names(net: nn.Module) -> set[str]:
+    """Last parts of the names of all linear layers ('q_proj', ...)."""
+    layers = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    return {name.rsplit(".", 1)[-1] for name in layers}
+
+
+def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
+    """Wrap the targets in LoRA. Only its matrices, and the ``new`` parts of a classifier, are trained, in
+    float32.
+
+    Raises ValueError for a target that matches no layer.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    check_targets(settings.targets, linear_names(net.base_model))
+    config = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.targets,
+        task_type="CAUSAL_LM",
+    )
+    if new:
+        config.task_type, config.modules_to_save = "SEQ_CLS", new
+        config.exclude_modules = rf"(?:.*\.)?(?:{'|'.join(new)})(?:\..*)?"
+    wrapped = get_peft_model(net, config)
+    for parameter in wrapped.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return wrapped
+
+
+def check_targets(targets: list[str], layers: set[str]) -> None:
+    """Raise ValueError for targets that no layer is called by, with the nearest names."""
+    hints = []
+    for target in targets:
+        if target not in layers:
+            near = difflib.get_close_matches(target, layers, 1)
+            hints.append(f"{target!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    if hints:
+        names = ", ".join(sorted(layers))
+        raise ValueError(f"model.lora_targets: no layer is called {'; '.join(hints)}; this model has {names}")
+
+
+def has_adapter(net: Net) -> bool:
+    """Whether the net is a base with an adapter."""
+    return hasattr(net, "peft_config")
+
+
+def base_model(net: Net) -> Net:
+    """The model of transformers inside the net, adapter layers included."""
+    return net.get_base_model() if has_adapter(net) else net
+
+
+@contextmanager
+def adapter_disabled(net: Net) -> Iterator[None]:
+    """Within it the net answers as its base does."""
+    with net.disable_adapter():
+        yield
+
+
+def count_parameters(net: nn.Module) -> tuple[int, int]:
+    """(trained, all) parameters; a weight in 4 bits counts as one, not as half a byte."""
+    trained = total = 0
+    for parameter in net.parameters():
+        packed = parameter.__class__.__name__ == "Params4bit"
+        size = parameter.numel() * (2 if packed else 1)
+        total += size
+        trained += size if parameter.requires_grad else 0
+    return trained, total
+
+
+def save_net(net: Net, folder: Path, dtype: torch.dtype) -> None:
+    """Write the adapter in PEFT's format (safetensors), or the whole model, in ``dtype``, if all of it was
+    trained.
+    """
+    if has_adapter(net):
+        net.save_pretrained(folder)
+    else:
+        copy.deepcopy(net).to(dtype).save_pretrained(folder)
+
+
+def load_adapter_weights(net: Net, folder: Path) -> None:
+    """Load a saved adapter into a net that was built alike. Raises ValueError if it is damaged or does not
+    fit.
+    """
+    from peft import load_peft_weights, set_peft_model_state_dict
+    from safetensors import SafetensorError
+
+    try:
+        weights = load_peft_weights(str(folder), device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the adapter in {folder} is damaged ({reason}): export the model again") from None
+    result: Net = set_peft_model_state_dict(net, weights)
+    missing = [name for name in result.missing_keys if "lora_" in name or "modules_to_save" in name]
+    if missing or result.unexpected_keys:
+        raise ValueError(
+            f"the adapter in {folder} does not fit: missing {missing[:3]}, unexpected"
+            f" {result.unexpected_keys[:3]}"
+        )
+
+
+def merge_adapter(base: str, folder: Path, dtype: torch.dtype) -> Net:
+    """The base in ``dtype`` (never in 4 bits) with a saved adapter added to its weights."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(resolve_base(base), dtype=dtype)
+    return PeftModel.from_pretrained(net, str(folder)).merge_and_unload()

@@ -1,0 +1,11 @@
+"""Names for what has no static type: models whose classes are chosen at run time, and batches of a data
+layer.
+"""
+
+from typing import Any
+
+Net = Any  # a model of transformers, possibly wrapped by PEFT: its class and attributes depend on the base
+Configuration = Any  # a configuration of transformers: its fields depend on the base
+Tokenizer = Any  # a tokenizer of transformers: its class depends on the base
+Batch = dict[str, Any]  # tensors and plain values by name; which ones depends on the task
+Settings = dict[str, Any]  # plain values by name, as the configuration gives them

@@ -1,0 +1,102 @@
+"""From what a run leaves behind back to a model: a Trainer's checkpoint, an exported folder, or a
+baseline's folder.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from architectures.baselines.base import Baseline
+from architectures.baselines.methods import load_baseline
+from architectures.models import lora
+from architectures.models.causal_lm import CausalLM
+from architectures.models.fine_tuned import FineTuned
+from architectures.models.run_file import RUN_FILE, read_record
+from architectures.models.sequence_classifier import SequenceClassifier
+from architectures.models.types import Settings
+from architectures.training.checkpoint_io import read_checkpoint
+
+LABEL_KEYS = ("text", "path", "checks")  # of evaluate.py's command line, for classifiers alone
+BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
+ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "gate", "incumbent", "register")
+
+
+def model_class(settings: Settings) -> type[FineTuned]:
+    """The class of the model that settings describe: a classifier's have a head."""
+    return SequenceClassifier if "head" in settings else CausalLM
+
+
+def load_model(path: Path) -> FineTuned | Baseline:
+    """A checkpoint file, an exported folder or a baseline's folder -> the model, ready to answer.
+
+    Raises ValueError if it is none of these.
+    """
+    if path.is_file():
+        return load_checkpoint(path)
+    record = read_record(path)
+    try:
+        settings = record["model"]
+        if "method" in settings:
+            return load_baseline(path, record)
+        if settings["adapter"] == "none":
+            settings = {**settings, "base": str(path), "init": "pretrained"}
+        module = model_class(settings)(settings, record["optimization"], record["origin"])
+    except KeyError as error:
+        raise ValueError(f"{path / RUN_FILE} is damaged ({error!r}): export the model again") from None
+    module.configure_model()
+    if lora.has_adapter(module.net):
+        lora.load_adapter_weights(module.net, path)
+    return module.eval()
+
+
+def check_task(ckpt: str, model: FineTuned | Baseline, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError if the command line sets what is for another task than the model's."""
+    task = str(model.origin["data"]["task"])
+    for key in ANSWER_KEYS if task == "labels" else LABEL_KEYS:
+        if settings[key] not in (None, False, "auto"):
+            raise ValueError(f"{key}: is for models of another task than that of ckpt={ckpt} ({task})")
+
+
+def check_answering(ckpt: str, model: FineTuned | Baseline) -> FineTuned:
+    """The model, if it answers questions about a catalogue. Raises ValueError if it does not, or is of an
+    earlier version.
+    """
+    data, evaluation = model.origin["data"], model.origin["evaluation"]
+    if data["task"] != "retail" or not isinstance(model, FineTuned):
+        raise ValueError(
+            f"ckpt={ckpt} was trained on {data['name']}, which has no answers that can be judged"
+        )
+    missing = {"backend", "baselines"} - set(evaluation) | {"version", "questions"} - set(data)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise ValueError(
+            f"ckpt={ckpt} was made by an earlier version of this project (no {names}): train it again"
+        )
+    return model
+
+
+def load_answering_model(path: Path) -> FineTuned:
+    """Load a model that answers questions about a catalogue, onto the GPU if there is one."""
+    model = check_answering(str(path), load_model(path))
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_checkpoint(path: Path) -> FineTuned:
+    """A Trainer's checkpoint -> the model. Only plain types and tensors are read from it."""
+    content: Settings = read_checkpoint(path)
+    try:
+        settings = content["hyper_parameters"]
+        module = model_class(settings["model"])(**settings)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"ckpt={path} is not a checkpoint of this project: {error!r:.200}") from None
+    module.configure_model()
+    load_trained_weights(module, content)
+    return module.eval()
+
+
+def load_trained_weights(module: FineTuned, content: Settings) -> None:
+    """Load a checkpoint's trained tensors into a built model. Raises ValueError if they do not fit."""
+    module.check_fit(content)
+    module.load_state_dict(content["state_dict"], strict=False)

@@ -1,0 +1,26 @@
+"""Build the LightningModule of a run: seeded, with the threads that its process may use."""
+
+import os
+
+import torch
+from lightning import seed_everything
+
+from architectures.models.fine_tuned import FineTuned
+from architectures.models.types import Settings
+from architectures.training.checkpoints import model_class
+
+
+def build_module(
+    model: Settings, optimization: Settings, origin: Settings, seed: int, threads: int, sharded: bool
+) -> FineTuned:
+    """The module, with its net, unless that will be sharded over processes.
+
+    Args:
+        model, optimization, origin: as `FineTuned` takes them. threads: of this process; 0: all cores.
+    """
+    seed_everything(seed, verbose=False)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    module = model_class(model)(model, optimization, origin)
+    if not sharded:
+        module.configure_model()
+    return module

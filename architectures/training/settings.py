@@ -1,0 +1,162 @@
+"""From the configuration groups, as plain dictionaries, to what nets, modules, plans, fits and records
+take.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from architectures.baselines.base import Baseline
+from architectures.baselines.methods import BASELINE_CLASSES
+from architectures.models.fine_tuned import FineTuned
+from architectures.models.types import Settings
+from architectures.runtime.machine import git_commit
+from architectures.tracking.locations import tracking_uri
+from architectures.tracking.mlflow_logger import RunLogger
+from architectures.training.fit import FitSettings
+from architectures.training.modules import build_module
+from architectures.training.planning import (
+    Memory,
+    ModelShapes,
+    PlannedBatches,
+    PlannedRows,
+    available_memory,
+    fitting_micro_batch,
+    model_shapes,
+    plan_text,
+)
+from architectures.training.trainer import local_processes, resolve_precision
+
+log = logging.getLogger(__name__)
+
+NOT_OF_THE_NET = (
+    "name",
+    "method",
+    "pooling",
+    "probe",
+    "head_dropout",
+)  # fields of model that `build_net` does not take
+ADAMW = ("learning_rate", "weight_decay", "beta2", "warmup_ratio", "log_every")
+SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
+LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
+
+
+def net_settings(model: Settings) -> Settings:
+    """The arguments of `build_net`, without a head."""
+    return {key: value for key, value in model.items() if key not in NOT_OF_THE_NET}
+
+
+def process_count(trainer: Settings) -> int:
+    """Processes on all machines. Raises ValueError if this machine lacks the GPUs that are set."""
+    return local_processes(trainer["devices"], trainer["accelerator"]) * int(trainer["nodes"])
+
+
+def run_precision(model: Settings, trainer: Settings) -> str:
+    """The Trainer's precision, with 'auto' resolved."""
+    return resolve_precision(trainer["precision"], model["base"], model["dtype"], model["adapter"])
+
+
+def run_shapes(model: Settings, trainer: Settings) -> ModelShapes:
+    """Sizes of the causal LM that is to be trained."""
+    return model_shapes(net_settings(model), run_precision(model, trainer))
+
+
+def process_memory(trainer: Settings) -> Memory:
+    """What each process has."""
+    processes = process_count(trainer)
+    shards = trainer["shards"] or processes
+    shared = shards if trainer["strategy"] == "fsdp" else 1
+    return available_memory(trainer["accelerator"], processes / trainer["nodes"], shared)
+
+
+def choose_micro_batch(model: Settings, trainer: Settings, lengths: list[int]) -> int:
+    """Rows in a forward pass in each process: as many as are set, else as many as surely fit.
+
+    Args:
+        lengths: of the training rows; empty for a classifier, which is small: if it does not fit, halving
+        finds out.
+    """
+    most = -(-trainer["batch_size"] // process_count(trainer))
+    if trainer["micro_batch"] != "auto":
+        return min(int(trainer["micro_batch"]), most)
+    if not lengths:
+        return most
+    shapes, memory = run_shapes(model, trainer), process_memory(trainer)
+    return fitting_micro_batch(shapes, lengths, most, model["gradient_checkpointing"], memory)
+
+
+def fit_settings(
+    model: Settings, trainer: Settings, micro_batch: int, resume: bool, identity: Settings
+) -> FitSettings:
+    """How a run is fit. identity: what decides the result."""
+    precision, processes = run_precision(model, trainer), process_count(trainer)
+    return FitSettings(trainer, precision, micro_batch, processes, resume, model["probe"], identity)
+
+
+def describe_plan(
+    model: Settings, trainer: Settings, batches: PlannedBatches, build: Callable[[], FineTuned]
+) -> str:
+    """What training costs, in words; see `architectures.training.planning.plan_text`."""
+    processes = process_count(trainer)
+    rows = PlannedRows.of(batches, trainer["batch_size"], processes, model["gradient_checkpointing"])
+    shapes, precision = run_shapes(model, trainer), run_precision(model, trainer)
+    return plan_text(model["base"], shapes, rows, process_memory(trainer), build, precision)
+
+
+def run_module(
+    model: Settings, trainer: Settings, head: Settings, origin: Settings, steps: int, seed: int
+) -> FineTuned:
+    """The LightningModule of a run.
+
+    Args:
+        head: labels, multi_label, pad_id and class_weights of a classifier; empty: a causal LM. steps:
+        optimiser steps of the
+            whole run.
+    """
+    settings = net_settings(model)
+    if head:
+        settings["class_weights"] = head["class_weights"]
+        settings["head"] = {name: head[name] for name in ("labels", "multi_label", "pad_id")}
+        settings["head"] |= {"dropout": model["head_dropout"], "pooling": model["pooling"]}
+    optimization = {name: trainer[name] for name in (*ADAMW, *SCHEDULE)} | {"total_steps": steps}
+    local = max(1, process_count(trainer) // trainer["nodes"])
+    threads = trainer["threads"] or max(1, (os.cpu_count() or 1) // local)
+    sharded = trainer["strategy"] == "fsdp"
+    return build_module(settings, optimization, origin, seed, threads, sharded)
+
+
+def run_baseline(settings: Settings, labels: list[str], multi_label: bool, origin: Settings) -> Baseline:
+    """The baseline classifier that ``settings['method']`` names."""
+    return BASELINE_CLASSES[settings["method"]](settings, labels, multi_label, origin)
+
+
+def start_tracking(
+    folder: Path, root: Path, settings: Settings, parent: str, digest: str, rows: int
+) -> RunLogger:
+    """The record of a run, with its settings, the commit of the code, and its data; locally and in MLflow.
+
+    Args:
+        root: of the code. settings: all configuration groups. parent: id of the run to be nested under, or
+        ''. digest, rows: of
+            the prepared data.
+    """
+    tracking, data, commit = settings["tracking"], settings["data"], git_commit(root)
+    uri = tracking_uri(tracking["uri"], Path(settings["outputs"]))
+    name = f"{settings['experiment']} {settings['model']['name']} {data['name']}"
+    tags = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": commit}
+    logger = RunLogger(folder, uri, tracking["experiment"], name, parent, tags, tracking["system_metrics"])
+    logger.log_hyperparams({**settings, "git_commit": commit, "data_digest": digest})
+    logger.log_artifact(folder / "config.yaml")
+    logger.log_dataset(data["name"], digest, data["path"], rows)
+    return logger
+
+
+def log_prepared_data(logger: RunLogger, folder: Path) -> None:
+    """Send prepared data to the tracking server, unless they are too large."""
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size <= LARGEST_DATA:
+        logger.log_artifact(folder, "data")
+    else:
+        message = "the prepared data (%.1f GiB) is not sent to the tracking server; it stays in %s"
+        log.info(message, size / 2**30, folder)

@@ -1,0 +1,193 @@
+"""Checks that need more than one field of a configuration, one function for each subject."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Values = dict[str, Any]  # dotted key -> value, of the fields whose own type is right
+
+
+def check_combinations(values: Values) -> Iterator[str]:
+    """All problems that concern more than one field, or the form of a text."""
+    for check in (
+        check_adapter,
+        check_columns,
+        check_filters,
+        check_tasks,
+        check_versions,
+        check_partitions,
+        check_endpoints,
+        check_mixture,
+        check_labels,
+        check_folds,
+        check_processes,
+        check_batches,
+    ):
+        yield from check(values)
+
+
+def check_adapter(values: Values) -> Iterator[str]:
+    """What can be trained of the base."""
+    if values.get("model.lora_targets") == []:
+        yield (
+            "model.lora_targets: is empty, so nothing would be trained; set model.adapter=none to train"
+            " every parameter"
+        )
+    if values.get("model.quantization") == "nf4" and values.get("model.adapter") == "none":
+        yield "model.quantization=nf4: a base in 4 bits cannot be trained as a whole; set model.adapter=lora"
+
+
+def check_columns(values: Values) -> Iterator[str]:
+    """Columns that a catalogue must have."""
+    if values.get("data.task") != "retail":
+        return
+    for column in ("name", "category"):
+        if not values.get("data.columns", {}).get(column):
+            yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
+
+
+def check_filters(values: Values) -> Iterator[str]:
+    """Filters of training rows."""
+    filters = values.get("data.quality.filters", [])
+    if filters and values.get("data.task") not in ("retail", "instructions"):
+        yield "data.quality.filters: are for data.task=retail and data.task=instructions"
+    if "words" in filters and not values.get("data.quality.words"):
+        yield "data.quality.words: the filter words needs a file with a word a line"
+
+
+def check_tasks(values: Values) -> Iterator[str]:
+    """Settings that one task alone has, and addresses with a password."""
+    if values.get("stage") == "images" and values.get("data.task") != "retail":
+        yield "stage=images: is for data.task=retail"
+    is_causal_lm = values.get("model.method") == "fine-tune" and values.get("data.task") != "labels"
+    if values.get("stage") == "plan" and not is_causal_lm:
+        yield "stage=plan: is for fine-tuning causal LMs; classifiers and baselines take minutes"
+    if "@" in str(values.get("tracking.uri", "")):
+        yield (
+            "tracking.uri: contains a user or a password, which would be written into every run; set"
+            " MLFLOW_TRACKING_URI instead"
+        )
+
+
+def check_versions(values: Values) -> Iterator[str]:
+    """Versions of prepared data."""
+    for key in ("data.version", "data.against"):
+        if values.get(key) and not re.fullmatch(r"[0-9a-f]{16}|[0-9a-f]{32}", values[key]):
+            yield f"{key}={values[key]}: must be a digest (16 hex digits) or the id of an MLflow run (32)"
+    if values.get("data.against") and (values.get("stage") != "inspect" or not values.get("data.version")):
+        yield "data.against: is for stage=inspect with data.version"
+    if values.get("data.version") and values.get("data.task") != "retail":
+        yield "data.version: is for data.task=retail"
+
+
+def check_partitions(values: Values) -> Iterator[str]:
+    """What prepares a table, and which share of it."""
+    if values.get("data.engine") == "ray" and values.get("data.task") != "retail":
+        yield "data.engine=ray: is for data.task=retail"
+    if values.get("data.ray_address") and values.get("data.engine") != "ray":
+        yield "data.ray_address: is for data.engine=ray"
+    shard = values.get("data.shard")
+    if not shard:
+        return
+    match = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", shard)
+    if not match or int(match[1]) > int(match[2]):
+        yield f"data.shard={shard}: must be like 3/8, the third of eight"
+    if values.get("stage") not in ("prepare", "images") or values.get("data.task") != "retail":
+        yield "data.shard: is for stage=prepare and stage=images of data.task=retail"
+    if values.get("data.questions.source") == "endpoint" and values.get("stage") == "prepare":
+        yield (
+            "data.shard: cannot be used where a model writes the questions, since its server sets the"
+            " pace; omit it"
+        )
+
+
+def check_endpoints(values: Values) -> Iterator[str]:
+    """Names under which endpoints serve a model."""
+    users = {"data.questions.source": "data.questions", "evaluation.backend": "evaluation"}
+    if values.get("model.method") == "prompted":
+        users["prompting.backend"] = "prompting"
+    for key, group in users.items():
+        if values.get(key) == "endpoint" and not values.get(f"{group}.served_model"):
+            yield f"{group}.served_model: what does the endpoint call the model? set {group}.served_model=..."
+
+
+def check_mixture(values: Values) -> Iterator[str]:
+    """Weights of a mixture of instruction data."""
+    for path, weight in values.get("data.mixture", {}).items():
+        if not 0 < weight <= 1000:
+            yield f"data.mixture: {path} has the weight {weight}; it must be above 0 and at most 1000"
+    if values.get("data.mixture") and values.get("data.task") != "instructions":
+        yield "data.mixture: is for data.task=instructions"
+
+
+def check_labels(values: Values) -> Iterator[str]:
+    """Text classification, and what is for that task alone."""
+    task, method = values.get("data.task"), values.get("model.method", "")
+    monitor, kind = values.get("trainer.monitor", ""), values.get("data.label_kind", "")
+    if task != "labels":
+        if method != "fine-tune":
+            yield (
+                f"model.method={method} needs texts with labels, which data.task={task} has not: set"
+                f" data.task=labels"
+            )
+        if monitor != "loss":
+            yield f"trainer.monitor={monitor}: only the loss is measured for data.task={task}"
+        return
+    names = values.get("data.label_names", [])
+    if kind == "any" and len(names) != 2:
+        yield "data.label_names: label_kind=any needs two names, for no and for yes, such as [fair, unfair]"
+    if monitor.endswith("with_none") and kind != "multiple":
+        yield f"trainer.monitor={monitor} is for data.label_kind=multiple"
+    if monitor == "f1" and (kind == "multiple" or len(names) not in (0, 2)):
+        yield "trainer.monitor=f1 is the last label's of two: set macro_f1, micro_f1 or weighted_f1"
+    if values.get("data.text_columns") == []:
+        yield "data.text_columns: names no column"
+
+
+def check_folds(values: Values) -> Iterator[str]:
+    """Shares of the splits, and folds of a cross-validation."""
+    folds = values.get("data.folds")
+    if folds == 1 or (folds and values.get("data.fold", 0) >= folds):
+        yield "data.fold: must be below data.folds, and data.folds at least 2 (or 0)"
+    if values.get("data.validation", 0) + values.get("data.test", 0) >= 1:
+        yield "data.validation and data.test leave nothing to train on"
+
+
+def check_processes(values: Values) -> Iterator[str]:
+    """What several processes can do together."""
+    if values.get("trainer.strategy") != "fsdp":
+        if values.get("trainer.shards"):
+            yield "trainer.shards: is for trainer.strategy=fsdp"
+        return
+    if values.get("model.quantization") == "nf4":
+        yield (
+            "model.quantization=nf4 with trainer.strategy=fsdp trains wrongly without an error: set"
+            " trainer.strategy=ddp (each process holds the base in 4 bits), or"
+            " model.quantization=none (each holds"
+            " a shard in 16 bits)"
+        )
+    if values.get("data.task") == "labels":
+        yield (
+            "trainer.strategy=fsdp is for language models that answer; a classifier takes"
+            " trainer.strategy=ddp"
+        )
+    shards, processes = (
+        values.get("trainer.shards", 0),
+        values.get("trainer.devices", 0) * values.get("trainer.nodes", 1),
+    )
+    if shards and processes % shards:
+        yield (
+            f"trainer.shards={shards}: {processes} processes (trainer.devices x trainer.nodes) are no"
+            f" multiple of it"
+        )
+
+
+def check_batches(values: Values) -> Iterator[str]:
+    """Rows in a forward pass."""
+    micro_batch = str(values.get("trainer.micro_batch", "auto"))
+    if micro_batch == "auto":
+        return
+    if not micro_batch.isdecimal() or not int(micro_batch):
+        yield f"trainer.micro_batch={micro_batch}: must be auto, or a number of rows from 1 on"
+    elif int(micro_batch) > values.get("trainer.batch_size", 1):
+        yield "trainer.micro_batch: must not exceed trainer.batch_size"

@@ -1,0 +1,72 @@
+"""A sweep: its name, which the same command gives again, its folder, and the ledger of its jobs."""
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from config import runs
+from config.schema import TrainConfig
+
+log = logging.getLogger("strata")
+
+NAME_VARIABLE, PARENT_VARIABLE = "STRATA_SWEEP", "STRATA_PARENT_RUN"  # environment variables of the jobs
+LEDGER = "ledger.json"
+PLACEMENT = (
+    "hydra/launcher",
+    "hydra.launcher",
+    "hydra.sweeper.n_trials",
+    "-",
+)  # where and how many, not which jobs
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that a command line describes. tracking_uri, experiment: as the command line sets them."""
+
+    name: str
+    outputs: Path
+    tracking_uri: str
+    experiment: str
+    has_own_parent: bool  # a workspace nests its jobs itself; a dry run has none
+
+    @property
+    def folder(self) -> Path:
+        """Where its jobs have their folders."""
+        return self.outputs / "sweeps" / self.name
+
+    @classmethod
+    def of(cls, arguments: list[str]) -> "Sweep":
+        """The sweep of a command line. The same command has the same one, unless resume=never."""
+        pairs = [argument.partition("=") for argument in arguments]
+        given = {key.lstrip("+"): value for key, _, value in pairs}
+        decisive = sorted(argument for argument in arguments if not argument.startswith(PLACEMENT))
+        anew = datetime.now().strftime("_%Y-%m-%d_%H-%M-%S") if given.get("resume") == "never" else ""
+        experiments = re.sub(r"[^a-z0-9-]+", "_", given.get("experiment", "none"))
+        digest = runs.digest({"arguments": decisive})[:8]
+        in_workspace = given.get("hydra/launcher") == "azureml"
+        return cls(
+            name=f"{experiments}-{digest}{anew}",
+            outputs=Path(given.get("outputs", "outputs")),
+            tracking_uri=given.get("tracking.uri", ""),
+            experiment=given.get("tracking.experiment", TrainConfig().tracking.experiment),
+            has_own_parent=in_workspace or given.get("hydra.launcher.dry_run") == "true",
+        )
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The ledger: number, status, folder and overrides of each job."""
+        path = self.folder / LEDGER
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def unfinished(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The jobs that are not finished, each with a warning."""
+    left = [job for job in jobs if job["status"] != runs.Status.FINISHED]
+    for job in left:
+        log.warning(
+            "job %d is not finished (%s): %s", job["number"], job["status"] or "not started", job["folder"]
+        )
+    return left

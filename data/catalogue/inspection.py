@@ -1,0 +1,184 @@
+"""A look at a table that nobody has described yet: what its columns hold, and which map of them to try first.
+
+A guess goes by a column's name and by its values; it is printed as the command that would use it, to be read
+before it is typed.
+"""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data.catalogue.reading import read_table
+from data.catalogue.versions import Download, describe_versions
+from data.markdown import markdown_table
+
+SAMPLE = 20_000  # rows that are looked at
+
+MAX_ATTRIBUTE_VALUES = 60  # distinct values that an attribute may have, whatever the number of rows
+
+NO_ATTRIBUTE = re.compile(
+    r"time|date|price|cost|url|link|rating|stock"
+)  # in a column's name: it changes, or tells nothing of the product
+
+SHORT, LONG = 40, 100  # mean characters: of an attribute at most, of a description at least
+
+NAMES = {  # role -> words in a column's name that tell of it, the plainest first
+    "name": ("product_name", "title", "name", "product"),
+    "category": ("category_tree", "category", "categories", "department", "section", "group", "kind", "type"),
+    "id": ("uniq_id", "id", "sku", "asin", "code", "number"),
+    "description": ("description", "descr", "details", "text", "about"),
+    "specifications": ("specifications", "specs", "attributes"),
+    "image": ("image", "images", "img", "picture", "photo"),
+    "brand": ("brand", "manufacturer", "maker", "vendor"),
+    "rating": ("rating", "stars", "score"),
+}
+
+
+def profile(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row a column: column, filled (share), distinct, length (mean characters), numeric and links
+    (shares), example.
+    """
+    text = frame.select(
+        pl.all().exclude(pl.List, pl.Struct, pl.Array).cast(pl.String).str.strip_chars().replace("", None)
+    )
+    rows = []
+    for column in text.columns:
+        values = text[column].drop_nulls()
+        number = values.cast(pl.Float64, strict=False).is_not_null().mean() if len(values) else 0
+        rows.append(
+            {
+                "column": column,
+                "filled": len(values) / max(1, text.height),
+                "distinct": values.n_unique(),
+                "length": float(values.str.len_chars().mean() or 0),  # type: ignore[arg-type]
+                "numeric": float(number or 0),  # type: ignore[arg-type]
+                "links": float(values.str.contains(r"https?://").mean() or 0),  # type: ignore[arg-type]
+                "hashes": float(values.str.contains(r"^\s*\{.*(=>|:).*\}\s*$").mean() or 0),  # type: ignore[arg-type]
+                "example": str(values[0])[:60] if len(values) else "",
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
+    """Whether a column's values may be what the role needs."""
+    if not column["distinct"]:
+        return False
+    return {
+        "name": column["numeric"] < 0.5 and not column["links"] and 3 <= column["length"] <= 200,
+        "category": column["numeric"] < 0.5
+        and column["distinct"] <= max(MAX_ATTRIBUTE_VALUES, rows * 0.7)
+        and column["links"] < 0.5,
+        "id": column["distinct"] == rows and column["filled"] == 1 and column["length"] <= SHORT,
+        "description": column["length"] >= LONG and column["links"] < 0.5 and not column["hashes"],
+        "specifications": column["hashes"] >= 0.5,
+        "image": column["links"] >= 0.5,
+        "brand": column["length"] <= SHORT and column["numeric"] < 0.5,
+        "rating": column["length"] <= 30 and column["distinct"] <= 200,
+    }[role]
+
+
+def propose_columns(columns: list[dict[str, Any]], rows: int) -> tuple[dict[str, str], list[str]]:
+    """(role -> column, columns that look like attributes), of profiles of all columns."""
+    found: dict[str, str] = {}
+    for role, words in NAMES.items():
+        left = [c for c in columns if c["column"] not in found.values() and fits_role(role, c, rows)]
+        ranked = [(rank, c) for c in left for rank in (name_rank(c["column"], words),) if rank is not None]
+        if ranked:
+            found[role] = min(ranked, key=lambda pair: pair[0])[1]["column"]
+    if "name" not in found:  # nothing is called so: the text with most different values
+        texts = [
+            c
+            for c in columns
+            if c["column"] not in found.values() and fits_role("name", c, rows) and c["distinct"] > rows / 2
+        ]
+        found |= {"name": max(texts, key=lambda c: c["distinct"])["column"]} if texts else {}
+    attributes = [
+        c["column"]
+        for c in columns
+        if c["column"] not in found.values()
+        and 2 <= c["distinct"] <= max(MAX_ATTRIBUTE_VALUES, rows // 20)
+        and c["length"] <= SHORT
+        and c["distinct"] < rows
+        and not c["links"]
+        and not NO_ATTRIBUTE.search(c["column"].lower())
+    ]
+    return found, attributes
+
+
+def name_rank(column: str, words: tuple[str, ...]) -> int | None:
+    """How plainly a column's name tells of a role; None if it does not."""
+    name = column.lower().replace(" ", "_").replace("-", "_")
+    exact = next((place for place, word in enumerate(words) if name == word), None)
+    if exact is not None:
+        return exact
+    parts = name.split("_")
+    return next(
+        (
+            len(words) + place
+            for place, word in enumerate(words)
+            if word in parts or (len(word) > 4 and word in name)
+        ),
+        None,
+    )
+
+
+def inspect_table(path: Path) -> str:
+    """What is in the table, the map that it suggests, and the command to try. Raises ValueError if it
+    cannot be read.
+    """
+    frame, unread = read_table(path)
+    some = frame.head(SAMPLE)
+    columns = profile(some).to_dicts() if some.width else []
+    if not some.height or not columns:
+        raise ValueError(f"{path} holds no rows")
+    found, attributes = propose_columns(columns, some.height)
+    roles = {column: role for role, column in found.items()} | dict.fromkeys(attributes, "attribute")
+    parts = [
+        f"{path}: {frame.height:,} rows, {frame.width} columns, {unread.height} records that cannot be read",
+        profile_table(columns, roles),
+    ]
+    missing = [role for role in ("name", "category") if role not in found]
+    if missing:
+        setting = f"data.columns.{missing[0]}=COLUMN"
+        parts.append(f"No column looks like {' or '.join(missing)}, which is needed: set {setting}.")
+    arguments = [f"data.path={hydra_quoted(str(path))}"]
+    arguments += [f"data.columns.{role}={hydra_quoted(column)}" for role, column in found.items()]
+    if attributes:
+        arguments.append(f"data.attributes=[{','.join(map(hydra_quoted, attributes))}]")
+    parts.append(f"try:  python train.py data=table {shlex.join(arguments)} stage=prepare")
+    return "\n\n".join(parts)
+
+
+def profile_table(columns: list[dict[str, Any]], roles: dict[str, str]) -> str:
+    """The profile of the columns in Markdown, with the role that each looks like."""
+    rows = []
+    for column in columns:
+        role, length = roles.get(column["column"], ""), f"{column['length']:.0f}"
+        rows.append(
+            [column["column"], role, float(column["filled"]), column["distinct"], length, column["example"]]
+        )
+    return markdown_table(["column", "looks like", "filled", "distinct", "characters", "for example"], rows)
+
+
+def inspect(settings: dict[str, Any], cache: Path, download: Download) -> str:
+    """What is in a table; or in a version of prepared data, or what changed between two.
+
+    Args:
+        settings: fields of the configuration group `data`. cache: where versions are.
+        download: fetches a version from an MLflow run.
+    """
+    if settings["version"]:
+        return describe_versions(settings["version"], settings["against"], cache, download)
+    return inspect_table(Path(settings["path"]))
+
+
+def hydra_quoted(name: str) -> str:
+    """A name as Hydra's command line takes it."""
+    if re.fullmatch(r"[\w./-]+", name):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

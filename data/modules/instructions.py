@@ -1,0 +1,216 @@
+"""InstructionData: instruction pairs and conversations -> batches, with loss on the assistant's turns alone;
+mixtures of several sets.
+
+There are no questions to score, so a run ends with the loss on the test rows.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from lightning import LightningDataModule
+
+from data.catalogue import damaged, reading
+from data.catalogue.reading import read_table
+from data.catalogue.sources import find_files
+from data.files import Cache, digest_of, source_files, write_json
+from data.modules import conversations
+from data.questions import filters
+from data.reports import charts
+from data.tokens import prompts
+from data.tokens import rows as token_rows
+from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
+from data.tokens.prompts import Example, Renderer
+from data.tokens.rows import TokenRows
+
+log = logging.getLogger(__name__)
+
+CODE = [Path(__file__), *source_files(conversations, reading, damaged, filters)]
+RENDERING_CODE = source_files(prompts, token_rows)
+CONTENT = (
+    "mixture",
+    "validation",
+    "test",
+    "limit",
+)  # fields of data that decide which conversations there are
+RENDERED_AT_ONCE = 4096  # conversations
+
+
+class InstructionData(LightningDataModule):
+    """Conversations of ``path`` and, as often as their weights say, of ``mixture`` (path -> weight)."""
+
+    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
+        super().__init__()
+        self.settings, self.seed, self.cache = settings, seed, cache
+        self.renderer = Renderer(base)
+        self.tokenizer = self.renderer.tokenizer
+
+    def prepare_data(self) -> None:
+        """Read, split and tokenise what is not in the cache. Raises ValueError for files that nothing can
+        be learnt from.
+        """
+        s = self.settings
+        files = {path: find_files(path, []) for path in [s["path"], *s["mixture"]]}
+        content = {key: s[key] for key in CONTENT} | {"quality": filters.content_settings(s["quality"])}
+        every_file = chain.from_iterable(files.values())
+        self.digest = digest_of(content, self.seed, pl.__version__, *every_file, *CODE)
+        cache = Cache(self.cache, "conversations", self.digest)
+        if not cache.ready:
+            self.make_rows(files, cache)
+        self.folder = cache.path
+        self.report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        vocabulary, longest = self.tokenizer.get_vocab(), s["max_seq_length"]
+        tokens = [self.digest, self.renderer.template, vocabulary, longest, *RENDERING_CODE]
+        self.token_folder, self.token_report = cached_tokens(self.cache, tokens, self.write_tokens)
+
+    @property
+    def training_rows(self) -> int:
+        """Conversations to learn from."""
+        return self.token_report["train"]["rows"]
+
+    def make_rows(self, files: dict[str, list[Path]], cache: Cache) -> None:
+        """Files -> conversations with splits, quarantine, and a report of the counts."""
+        s = self.settings
+        weights = self.weights(files)
+        good, quarantine, counts = self.read_files(list(chain.from_iterable(files.values())), weights)
+        rows = conversations.split_conversations(
+            good.unique("messages", keep="first", maintain_order=True), s["validation"], s["test"], self.seed
+        )
+        folder = cache.begin()
+        quality: list[dict[str, Any]] = []
+        if s["quality"]["filters"]:
+            text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join("\n")
+            result = filters.apply_filters(rows, text, pl.col("source"), s["quality"], folder)
+            charts.quality_chart(result.lengths, result.categories, folder / "quality.png")
+            rows, quality = result.frame, result.report
+        sources = [(rows.filter(pl.col("source") == name), weight) for name, weight in weights.items()]
+        rows = pl.concat([conversations.weight_rows(some, weight, self.seed) for some, weight in sources])
+        for count in counts:
+            of_file = rows.filter(pl.col("source") == count["file"])
+            count |= {split: of_file.filter(pl.col("split") == split).height for split in SPLITS}
+        check_splits(rows, quarantine, sum(count["rows"] for count in counts))
+        rows.write_parquet(folder / "conversations.parquet")
+        quarantine.write_parquet(folder / "quarantine.parquet")
+        reasons = quarantine.group_by("reason").len().sort("reason").rows()
+        write_json(folder / "report.json", {"files": counts, "quarantined": reasons, "quality": quality})
+        cache.commit()
+
+    def weights(self, files: dict[str, list[Path]]) -> dict[str, float]:
+        """How often the rows of each file are seen in an epoch, by its name."""
+        weights: dict[str, float] = {}
+        for path, weight in {self.settings["path"]: 1.0, **self.settings["mixture"]}.items():
+            weights |= {file.name: weight for file in files[path]}
+        return weights
+
+    def read_files(
+        self, files: list[Path], weights: dict[str, float]
+    ) -> tuple[pl.DataFrame, pl.DataFrame, list[dict[str, Any]]]:
+        """(sound conversations, those set aside, counts of each file)"""
+        good: list[pl.DataFrame] = []
+        aside: list[pl.DataFrame] = []
+        counts = []
+        limit = self.settings["limit"]
+        for file in files:
+            source = pl.lit(file.name).alias("source")
+            frame, unread = read_table(file)
+            try:
+                sound, bad, ended = conversations.read_conversations(frame)
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from None
+            repeated = frame.height - bad.height - sound.height
+            count = {"file": file.name, "rows": frame.height, "set_aside": bad.height + unread.height}
+            counts.append({**count, "end_tokens": ended, "repeated": repeated, "weight": weights[file.name]})
+            if limit:
+                sound = sound.sample(min(limit, sound.height), seed=self.seed, shuffle=True)
+            good.append(sound.with_columns(source))
+            unread = unread.select(pl.col("row").cast(pl.UInt32), "reason", "raw")
+            aside += [bad.with_columns(source), unread.with_columns(source)]
+        return pl.concat(good), pl.concat(aside), counts
+
+    def write_tokens(self, folder: Path) -> Counts:
+        """Conversations -> token rows, a file for each split. Raises ValueError if no answer is left to
+        learn from.
+        """
+        longest = self.settings["max_seq_length"]
+        counts: Counts = {}
+        for split in SPLITS:
+            batches = self.render_split(split)
+            counts[split] = write_examples(batches, folder / f"{split}.pt", longest)
+        if not counts["train"]["answer_tokens"]:
+            raise ValueError(
+                f"no training row has room for an answer within data.max_seq_length={longest}: raise it"
+            )
+        return counts
+
+    def render_split(self, split: str) -> Iterator[list[Example]]:
+        """The examples of a split, some at a time."""
+        for some in self.rows_of(split).iter_slices(RENDERED_AT_ONCE):
+            yield self.render(some)
+
+    def rows_of(self, split: str) -> pl.DataFrame:
+        """Conversations of a split."""
+        return pl.read_parquet(self.folder / "conversations.parquet").filter(pl.col("split") == split)
+
+    def render(self, rows: pl.DataFrame) -> list[Example]:
+        """Conversations -> examples."""
+        return self.renderer.render_conversations(rows["messages"].to_list())
+
+    def show_example(self) -> str:
+        """The first training example as the model sees it; what is not trained is dimmed."""
+        return self.renderer.show(self.render(self.rows_of("train").head(1))[0])
+
+    def log_summary(self) -> None:
+        """Log what was read, set aside, cut off."""
+        for c in self.report["files"]:
+            splits = ", ".join(f"{c[split]} {split}" for split in SPLITS)
+            log.info(
+                ("%7d  rows of %s: %d set aside, %d repeated, an end token removed from %d answers;"
+" %s (weight %g)"),
+                c["rows"], c["file"], c["set_aside"], c["repeated"], c["end_tokens"], splits, c["weight"],
+            )  # fmt: skip
+        for reason, count in self.report["quarantined"]:
+            log.warning("%7d  set aside: %s (%s)", count, reason, self.folder / "quarantine.parquet")
+        filters.log_filters(self.report["quality"], self.folder)
+        log_truncated(self.token_report)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the prepared token rows."""
+        self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
+
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on."""
+        return {"digest": self.digest}
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the base's tokenizer."""
+        self.tokenizer.save_pretrained(folder)
+
+    def describe_rows(self, rows: list[int]) -> str:
+        """How some training rows begin."""
+        training = self.rows_of("train")
+        if training.height != len(self.rows["train"]):  # a conversation may be several rows of tokens
+            return f"rows number {', '.join(map(str, rows))} of {self.token_folder / 'train.pt'}"
+        conversations = training[rows]["messages"].to_list()
+        return "; ".join(repr(str(messages[0]["content"])[:80]) for messages in conversations)
+
+
+def check_splits(rows: pl.DataFrame, quarantine: pl.DataFrame, total: int) -> None:
+    """Raise ValueError if no conversation is left for training or validation."""
+    example = f", for example: {quarantine['reason'][0]}" if quarantine.height else ""
+    for split in ("train", "validation"):
+        if not rows.filter(pl.col("split") == split).height:
+            raise ValueError(
+                f"no conversation is left for {split} of {total} rows ({quarantine.height} were set"
+                f" aside{example}):"
+                " correct data.path, data.validation or data.test"
+            )

@@ -1,0 +1,38 @@
+"""The data module of a task, by its settings."""
+
+from pathlib import Path
+from typing import Any
+
+from data.catalogue.versions import Download
+from data.modules.instructions import InstructionData
+from data.modules.labelled_text import LabelledText
+from data.modules.pocket import PocketData
+from data.modules.retail import RetailData
+from data.questions.written import ChatFunction
+
+AnyData = RetailData | LabelledText | InstructionData | PocketData
+
+
+def open_data(
+    settings: dict[str, Any],
+    base: str,
+    cache: Path,
+    seed: int,
+    chat: ChatFunction,
+    download: Download,
+    labels: list[str] | None = None,
+) -> AnyData:
+    """The data module of ``settings['task']``; nothing is read yet.
+
+    Args:
+        settings: fields of the configuration group `data`. base: the model's folder or Hub name, for its
+        tokenizer.
+        chat, download: as `RetailData` takes them. labels: as `LabelledText` takes them.
+    """
+    if settings["task"] == "retail":
+        return RetailData(settings, base, cache, seed, chat, download)
+    if settings["task"] == "labels":
+        return LabelledText(settings, base, cache, seed, labels)
+    if settings["task"] == "instructions":
+        return InstructionData(settings, base, cache, seed)
+    return PocketData(settings, base, cache, seed)

@@ -1,0 +1,142 @@
+"""PocketData: generated texts -> a tokenizer and batches, from which the embedded base model is trained
+from nothing.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+
+from data.files import Cache, digest_of, source_files, write_json
+from data.modules import pocket_text
+from data.modules.pocket_text import Text, pocket_texts
+from data.sample import vocabulary
+from data.tokens import prompts
+from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.prompts import END, START, Example, Renderer
+from data.tokens.rows import TokenRows
+
+log = logging.getLogger(__name__)
+
+
+CODE = [Path(__file__), *source_files(pocket_text, prompts, vocabulary)]
+
+SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", START, END]
+
+TOKENIZER_TEXTS = 20_000
+
+SHOP_WORDS = (
+    "user model Context Online shopping Product Category Details"  # words of prompts that the texts lack
+)
+
+HELD_OUT = 1_000  # texts for validation
+
+
+def train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
+    """Byte-level BPE with Gemma's turn tokens, trained on generated texts, written as a transformers
+    tokenizer.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    words = " ".join(f"{word} {word.lower()}" for word in SHOP_WORDS.split())
+    texts = (f"{words}\n{words}\n{t.user}\n{t.reply}" for t in pocket_texts(seed, TOKENIZER_TEXTS))
+    tokenizer.train_from_iterator(texts, trainer)
+    names = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **names, additional_special_tokens=[START, END]
+    )
+    fast.save_pretrained(folder)
+
+
+class PocketData(LightningDataModule):
+    """Texts of `data.modules.pocket_text`. The arguments are those of `data.modules.retail.RetailData`;
+    ``base`` is not read.
+    """
+
+    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
+        super().__init__()
+        self.settings, self.seed, self.cache = settings, seed, cache
+
+    def prepare_data(self) -> None:
+        """Train the tokenizer, draw the texts, turn them into token rows; cached by all that they depend
+        on.
+        """
+        s = self.settings
+        self.digest = digest_of(s["texts"], s["vocabulary"], s["max_seq_length"], self.seed, *CODE)
+        cache = Cache(self.cache, "pocket", self.digest)
+        if not cache.ready:
+            folder = cache.begin()
+            train_tokenizer(self.seed, s["vocabulary"], folder / "tokenizer")
+            self.renderer = Renderer(str(folder / "tokenizer"))
+            counts = {"train": self.write(folder / "train.pt", self.seed + 1, s["texts"])}
+            counts["validation"] = self.write(folder / "validation.pt", self.seed + 2, HELD_OUT)
+            write_json(folder / "report.json", counts)
+            cache.commit()
+        self.folder = cache.path
+        self.renderer = Renderer(str(self.folder / "tokenizer"))
+        self.tokenizer = self.renderer.tokenizer
+        self.token_report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+
+    @property
+    def training_rows(self) -> int:
+        """Texts to learn from."""
+        return self.token_report["train"]["rows"]
+
+    def write(self, path: Path, seed: int, count: int) -> dict[str, int]:
+        """Draw ``count`` texts and write their token rows."""
+        rows = TokenRows.of(self.render(list(pocket_texts(seed, count))), self.settings["max_seq_length"])
+        rows.save(path)
+        return {"rows": len(rows), "tokens": int(rows.lengths.sum()), "answer_tokens": int(rows.sizes.sum())}
+
+    def render(self, texts: list[Text]) -> list[Example]:
+        """Texts -> examples: a reply to a turn as any other turn; running text between BOS and EOS,
+        trained as a whole.
+        """
+        users, replies = [text.user for text in texts], [text.reply for text in texts]
+        turns = self.renderer.render_all([""] * len(texts), users, replies)
+        running = iter(self.renderer.encode([text.reply for text in texts if not text.user]))
+        bos, eos = self.renderer.tokenizer.bos_token_id, self.renderer.tokenizer.eos_token_id
+        examples = []
+        for text, turn in zip(texts, turns, strict=True):
+            examples.append(turn if text.user else Example.turn([bos, *next(running), eos], 1))
+        return examples
+
+    def show_example(self) -> str:
+        """The first training example as the model sees it; what is not trained is dimmed."""
+        return self.renderer.show(self.render(list(pocket_texts(self.seed + 1, 1)))[0])
+
+    def describe_rows(self, rows: list[int]) -> str:
+        """Which texts some training rows are."""
+        return f"texts number {', '.join(map(str, rows))}"
+
+    def log_summary(self) -> None:
+        """Log what there is."""
+        for split, counts in self.token_report.items():
+            log.info("%s: %s", split, ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the prepared token ids."""
+        self.rows = {split: TokenRows.load(self.folder / f"{split}.pt") for split in ("train", "validation")}
+
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on."""
+        return {"digest": self.digest}
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer that was trained."""
+        self.tokenizer.save_pretrained(folder)

@@ -1,0 +1,279 @@
+"""RetailData: a table of products -> batches for the Trainer, and questions with their scores for the
+evaluator.
+
+`prepare_data` goes the whole way once (catalogue, questions, splits, token ids) and caches each result under
+the digest of all that it depends on; a second run starts from there.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from lightning import LightningDataModule
+
+from data.catalogue import cleaning, damaged, normalisation, reading, versions
+from data.catalogue.partitions import Partitions, parse_shard
+from data.catalogue.reading import TABLE_FORMATS
+from data.files import Cache, digest_of, source_files, write_json
+from data.modules import preparation
+from data.questions import (
+    filling,
+    filters,
+    phrases,
+    products,
+    splits,
+    suggestions,
+    templates,
+    written,
+    written_checks,
+)  # fmt: skip
+from data.questions.written import ChatFunction
+from data.scoring import lookups, verdicts
+from data.tokens import prompts
+from data.tokens import rows as token_rows
+from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
+from data.tokens.prompts import Example, Renderer
+from data.tokens.rows import TokenRows
+
+log = logging.getLogger(__name__)
+
+CATALOGUE_CODE = source_files(reading, damaged, cleaning, normalisation)
+TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions)
+WRITTEN_CODE = source_files(written, written_checks)
+CODE = [*CATALOGUE_CODE, *TEMPLATE_CODE, *WRITTEN_CODE, *source_files(splits, filters, preparation)]
+RENDERING_CODE = source_files(prompts, token_rows)
+RENDERED_AT_ONCE = 16_384  # questions
+SPARE_TOKENS = 8  # that an answer may be longer than the longest one in training
+# fields of data.questions, and of data, that do not change the questions
+REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
+SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", "shard"}
+OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "mixture", "images"}
+
+
+class RetailData(LightningDataModule):
+    """Questions about a catalogue.
+
+    Args:
+        settings: fields of the configuration group `data`, as a plain dictionary.
+        base: the model's folder or Hub name, for its tokenizer. cache: folder for prepared data.
+        seed: of questions, splits and order. chat: answers requests where a model writes the questions.
+        download: gets the data of an MLflow run.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        base: str,
+        cache: Path,
+        seed: int,
+        chat: ChatFunction | None = None,
+        download: versions.Download | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings, self.seed, self.cache = settings, seed, cache
+        self.chat, self.download = chat, download
+        self.renderer = Renderer(base)
+        self.tokenizer = self.renderer.tokenizer
+
+    def prepare_data(self) -> None:
+        """Make what is not in the cache. Raises ValueError for a table or settings that nothing can be
+        learnt from.
+        """
+        version = self.settings["version"]
+        if version and self.download:
+            version = versions.resolve_version(version, self.cache, self.download)
+        self.folder = versions.find_version(version, self.cache) if version else self.prepared_folder()
+        self.digest = self.folder.name.removeprefix("questions-")
+        self.report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        vocabulary, longest = self.tokenizer.get_vocab(), self.settings["max_seq_length"]
+        content = [self.digest, self.renderer.template, vocabulary, longest, *RENDERING_CODE]
+        self.token_folder, self.token_report = cached_tokens(self.cache, content, self.write_tokens)
+
+    @property
+    def training_rows(self) -> int:
+        """Questions to learn from."""
+        return self.token_report["train"]["rows"]
+
+    def prepared_folder(self) -> Path:
+        """The folder with products and questions, made from the table if it is not in the cache."""
+        table = Path(self.settings["path"])
+        if not table.is_file():
+            raise ValueError(f"no table at data.path={table}: give the path of a {TABLE_FORMATS} file")
+        content, table_digest = self.content(), digest_of(table)
+        digest = digest_of(table_digest, content, self.seed, pl.__version__, *CODE)
+        cache = Cache(self.cache, "questions", digest)
+        if not cache.ready:
+            try:
+                self.make_questions(table, table_digest, content, cache)
+            except ValueError:  # nothing that a second start could continue
+                shutil.rmtree(cache.shared, ignore_errors=True)
+                shutil.rmtree(cache.work, ignore_errors=True)
+                raise
+            except OSError:
+                if (
+                    not cache.ready
+                ):  # otherwise another process has finished it, and cleared the shared folder
+                    raise
+        return cache.path
+
+    def content(self) -> dict[str, Any]:
+        """The settings as far as they change the questions."""
+        content = {key: value for key, value in self.settings.items() if key not in OTHER_FIELDS}
+        questions = {key: value for key, value in content["questions"].items() if key not in REQUEST_FIELDS}
+        if questions["system_prompt"]:
+            questions["system_prompt"] = self.system_prompt()
+        content["questions"] = "templates" if questions["source"] == "templates" else questions
+        content["quality"] = filters.content_settings(content["quality"])
+        return content
+
+    def make_questions(self, table: Path, table_digest: str, content: dict[str, Any], cache: Cache) -> None:
+        """Table -> products, questions with splits, quarantine, and a report of every step's count and of
+        leakage.
+        """
+        s = self.settings
+        partitions = Partitions(cache.shared, s["engine"], s["ray_address"], parse_shard(s["shard"]))
+        folder = cache.begin()
+        report = preparation.prepare(table, partitions, s, self.seed, self.chat, self.system_prompt(), folder)
+        write_json(folder / "report.json", report)
+        made_from = {
+            "table": str(table),
+            "table_digest": table_digest,
+            "settings": content,
+            "seed": self.seed,
+        }
+        digest = cache.path.name.removeprefix("questions-")
+        versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
+        cache.commit()
+        shutil.rmtree(cache.shared, ignore_errors=True)
+
+    def system_prompt(self) -> str:
+        """What instructs the model that writes questions; '' for the default. Raises ValueError if the
+        file is missing.
+        """
+        name = self.settings["questions"]["system_prompt"]
+        if name and not Path(name).is_file():
+            raise ValueError(f"data.questions.system_prompt={name}: there is no such file")
+        return Path(name).read_text(encoding="utf-8") if name else ""
+
+    def write_tokens(self, folder: Path) -> Counts:
+        """Questions -> token rows, a file for each split. Raises ValueError if nothing is left to learn
+        from.
+        """
+        longest = self.settings["max_seq_length"]
+        counts: Counts = {}
+        for split in SPLITS:
+            batches = self.render_split(split)
+            counts[split] = write_examples(batches, folder / f"{split}.pt", longest)
+        if not counts["validation"]["rows"]:
+            raise ValueError(
+                "no question is left for validation, by which the best model is chosen: raise"
+                " data.validation or"
+                " data.limit"
+            )
+        train = counts["train"]
+        if train["rows"] == train["fully_masked"]:
+            raise ValueError(
+                f"no training row has room for an answer: {train['rows']} rows, the shortest prompt"
+                f" {train['shortest_prompt']} tokens and data.max_seq_length={longest}; raise it,"
+                f" or lower data.test,"
+                " data.validation and data.unseen if there are no rows"
+            )
+        return counts
+
+    def render_split(self, split: str) -> Iterator[list[Example]]:
+        """The examples of a split, some at a time."""
+        for some in self.questions(split).iter_slices(RENDERED_AT_ONCE):
+            yield self.render(some)
+
+    def render(self, questions: pl.DataFrame) -> list[Example]:
+        """Questions with their answers -> examples."""
+        columns = [questions[name].to_list() for name in ("context", "question", "answer")]
+        return self.renderer.render_all(*columns)
+
+    def show_example(self) -> str:
+        """The first training example as the model sees it; what is not trained is dimmed."""
+        return self.renderer.show(self.render(self.questions("train").head(1))[0])
+
+    def log_summary(self) -> None:
+        """Log every step's count, what was set aside, what was cut off, and what leaks."""
+        report, folder = self.report, self.folder
+        for name, count in report["counts"]:
+            log.info("%7d  %s", count, name)
+        for reason, count in report["quarantined"]:
+            log.warning("%7d  set aside: %s (%s)", count, reason, folder / "quarantine.parquet")
+        for reason, count in report["written_set_aside"]:
+            path = folder / "questions_set_aside.parquet"
+            log.warning("%7d  written questions set aside: %s (%s)", count, reason, path)
+        for what, count in report["written_repaired"]:
+            log.info("%7d  written questions repaired: %s", count, what)
+        filters.log_filters(report["quality"], folder)
+        log.info("questions: %s", ", ".join(f"{count} {name}" for name, count in report["splits"]))
+        for row in report["leakage"]:
+            log.info(
+                "leakage: of %d %s rows %d share a question with training, %d an answer, %d a product",
+                row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
+            )  # fmt: skip
+        log_truncated(self.token_report)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the prepared token rows."""
+        self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
+
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on."""
+        return {"digest": self.digest, "max_new_tokens": self.max_new_tokens}
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the base's tokenizer."""
+        self.tokenizer.save_pretrained(folder)
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens that a predicted answer may take."""
+        return int(self.token_report["train"]["longest_answer"]) + SPARE_TOKENS
+
+    @property
+    def products(self) -> pl.DataFrame:
+        """The catalogue that answers are scored against."""
+        return pl.read_parquet(self.folder / "products.parquet")
+
+    def questions(self, split: str) -> pl.DataFrame:
+        """Questions of a split, with context, answer and truth."""
+        return pl.read_parquet(self.folder / "questions.parquet").filter(pl.col("split") == split)
+
+    def evaluation_questions(self, count: int) -> pl.DataFrame:
+        """The questions that models are compared on: ``count`` of the test split and about unseen products
+        each; 0: all.
+        """
+        return pl.concat([lookups.spread(self.questions(split), count) for split in verdicts.SPLITS])
+
+    def describe_rows(self, rows: list[int]) -> str:
+        """Which questions some training rows are."""
+        pairs = self.questions("train")[rows].select("product_id", "question").rows()
+        return "; ".join(f"product {product}: {question!r}" for product, question in pairs)
+
+    def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
+        """Token ids that prediction starts from."""
+        return self.renderer.prompts(questions["context"].to_list(), questions["question"].to_list())
+
+    def judge(self, questions: pl.DataFrame, predictions: list[str | None]) -> pl.DataFrame:
+        """Questions with ``prediction`` and verdict."""
+        answered = questions.with_columns(prediction=pl.Series(predictions, dtype=pl.String))
+        return verdicts.judge(answered, self.products)
+
+    def judge_all(self, questions: pl.DataFrame, answers: dict[str, list[str | None]]) -> pl.DataFrame:
+        """The judged answers of several models, by name."""
+        frames = [
+            self.judge(questions, texts).with_columns(model=pl.lit(name)) for name, texts in answers.items()
+        ]
+        return pl.concat(frames)

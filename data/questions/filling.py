@@ -1,0 +1,36 @@
+"""Template expressions: choose a phrasing, fill its placeholders, make its verbs agree."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+PAIRS = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
+
+
+def pick(options: Iterable[str], seed: int) -> pl.Expr:
+    """One of the options for each row, by a hash of the row's own key."""
+    listed = pl.lit(list(options), pl.List(pl.String))
+    return listed.list.get(pl.col("draw").hash(seed) % listed.list.len())
+
+
+def fill(template: pl.Expr, **values: pl.Expr) -> pl.Expr:
+    """A template column with its {placeholders} replaced, row by row, by other columns; a missing value
+    becomes ''.
+    """
+    for name, value in values.items():
+        template = template.str.replace_all(f"{{{name}}}", value.fill_null(""), literal=True)
+    return template
+
+
+def grammar(template: pl.Expr) -> pl.Expr:
+    """Fill in the verbs that agree with the product's name."""
+    one, many = {"is": "is", "Is": "Is", "do": "does"}, {"is": "are", "Is": "Are", "do": "do"}
+    forms = {k: pl.when(pl.col("plural")).then(pl.lit(many[k])).otherwise(pl.lit(one[k])) for k in one}
+    return fill(template, **forms)
+
+
+def people(value: pl.Expr) -> pl.Expr:
+    """'Women's' -> 'women', "Girl's, Boy's" -> 'girls, boys'."""
+    return (
+        value.str.to_lowercase().str.replace_all(r"(girl|boy|kid)'s\b", "${1}s").str.replace_all(r"'s\b", "")
+    )

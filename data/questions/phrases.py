@@ -1,0 +1,125 @@
+"""What customers say and what the shop answers: the templates of `data.questions`, in the published
+format's tone.
+"""
+
+# Attribute -> (question, answer) phrasings. {low} is the value in lower case; {is} and {do}
+# agree with the product's name ("The Jeans are ..."). An attribute that is not listed is asked by its label.
+PHRASES: dict[str, list[tuple[str, str]]] = {
+    "fabric": [
+        ("What kind of material {is} the {name} made of?", "The {name} {is} made of {low}."),
+        ("Which fabric {is} the {name} made of?", "The {name} {is} made of {low}."),
+    ],
+    "pattern": [
+        ("What pattern {do} the {name} have?", "The pattern of the {name} is {low}."),
+        ("Can you tell me the pattern of the {name}?", "The pattern of the {name} is {low}."),
+    ],
+    "occasion": [
+        ("For what occasion {is} the {name} meant?", "The occasion for the {name} is {low}."),
+        ("When would I wear the {name}?", "The occasion for the {name} is {low}."),
+    ],
+    "ideal for": [
+        ("Who {is} the {name} ideal for?", "The {name} {is} ideal for {people}."),
+        ("For whom {is} the {name} meant?", "The {name} {is} ideal for {people}."),
+    ],
+    "sleeve": [
+        ("What is the sleeve style of the {name}?", "The sleeve style of the {name} is {low}."),
+        ("What kind of sleeve {do} the {name} have?", "The sleeve style of the {name} is {low}."),
+    ],
+    "neck": [
+        ("What is the neckline of the {name}?", "The neckline of the {name} is {low}."),
+        ("Which neckline {do} the {name} have?", "The neckline of the {name} is {low}."),
+    ],
+    "number of contents in sales package": [
+        ("How many pieces come in a package of the {name}?", "The sales package of the {name} holds: {low}."),
+        ("What do I get when I buy the {name}?", "The sales package of the {name} holds: {low}."),
+    ],
+    "belt included": [("Is a belt included with the {name}?", "Belt included with the {name}: {low}.")],
+    "hooded": [("{Is} the {name} hooded?", "Hood on the {name}: {low}.")],
+    "reversible": [("{Is} the {name} reversible?", "Both sides of the {name} can be worn: {low}.")],
+    "shelf": [
+        ("Where in the shop do I find the {name}?", "The {name} {is} in {value}."),
+        ("Which shelf holds the {name}?", "The {name} {is} in {value}."),
+        ("In which part of the shop {is} the {name}?", "The {name} {is} in {value}."),
+    ],
+}
+
+NOUNS = (
+    "type fit length closure rise color colour collar style hem lining series design wash brand"
+    " material weight size"
+).split()
+
+NOUN_PHRASES = [
+    ("What is the {key} of the {name}?", "The {key} of the {name} is {low}."),
+    ("Can you tell me the {key} of the {name}?", "The {key} of the {name} is {low}."),
+]
+
+LABEL_PHRASES = [
+    (
+        "What does the label of the {name} say under {label}?",
+        "Under {label}, the label of the {name} says {value}.",
+    ),
+    ("What is noted under {label} for the {name}?", "Under {label}, the label of the {name} says {value}."),
+]
+
+SEARCHES = [
+    "I am looking for something of the type {type} from {brand}, {features}. What do you suggest?",
+    "Do you have anything of the type {type} by {brand}, {features}?",
+    "Please show me something from {brand}, {features}, of the type {type}.",
+]
+
+ANONYMOUS_SEARCHES = [
+    "I am looking for something of the type {type}, {features}. What do you suggest?",
+    "Do you have anything of the type {type}, {features}?",
+]
+
+FEATURES = {  # in the order in which a shopper would name them
+    "pattern": "with the pattern {value}",
+    "sleeve": "with the sleeve style {value}",
+    "fit": "with the fit {value}",
+    "fabric": "made of {value}",
+    "length": "with the length {value}",
+    "neck": "with the neckline {value}",
+    "occasion": "for the occasion {value}",
+}
+
+FOUND = ["I suggest the {other}.", "The {other} is what you are looking for.", "We have the {other}."]
+
+ALTERNATIVES = [
+    "What could I buy instead of the {name}?",
+    "Can you suggest an alternative to the {name}?",
+    "I like the {name}, but I want to see something similar. What else do you have?",
+]
+
+INSTEAD = ["Instead of the {name} you may like the {other}.", "An alternative to the {name} is the {other}."]
+
+OUTFITS = [
+    "What goes well with the {name}?",
+    "I bought the {name}. What can I wear with it?",
+    "Can you complete an outfit with the {name}?",
+]
+
+TOGETHER = ["The {other} goes well with the {name}.", "You can wear the {name} with the {other}."]
+
+# What kind of garment a shelf or a type names (first match counts), and what goes with what.
+GARMENTS = [
+    (
+        "bottom",
+        r"jean|trouser|chino|short|skirt|legging|jegging|pant|cargo|bottom|salwar|palazzo|capri|churidar",
+    ),
+    (
+        "layer",
+        r"jacket|sweater|cardigan|sweatshirt|windcheater|blazer|waistcoat|pullover|coat|shrug|winter|hoodie",
+    ),
+    ("dress", r"dress|frock|gown|jumpsuit|dungaree|saree|sari|lehenga|nightie|suit"),
+    ("top", r"top|shirt|tunic|polo|kurt|blouse|camisole|tank|vest"),
+    ("accessory", r"scarf|scarves|stole|glove|tie|cap\b|belt|sock|dupatta|muffler"),
+]
+
+GOES_WITH = {
+    "top": ["bottom", "layer"],
+    "bottom": ["top", "layer"],
+    "layer": ["bottom", "top"],
+    "dress": ["layer", "accessory"],
+}
+
+GOES_WITH["accessory"] = ["dress", "top"]

@@ -1,0 +1,180 @@
+"""Products -> questions with answers in the published format, by templates, as Polars expressions.
+
+Each row is tied to the product asked about, the kind of question, what a right answer must satisfy, and the
+product that the answer names. Kinds: ``attribute`` (what is it made of), ``search`` (I am looking for ...),
+``alternative`` (another product of the same shelf) and ``outfit`` (a product that goes with it, for the same
+people).
+"""
+
+import polars as pl
+
+from data.questions.filling import PAIRS, fill, grammar, people, pick
+from data.questions.phrases import (
+    ANONYMOUS_SEARCHES,
+    FEATURES,
+    FOUND,
+    LABEL_PHRASES,
+    NOUN_PHRASES,
+    NOUNS,
+    PHRASES,
+    SEARCHES,
+)
+from data.questions.suggestions import alternative_questions, outfit_questions
+
+MIN_QUESTIONS = 3
+
+
+def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> pl.DataFrame:
+    """Questions about single attributes: ``per_product`` of each product's facts, those with a natural
+    phrasing first.
+
+    The shelf fills up where a product has too few facts, through other phrasings.
+    """
+    known = [*PHRASES, *NOUNS]
+    facts = (
+        products.explode("facts")
+        .unnest("facts")
+        .drop_nulls("key")
+        .filter(pl.col("value").str.len_chars() <= 40)
+        .with_columns(spare=(~pl.col("key").str.to_lowercase().is_in(known)).cast(pl.Int64))
+    )
+    spare = products.with_columns(
+        key=pl.lit("Shelf"), value=pl.col("shelf"), spare=pl.lit([2, 3, 4], pl.List(pl.Int64))
+    ).explode("spare")
+    order = pl.struct("id", "key").hash(seed)
+    asked = (
+        pl.concat([facts, spare.select(facts.columns)])
+        .with_columns(order=order)
+        .sort("id", "spare", "order")
+        .with_columns(place=pl.int_range(pl.len()).over("id"))
+        .filter(pl.col("place") < per_product)
+        .with_columns(
+            draw=pl.concat_str("id", "key"),
+            low=pl.col("value").str.to_lowercase(),
+            key_low=pl.col("key").str.to_lowercase(),
+        )
+    )
+    question, answer = phrasing(seed)
+    # A shop sentence shows the value in one of three ways; the score looks for the one that the template
+    # used.
+    told = pl.when(answer.str.contains("{people}", literal=True)).then(people(pl.col("value")))
+    told_value = (
+        told.when(answer.str.contains("{low}", literal=True)).then(pl.col("low")).otherwise(pl.col("value"))
+    )
+    slots = {"key": pl.col("key_low"), "label": pl.col("key"), "value": pl.col("value"), "low": pl.col("low")}
+    slots |= {"people": people(pl.col("value")), "name": pl.col("name")}
+    return asked.select(
+        product_id="id",
+        kind=pl.lit("attribute"),
+        question=fill(grammar(question), **slots),
+        sentence=fill(grammar(answer), **slots),
+        answer_id="id",
+        wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
+        told=told_value,
+    )
+
+
+def phrasing(seed: int) -> tuple[pl.Expr, pl.Expr]:
+    """The question and the answer template for the attribute in ``key``: its own, a noun's, or the
+    label's.
+    """
+    groups = {**PHRASES, "": LABEL_PHRASES} | dict.fromkeys(NOUNS, NOUN_PHRASES)
+    key = pl.when(pl.col("key_low").is_in(list(groups))).then("key_low").otherwise(pl.lit(""))
+    sizes = {name: len(pairs) for name, pairs in groups.items()}
+    turn = (
+        pl.when(pl.col("spare") >= 2)
+        .then(pl.col("spare").cast(pl.UInt64))
+        .otherwise(pl.col("draw").hash(seed))
+    )
+    place = pl.concat_str(
+        key, pl.lit("#"), (turn % key.replace_strict(sizes, return_dtype=pl.UInt64)).cast(pl.String)
+    )
+    questions = {f"{name}#{i}": pair[0] for name, pairs in groups.items() for i, pair in enumerate(pairs)}
+    answers = {f"{name}#{i}": pair[1] for name, pairs in groups.items() for i, pair in enumerate(pairs)}
+    return place.replace_strict(questions), place.replace_strict(answers)
+
+
+def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One search a product: type (else shelf), brand where known, and two features; any product that has
+    them all is right.
+    """
+    rank = {key: i for i, key in enumerate(FEATURES)}
+    features = (
+        products.select("id", "facts")
+        .explode("facts")
+        .unnest("facts")
+        .with_columns(key_low=pl.col("key").str.to_lowercase())
+        .filter(pl.col("key_low").is_in(list(FEATURES)))
+        .with_columns(phrase=fill(pl.col("key_low").replace_strict(FEATURES), value=pl.col("value")))
+        .sort(pl.col("key_low").replace_strict(rank))
+        .group_by("id", maintain_order=True)
+        .agg(features=pl.col("phrase").head(2).str.join(" and "), wanted=pl.struct("key", "value").head(2))
+    )
+    frame = products.join(features, on="id", maintain_order="left").with_columns(draw=pl.col("id"))
+    template = (
+        pl.when(pl.col("brand").is_null())
+        .then(pick(ANONYMOUS_SEARCHES, seed))
+        .otherwise(pick(SEARCHES, seed))
+    )
+    kind = pl.coalesce("type", "shelf")
+    brand = pl.struct(key=pl.lit("Brand"), value=pl.col("brand"))
+    place = pl.struct(
+        key=pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type")), value=kind
+    )
+    sentence = fill(pick(FOUND, seed + 1), other=pl.col("name"))
+    return frame.select(
+        product_id="id",
+        kind=pl.lit("search"),
+        question=fill(template, type=kind, brand=pl.col("brand"), features=pl.col("features")),
+        sentence=sentence,
+        answer_id="id",
+        wanted=pl.concat_list("wanted", place, brand)
+        .cast(PAIRS)
+        .list.eval(pl.element().filter(pl.element().struct.field("value").is_not_null())),
+        told=pl.lit(None, pl.String),
+    )
+
+
+def make_questions(
+    products: pl.DataFrame,
+    best: dict[str, pl.DataFrame],
+    per_product: int,
+    per_shelf: int,
+    seed: int,
+    written: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """All questions about ``products`` (of `products_for_questions`; they may be a part of the catalogue), in
+    a fixed order.
+
+    Args:
+        best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
+        per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
+        written: questions that stand
+            in for those about attributes (`data.questions.written_checks.check_questions`).
+
+    Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
+    product has), told (the value that the answer's sentence must hold, or null).
+    """
+    own = None if written is None else written.filter(pl.col("product_id").is_in(products["id"].implode()))
+    frames = [
+        attribute_questions(products, per_product, seed) if own is None else own,
+        search_questions(products, seed),
+        alternative_questions(products, best["alternative"], per_shelf, seed),
+        outfit_questions(products, best["outfit"], per_shelf, seed),
+    ]
+    rows = pl.concat(frames)
+    few = rows.group_by("product_id").len().filter(pl.col("len") < MIN_QUESTIONS)["product_id"]
+    lacking = products.filter(pl.col("id").is_in(few.implode()))
+    more = attribute_questions(lacking if written is None else lacking.head(0), MIN_QUESTIONS, seed)
+    blocks = pl.concat(
+        [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
+    ).unique("answer_id")
+    contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
+    return (
+        pl.concat([rows, more])
+        .unique(["product_id", "question"], keep="first", maintain_order=True)
+        .join(blocks, on="answer_id", maintain_order="left")
+        .join(contexts, on="product_id", maintain_order="left")
+        .with_columns(answer=pl.format("{}\n{}", "sentence", "block"))
+        .select("product_id", "kind", "context", "question", "answer", "answer_id", "wanted", "told")
+    )

@@ -1,0 +1,162 @@
+"""Finished runs that answered questions: read, find, choose the best."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+ARTIFACTS = (".parquet", ".png", ".md", ".html")
+RECORDS = ("scores.json", "results.json", "metrics.jsonl")  # by which runs are compared
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """What a run's folder holds: scores, training results ({} where only predictions are there), judged
+    answers, metrics by step.
+    """
+
+    folder: Path
+    name: str
+    scores: dict[str, Any]
+    results: dict[str, Any]
+    rows: pl.DataFrame
+    metrics: list[dict[str, float]]
+
+    @property
+    def tuned(self) -> pl.DataFrame:
+        """The tuned model's judged answers."""
+        return self.rows.filter(pl.col("model") == "tuned")
+
+
+def run_name(origin: dict[str, Any]) -> str:
+    """What a run is called in tables: its experiment, and the rank of its adapter."""
+    settings = origin["settings"]
+    rank = f" r={settings['model.lora_r']}" if settings["model.adapter"] == "lora" else ""
+    return f"{origin['experiment']}{rank}"
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file. Raises ValueError that names it, if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): run the evaluation, or the sweep, again") from None
+
+
+def is_classifier(folder: Path) -> bool:
+    """Whether the evaluated run in a folder is a classifier's."""
+    return "splits" in read_json(folder / "scores.json")
+
+
+def read_run(folder: Path, label: str = "") -> EvaluatedRun:
+    """Read what an evaluation wrote; ``label`` is added to the run's name. Raises ValueError if the folder
+    holds no scored answers.
+    """
+    try:
+        scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+        rows = pl.read_parquet(folder / "predictions.parquet")
+        name = f"{scores['name']} ({label})" if label else str(scores["name"])
+        path = folder / "results.json"
+        results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        path = folder / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        metrics = [json.loads(line) for line in lines]
+    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+        raise ValueError(
+            f"{folder} holds no scored answers of a model ({error!r:.200}): evaluate it first"
+        ) from None
+    return EvaluatedRun(folder, name, scores, results, rows, metrics)
+
+
+def copy_training_record(model: Path, folder: Path) -> None:
+    """Copy the results and metrics of the run that trained a model into an evaluation's folder, where they
+    are at hand.
+    """
+    for name in ("results.json", "metrics.jsonl"):
+        for place in (model.parent, model.parent.parent):
+            if (place / name).is_file():
+                shutil.copy(place / name, folder / name)
+                break
+
+
+def artifacts(folder: Path) -> list[Path]:
+    """The files of an evaluation that the tracking server gets, in order of their names."""
+    paths = [path for path in folder.iterdir() if path.suffix in ARTIFACTS or path.name in RECORDS]
+    return sorted(paths)
+
+
+def find_runs(name: str, outputs: Path) -> list[Path]:
+    """Folders of the evaluated runs that a name stands for: a run's or a sweep's folder, or its name, or that
+    of a data set.
+
+    Raises ValueError if there are none.
+    """
+    places = [Path(name), outputs / "sweeps" / name, outputs / "runs" / name]
+    place = next((path for path in places if path.is_dir()), None)
+    if place and (place / "ledger.json").is_file():
+        folders = [Path(row["folder"]) for row in read_json(place / "ledger.json")]
+    elif place:
+        folders = [place]
+    else:
+        results = [*outputs.glob("runs/*/results.json"), *outputs.glob("sweeps/*/*/results.json")]
+        results.sort(key=lambda path: path.stat().st_mtime)
+        folders = [path.parent for path in results if read_json(path).get("data") == name]
+    folders = [path for path in folders if (path / "scores.json").is_file()]
+    if not folders:
+        raise ValueError(
+            f"compare={name}: no evaluated run there; give the folder of a run or a sweep, an"
+            f" MLflow run, or a data set's"
+            " name"
+        )
+    return folders
+
+
+def find_all(names: list[str], outputs: Path, remote: Callable[[str, Path], list[Path]]) -> list[Path]:
+    """Folders of the evaluated runs that names stand for, each once.
+
+    Args:
+        remote: downloads the runs of an MLflow run's id.
+    """
+    folders: dict[Path, None] = {}
+    for name in names:
+        folders |= dict.fromkeys(remote(name, outputs) if is_run_id(name) else find_runs(name, outputs))
+    return list(folders)
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a name is the id of an MLflow run."""
+    return re.fullmatch(r"[0-9a-f]{32}", name) is not None
+
+
+def dated_folder(outputs: Path, kind: str) -> Path:
+    """A new folder for the evaluations or comparisons of this moment."""
+    folder = outputs / kind / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def best_run(runs: list[EvaluatedRun]) -> EvaluatedRun:
+    """The best by validation; the first where not all were validated alike."""
+    monitors = {run.results.get("monitor") for run in runs}
+    if len(monitors) > 1 or None in monitors:
+        return runs[0]
+    sign = 1 if monitors == {"loss"} else -1
+    return min(runs, key=lambda run: sign * float(run.results["validation"]))
+
+
+def with_distinct_names(runs: list[EvaluatedRun]) -> list[EvaluatedRun]:
+    """The runs under names of their own: those that share one get a number."""
+    names = [run.name for run in runs]
+    seen: dict[str, int] = {}
+    renamed = []
+    for run in runs:
+        seen[run.name] = seen.get(run.name, 0) + 1
+        name = f"{run.name} #{seen[run.name]}" if names.count(run.name) > 1 else run.name
+        renamed.append(replace(run, name=name))
+    return renamed

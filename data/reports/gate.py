@@ -1,0 +1,213 @@
+"""May this model be deployed? Every criterion is checked and said in words; a figure that is missing or
+not a number fails.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import polars as pl
+
+from data import markdown
+from data.reports import tables
+from data.reports.evaluated_runs import EvaluatedRun
+from data.scoring import statistics, summaries, verdicts
+from data.scoring.lookups import BASELINES
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model must reach. Shares of 1; intervals are 95% ones.
+
+    accuracy: least accuracy on known products, by the lower end of its interval. unseen_accuracy: the same on
+    products that never occur in training. invented: most invented products, by the upper end of the interval,
+    on known and on unseen products. failed: most requests that may have failed. margin: by how much the model
+    may be worse than the best baseline and the incumbent, by the lower end of the paired difference.
+    """
+
+    accuracy: float
+    unseen_accuracy: float
+    invented: float
+    failed: float
+    margin: float
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> "Limits":
+        """Raises ValueError for unknown keys, missing ones, and what is no share."""
+        problems = check_limits(settings)
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return cls(**settings)
+
+
+def check_limits(settings: dict[str, Any]) -> list[str]:
+    """What is wrong with limits, one line each."""
+    names = [field.name for field in fields(Limits)]
+    known = ", ".join(names)
+    problems = [f"limits.{key}: no such limit; there are {known}" for key in settings if key not in names]
+    for name in names:
+        value = settings.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            problems.append(f"limits.{name}={value}: must be a share from 0 to 1")
+    return problems
+
+
+def check_comparable(runs: list[EvaluatedRun]) -> None:
+    """Raise ValueError if there is no run that answered questions."""
+    if not runs:
+        raise ValueError("gate: is for models that answer questions, not for classifiers")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One criterion: its name, whether it is met, and why."""
+
+    name: str
+    passed: bool
+    words: str
+
+
+def judge_run(
+    run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None, digest_now: str
+) -> list[Criterion]:
+    """All criteria.
+
+    Args:
+        digest_now: of the model's files as they are to be registered.
+    """
+    return [
+        at_least(run, "known products", limits.accuracy),
+        at_least(run, "unseen products", limits.unseen_accuracy),
+        *(at_most(run, part, limits.invented) for part in verdicts.SPLITS.values()),
+        failures(run, limits.failed),
+        *rivals(run, incumbent, limits.margin),
+        leaks(run),
+        same("the model judged is the one at hand", run.scores.get("model_digest"), digest_now),
+        same(
+            "the questions are of the data it was trained on",
+            run.scores.get("trained_on"),
+            run.scores.get("data_digest"),
+        ),
+    ]
+
+
+def is_open(found: list[Criterion]) -> bool:
+    """Whether all criteria are met."""
+    return all(one.passed for one in found)
+
+
+def figure(run: EvaluatedRun, part: str, name: str) -> float:
+    """A figure of the tuned model; not a number where it is missing."""
+    value = run.scores.get("grounded", {}).get(f"tuned, {part}", {}).get(name)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def at_least(run: EvaluatedRun, part: str, least: float) -> Criterion:
+    """Accuracy by its lower end."""
+    value, low, high, n = (
+        figure(run, part, name) for name in ("accuracy", "accuracy_low", "accuracy_high", "n")
+    )
+    name = f"accuracy, {part}"
+    if not least:
+        return Criterion(name, True, "no minimum is set")
+    if not (math.isfinite(value) and math.isfinite(low) and n > 0):
+        return Criterion(name, False, "there is no figure")
+    words = (
+        f"{tables.format_interval(value, low, high)} of {n:.0f}: the lower end is"
+        f" {'at least' if low >= least else 'below'} {100 * least:g}%"
+    )
+    return Criterion(name, low >= least, words)
+
+
+def at_most(run: EvaluatedRun, part: str, most: float) -> Criterion:
+    """Invented products by their upper end."""
+    value, low, high, n = (
+        figure(run, part, name) for name in ("invented_rate", "invented_rate_low", "invented_rate_high", "n")
+    )
+    name = f"invented, {part}"
+    if not n and most == 1:
+        return Criterion(name, True, "no maximum is set")
+    if not (math.isfinite(value) and math.isfinite(high) and n > 0):
+        return Criterion(name, False, "there is no figure")
+    words = (
+        f"{tables.format_interval(value, low, high)} of {n:.0f}: the upper end is"
+        f" {'at most' if high <= most else 'above'} {100 * most:g}%"
+    )
+    return Criterion(name, high <= most, words)
+
+
+def failures(run: EvaluatedRun, most: float) -> Criterion:
+    """Requests that failed, on all questions."""
+    counts = [figure(run, part, "failed") for part in verdicts.SPLITS.values()]
+    n = sum(figure(run, part, "n") for part in verdicts.SPLITS.values())
+    share = sum(counts) / n if n else math.nan
+    return Criterion(
+        "failed requests", share <= most, f"{sum(counts):.0f} of {n:.0f}; at most {100 * most:g}% may fail"
+    )
+
+
+def rivals(run: EvaluatedRun, incumbent: EvaluatedRun | None, margin: float) -> list[Criterion]:
+    """Not worse than the best baseline, nor than the incumbent, by more than the margin, on the same
+    questions.
+    """
+    models = [name for name in BASELINES if name in run.rows["model"]]
+    shares = {
+        name: run.rows.filter(pl.col("model") == name).select(summaries.RIGHT.mean()).item() or 0.0
+        for name in models
+    }
+    best = max(shares, key=shares.__getitem__) if shares else ""
+    found = (
+        [no_worse(run, f"baseline {best}", run.rows.filter(pl.col("model") == best), margin)] if best else []
+    )
+    if not best:
+        found.append(Criterion("not worse than a baseline", False, "no baseline was evaluated beside it"))
+    return found + (
+        [no_worse(run, f"incumbent {incumbent.name}", incumbent.tuned, margin)] if incumbent else []
+    )
+
+
+def no_worse(run: EvaluatedRun, name: str, rows: pl.DataFrame, margin: float) -> Criterion:
+    """By the lower end of the paired difference."""
+    title = f"not worse than the {name}"
+    try:
+        d = statistics.paired(run.tuned, rows, summaries.RIGHT)
+    except ValueError as error:
+        return Criterion(title, False, str(error))
+    words = (
+        f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] on {d.n} questions;"
+        f" {-100 * margin:g} is allowed"
+    )
+    return Criterion(title, math.isfinite(d.low) and d.low >= -margin, words)
+
+
+def leaks(run: EvaluatedRun) -> Criterion:
+    """No question of the test may stand in training, and no unseen product."""
+    rows = {row["split"]: row for row in run.scores.get("leakage", [])}
+    if not set(verdicts.SPLITS) & set(rows):
+        return Criterion("no leakage", False, "there is no figure")
+    shared = sum(rows[split]["same_question"] for split in verdicts.SPLITS if split in rows)
+    met = rows.get("unseen", {}).get("same_product", 0)
+    return Criterion(
+        "no leakage",
+        shared == 0 and met == 0,
+        f"{shared} test questions and {met} rows of unseen products stand in training",
+    )
+
+
+def same(name: str, there: Any, here: Any) -> Criterion:
+    """Two digests."""
+    return Criterion(
+        name,
+        bool(there) and there == here,
+        f"{there} judged, {here} here" if there != here else f"digest {there}",
+    )
+
+
+def gate_table(found: list[Criterion]) -> str:
+    """The criteria, and what comes of them."""
+    rows: list[list[Any]] = [["passed" if one.passed else "FAILED", one.name, one.words] for one in found]
+    failed = [one.name for one in found if not one.passed]
+    end = (
+        f"The gate is closed: {', '.join(failed)}." if failed else "The gate is open: every criterion is met."
+    )
+    return f"{markdown.markdown_table(['', 'criterion', 'why'], rows)}\n\n{end}"

@@ -1,0 +1,128 @@
+"""Evaluate a classifier: label rows, score them, run behavioural checks, write tables, charts and
+predictions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+from torch import Tensor
+
+from data.files import write_json
+from data.reports import label_report, page, tables
+from data.scoring import behaviour
+
+Classified = tuple[Tensor, Tensor]  # (probabilities, decisions of 0 and 1), (texts, labels) each
+Classify = Callable[[list[str]], Classified]
+
+
+@dataclass(frozen=True)
+class LabelModel:
+    """A classifier: its name, the metric that heads its tables, what it does with texts, what it has
+    learnt in words.
+    """
+
+    name: str
+    headline: str
+    classify: Classify
+    explanation: str
+
+    @classmethod
+    def of(cls, origin: dict[str, Any], classify: Classify, explanation: str) -> "LabelModel":
+        """The classifier of a run with that origin."""
+        return cls(origin["name"], label_report.headline_metric(origin["monitor"]), classify, explanation)
+
+
+class LabelData(Protocol):
+    """What evaluation needs of prepared texts with labels."""
+
+    settings: dict[str, Any]
+    labels: list[str]
+    multi_label: bool
+    seed: int
+
+    def rows_of(self, split: str) -> pl.DataFrame:
+        """Rows of a split."""
+        ...
+
+    def texts(self, raw: list[str]) -> list[str]:
+        """Typed texts, cleaned as those of the table are."""
+        ...
+
+
+def label_rows(model: LabelModel, labels: list[str], rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``predicted`` (names) and ``probabilities`` (in the order of the labels) to rows with ``text``."""
+    probabilities, decisions = model.classify(rows["text"].to_list())
+    names = []
+    for row in decisions.tolist():
+        names.append([label for label, given in zip(labels, row, strict=True) if given])
+    return rows.with_columns(
+        predicted=pl.Series(names, dtype=pl.List(pl.String)),
+        probabilities=pl.Series(probabilities.tolist(), dtype=pl.List(pl.Float64)),
+    )
+
+
+def read_checks(data: LabelData, settings: dict[str, Any], rows: pl.DataFrame) -> list[behaviour.Check]:
+    """The behavioural checks. Raises ValueError for invalid ones, and for slices that such rows cannot be
+    filtered by.
+    """
+    label_report.split_slices(rows.clear(), settings["slices"])
+    return behaviour.read_checks(Path(settings["checks"]), data.labels) if settings["checks"] else []
+
+
+def run_checks(model: LabelModel, data: LabelData, checks: list[behaviour.Check]) -> pl.DataFrame:
+    """The checks with what was predicted, and whether they passed."""
+    texts: dict[str, None] = {}
+    for check in checks:
+        texts |= {check[key]: None for key in ("text", "changed") if key in check}
+    frame = pl.DataFrame({"text": data.texts(list(texts))})
+    predicted = label_rows(model, data.labels, frame)["predicted"]
+    names = predicted.list.join("; ").replace("", "none").to_list()
+    return behaviour.judge_checks(checks, dict(zip(texts, names, strict=True)))
+
+
+def evaluate_labels(
+    model: LabelModel,
+    data: LabelData,
+    settings: dict[str, Any],
+    folder: Path,
+    other: pl.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Label the validation and test rows (or ``other`` ones) and write the report into ``folder``; scores,
+    and tables as ``text``.
+
+    Args:
+        settings: fields of the configuration group `evaluation`: slices, checks.
+    """
+    rows = pl.concat([data.rows_of("validation"), data.rows_of("test")]) if other is None else other
+    checks = read_checks(data, settings, rows)
+    rows = label_rows(model, data.labels, rows).with_columns(model=pl.lit(model.name))
+    rows.write_parquet(folder / "predictions.parquet")
+    task = label_report.LabelTask(model.name, data.labels, data.multi_label, model.headline, data.seed)
+    scores, sections = label_report.report_rows(task, rows, settings["slices"], folder)
+    if checks:
+        judged = run_checks(model, data, checks)
+        judged.write_parquet(folder / "checks.parquet")
+        by_kind = judged.group_by("kind", maintain_order=True)
+        scores["checks"] = dict(by_kind.agg(pl.col("passed").mean()).rows())
+        sections.append(tables.checks_table(judged))
+    if model.explanation:
+        sections.insert(0, model.explanation)
+    text = "\n\n".join(sections)
+    write_json(folder / "scores.json", scores)
+    charts = "\n\n".join(f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.png")))
+    title = f"{model.name} on {data.settings['name']}"
+    page.write_page(folder, title, [page.Section("Scores", text), page.Section("Charts", charts)])
+    return scores | {"text": text}
+
+
+def describe_text(model: LabelModel, data: LabelData, text: str) -> str:
+    """One text -> its label (or labels), and how probable each one is."""
+    probabilities, decisions = model.classify(data.texts([text]))
+    given = zip(data.labels, decisions[0].tolist(), strict=True)
+    names = [label for label, decided in given if decided]
+    order = sorted(zip(probabilities[0].tolist(), data.labels, strict=True), reverse=True)
+    lines = [f"{100 * share:6.2f}%  {label}" for share, label in order]
+    return "\n".join([f"label: {'; '.join(names) or 'none'}", *lines])

@@ -1,0 +1,65 @@
+"""The model card: what a model is, what it was made from, its intended use and its limits."""
+
+from pathlib import Path
+from typing import Any
+
+from data.reports import tables
+from data.reports.evaluated_runs import EvaluatedRun, read_run
+
+
+def model_card(run: EvaluatedRun, decided: str) -> str:
+    """A model card: what it is, what it was made from, what it is for, what it cannot do, and what the
+    gate said.
+    """
+    origin, settings = run.scores["origin"], run.scores["origin"]["settings"]
+    data, known = origin["data"], run.scores["grounded"]["tuned, known products"]
+    kind = "A LoRA adapter for" if settings["model.adapter"] == "lora" else "A fine-tune of"
+    right, invented = (tables.figure_with_interval(known, name) for name in ("accuracy", "invented_rate"))
+    return f"""# {run.name} on {data["name"]}
+
+{kind} `{settings["model.base"]}` that answers questions about the products of one catalogue, and suggests
+alternatives and outfits. The base's licence applies to it.
+
+- Data: {data["name"]}, digest {run.scores["data_digest"]}, questions made by templates from the table's rows.
+- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.
+- Intended use: answers about the products of this catalogue, checked against it before they are shown.
+- Limits: it knows the catalogue as it was; prices and stock are not in it. Of {int(known["n"])} questions
+  about known products {right} were answered correctly; in {invented} it named a product that does not exist.
+  Other languages, and questions unlike those it was trained on, were not evaluated.
+
+{tables.answers_table(run.scores["grounded"])}
+
+{decided}
+"""
+
+
+def registry_fields(run: EvaluatedRun, model: Path, verdict: str) -> dict[str, Any]:
+    """What is registered with a model: its card as ``text``, its lineage as ``tags``, and the data it was
+    evaluated on.
+    """
+    origin, scores = run.scores["origin"], run.scores
+    tags = {
+        "data": origin["data"]["name"],
+        "data_digest": scores["data_digest"],
+        "model_digest": scores["model_digest"],
+        "base": str(origin["settings"]["model.base"]),
+        "source": str(model),
+        "commit": str(run.results.get("commit", "unknown")),
+    }
+    rows = sum(row["rows"] for row in scores["leakage"])
+    return {"text": model_card(run, verdict), "tags": tags, "source": origin["data"]["path"], "rows": rows}
+
+
+def write_readme(folder: Path, name: str, path: Path, base: str) -> None:
+    """Write the README of an exported model: its card if it was evaluated, and the licence of its base.
+
+    Args:
+        path: of the model, whose run's folder may hold an evaluation.
+    """
+    evaluation = path.parent if path.name == "model" else path
+    text = f"# {name}\n\nNot evaluated here.\n"
+    if (evaluation / "scores.json").is_file():
+        text = model_card(read_run(evaluation), "")
+    front_matter = "---\nlicense: other\nlibrary_name: transformers\n---\n\n"
+    licence = f"Made by Strata from `{base}`, whose licence applies."
+    (folder / "README.md").write_text(f"{front_matter}{text}\n{licence}\n", encoding="utf-8")

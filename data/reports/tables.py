@@ -1,0 +1,202 @@
+"""Scores -> tables in Markdown: of answers (published and grounded), of labels, of several runs side by
+side.
+"""
+
+import math
+from typing import Any
+
+import polars as pl
+
+from data.markdown import markdown_table
+from data.scoring import statistics
+from data.scoring.verdicts import SPLITS, VERDICTS
+
+Scores = dict[str, dict[str, float]]
+
+
+def format_share(count: float, n: float) -> str:
+    """A share in per cent with its 95% interval (Wilson)."""
+    return format_interval(count / n, *statistics.wilson(count, n)) if n else "-"
+
+
+def format_interval(value: float, low: float, high: float) -> str:
+    """A share in per cent with the ends of its interval."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def evaluation_text(scores: dict[str, Any]) -> str:
+    """The tables that an evaluation prints."""
+    return "\n\n".join(
+        [answers_table(scores["grounded"]), verdicts_table(scores), legacy_table(scores["legacy"])]
+    )
+
+
+def answers_table(grounded: Scores) -> str:
+    """One row a model, from the scores of 'model, known products' and 'model, unseen products'."""
+    header = ["model", "n", "accuracy, known products", "right product", "precision", "answered", "invented"]
+    header += ["n", "accuracy, unseen products", "right product", "invented"]
+    rows: list[list[Any]] = []
+    for model in dict.fromkeys(name.rsplit(", ", 1)[0] for name in grounded):
+        known, unseen = (grounded[f"{model}, {split}"] for split in SPLITS.values())
+        cells = [model, int(known["n"]), figure_with_interval(known, "accuracy")]
+        cells += [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
+        cells += [
+            int(unseen["n"]),
+            figure_with_interval(unseen, "accuracy"),
+            float(unseen["right_product"]),
+            float(unseen["invented_rate"]),
+        ]
+        rows.append(cells)
+    return markdown_table(header, rows)
+
+
+def verdicts_table(scores: dict[str, Any]) -> str:
+    """The six verdicts of the tuned model's answers, which sum to n: known and unseen products, and the
+    kinds of question.
+    """
+    parts = {name: s for name, s in scores["grounded"].items() if name.startswith("tuned, ")} | scores[
+        "kinds"
+    ]
+    header = [
+        "answers",
+        "n",
+        *(v.replace("_", " ") for v in VERDICTS),
+        "accuracy",
+        "right product",
+        "details right",
+    ]
+    rows: list[list[Any]] = []
+    for name, s in parts.items():
+        shares = [
+            figure_with_interval(s, "accuracy"),
+            figure_with_interval(s, "right_product"),
+            float(s["detail_accuracy"]),
+        ]
+        rows.append([name, int(s["n"]), *(int(s[verdict]) for verdict in VERDICTS), *shares])
+    return markdown_table(header, rows)
+
+
+def legacy_table(scores: Scores) -> str:
+    """The published table."""
+    header = [
+        "published counting",
+        "training size",
+        "test size",
+        "true positives",
+        "false positives",
+        "no product details",
+    ]
+    keys = ["training_size", "test_size", "true_positives", "false_positives", "no_product_details"]
+    rows = [
+        [name, *(int(s[k]) for k in keys), float(s["accuracy"]), float(s["precision"])]
+        for name, s in scores.items()
+    ]
+    return markdown_table([*header, "legacy accuracy", "legacy precision"], rows)
+
+
+def runs_table(runs: list[dict[str, Any]]) -> str:
+    """One row a run, in the given order, for the end of a sweep."""
+    evaluated = {
+        "accuracy": "accuracy, known products",
+        "unseen_accuracy": "unseen",
+        "right_product": "right product",
+    }
+    shown = {key: name for key, name in evaluated.items() if any(key in run for run in runs)}
+    rows = [
+        [
+            run["name"],
+            str(run["lora_r"]),
+            f"{run['learning_rate']:g}",
+            int(run["steps"]),
+            f"{run['validation']:.4f}",
+            *(float(run.get(key, float("nan"))) for key in shown),
+        ]
+        for run in runs
+    ]
+    return markdown_table(
+        ["run", "r", "learning rate", "steps", f"validation {runs[0]['monitor']}", *shown.values()], rows
+    )
+
+
+def figure_with_interval(scores: dict[str, Any], name: str) -> str:
+    """A figure in per cent with its 95% interval, which stands beside it as NAME_low and NAME_high."""
+    return format_interval(scores[name], scores[f"{name}_low"], scores[f"{name}_high"])
+
+
+def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) -> str:
+    """One row for each split and slice: n, the headline figure with its interval, and what else is usual."""
+    first = next(iter(parts.values()))
+    others = [
+        name
+        for name in ("accuracy", "f1", "macro_f1", "micro_f1", "weighted_f1", "macro_f1_with_none")
+        if name in first
+    ]
+    others = [name for name in others if name != headline]
+    header = [model, "n", headline.replace("_", " "), *(name.replace("_", " ") for name in others)]
+    return markdown_table(
+        header,
+        [
+            [name, int(s["n"]), figure_with_interval(s, headline), *(float(s[o]) for o in others)]
+            for name, s in parts.items()
+        ],
+    )
+
+
+def classes_table(classes: dict[str, dict[str, float]], split: str) -> str:
+    """One row a label: how often it is true and predicted, precision, recall, F1."""
+    rows = [
+        [name, int(s["rows"]), int(s["predictions"]), s["precision"], s["recall"], s["f1"]]
+        for name, s in classes.items()
+    ]
+    return markdown_table([f"{split}, by label", "true", "predicted", "precision", "recall", "f1"], rows)
+
+
+def confusion_table(counts: list[list[float]], labels: list[str], split: str) -> str:
+    """True labels down, predicted ones across."""
+    rows = [[label, *(round(value) for value in row)] for label, row in zip(labels, counts, strict=True)]
+    return markdown_table([f"{split}, true \\ predicted", *labels], rows)
+
+
+def checks_table(judged: pl.DataFrame) -> str:
+    """Pass rate of each kind of behavioural check, and what failed."""
+    rows: list[list[Any]] = []
+    for (kind,), some in judged.group_by("kind", maintain_order=True):
+        failed = some.filter(~pl.col("passed"))
+        shown = "; ".join(
+            f"{row['text']!r} -> {row['predicted']}" for row in failed.head(3).iter_rows(named=True)
+        )
+        rows.append(
+            [
+                str(kind),
+                some.height,
+                some.height - failed.height,
+                format_share(some.height - failed.height, some.height),
+                shown,
+            ]
+        )
+    return markdown_table(["behavioural checks", "n", "passed", "pass rate", "failed, for example"], rows)
+
+
+def split_name(row: dict[str, Any]) -> str:
+    """What was predicted: a split, or the folds of a cross-validation together."""
+    return f"{row['folds']} folds" if row["folds"] else str(row["split"])
+
+
+def models_table(rows: list[dict[str, Any]]) -> str:
+    """One row for each data set, split and model."""
+    header = ["data", "split", "model", "n", "figure", "value", "accuracy", "macro f1", "trained in"]
+    cells = [
+        [
+            row["data"],
+            split_name(row),
+            row["model"],
+            int(row["n"]),
+            row["headline"].replace("_", " "),
+            figure_with_interval(row, row["headline"]),
+            float(row["accuracy"]),
+            float(row["macro_f1"]),
+            f"{row['seconds']:.0f} s",
+        ]
+        for row in rows
+    ]
+    return markdown_table(header, cells)

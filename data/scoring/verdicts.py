@@ -1,0 +1,164 @@
+"""Answers -> verdicts, by looking them up in the catalogue; and the published counting, kept beside it as
+``legacy_*``.
+
+Each answer gets one of six verdicts, so the classes sum to n:
+
+    right_facts    the product named was asked for, and all that is said of it agrees with the catalogue
+    wrong_fact     the product is right; a detail is wrong or invented, or the value asked for is missing
+    wrong_product  a product of the catalogue, but not one that was asked for
+    invented       a product that the catalogue does not have
+    no_details     no product is named
+    failed         there is no answer: the request failed
+"""
+
+import polars as pl
+
+from data.catalogue.normalisation import normalise, padded_words
+from data.questions.phrases import GOES_WITH
+from data.scoring.published import named_product
+
+VERDICTS = ("right_facts", "wrong_fact", "wrong_product", "invented", "no_details", "failed")
+
+SPLITS = {"test": "known products", "unseen": "unseen products"}
+
+DETAILS = ("right", "wrong", "invented", "missing")
+
+DETAIL = r"(?m)^[ \t]*-[ \t]*([^:\n]+?)[ \t]*:[ \t]*([^\n]*?)[ \t]*$"
+
+
+def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+    """Add what the answer names and tells, and its verdict.
+
+    named: the product, or null. exists: whether the catalogue has it; fits: whether it was asked for. told:
+    whether the sentence holds the value asked for (null where none was). details_right, details_wrong,
+    details_invented: attributes in the answer that agree with the row of the product named, that do not, that
+    the row has not; details_missing: those that a full answer would show, but this one does not. verdict: one
+    of `VERDICTS`.
+
+    Args:
+        questions: product_id, kind, wanted, told, and ``prediction`` (null where the request failed).
+        products: what `data.questions.products.products_for_questions` gives.
+    """
+    asked = products.select(
+        product_id="id", asked_name=normalise(pl.col("name")), asked_shelf="shelf", asked_garment="garment"
+    )
+    asked = asked.join(products.select(product_id="id", asked_category="category"), on="product_id")
+    rows = (
+        questions.rename({"told": "value"})
+        .with_row_index("row")
+        .with_columns(
+            named=named_product(pl.col("prediction")),
+            details=detail_pairs(pl.col("prediction")).list.unique(maintain_order=True),
+        )
+        .join(asked, on="product_id", how="left", maintain_order="left")
+    )
+    candidates = rows.with_columns(key=normalise(pl.col("named"))).join(
+        catalogue_lookup(products), on="key", how="left"
+    )
+    best = (
+        candidates.with_columns(fits=is_right())
+        .with_columns(right=pl.col("details").list.set_intersection("true_facts"))
+        .sort("row", "fits", pl.col("right").list.len(), descending=[False, True, True], nulls_last=True)
+        .unique("row", keep="first", maintain_order=True)
+    )
+    rest = pl.col("details").list.set_difference("true_facts")
+    found = best.with_columns(
+        exists=pl.col("exists").fill_null(False),
+        fits=pl.col("fits").fill_null(False),
+        told=states_value(
+            pl.col("prediction").str.split("Product Name:").list.first(),
+            pl.col("value"),
+            pl.col("asked_name"),
+        ),
+        details_right=pair_keys(pl.col("right")),
+        details_wrong=pair_keys(rest).list.set_intersection(pair_keys(pl.col("true_facts"))),
+        details_invented=pair_keys(rest).list.set_difference(pair_keys(pl.col("true_facts"))),
+        details_missing=pair_keys(pl.col("shown")).list.set_difference(pair_keys(pl.col("details"))),
+    )
+    sound = (rest.list.len() == 0) & pl.col("told").fill_null(True)
+    verdict = (
+        pl.when(pl.col("prediction").is_null())
+        .then(pl.lit("failed"))
+        .when(pl.col("named").is_null())
+        .then(pl.lit("no_details"))
+        .when(~pl.col("exists"))
+        .then(pl.lit("invented"))
+        .when(~pl.col("fits"))
+        .then(pl.lit("wrong_product"))
+        .when(sound)
+        .then(pl.lit("right_facts"))
+        .otherwise(pl.lit("wrong_fact"))
+    )
+    details = [f"details_{what}" for what in DETAILS]
+    verdicts = found.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
+    answered = questions.rename({"told": "value"}).with_row_index("row")
+    return answered.join(verdicts, on="row", maintain_order="left").drop("row")
+
+
+def detail_pairs(answer: pl.Expr) -> pl.Expr:
+    """The lines '- key: value' of an answer, as 'key\\u0001value'."""
+    return answer.str.extract_all(DETAIL).list.eval(normalise(pl.element().str.replace(DETAIL, "$1\u0001$2")))
+
+
+def pair_keys(pairs: pl.Expr) -> pl.Expr:
+    """The keys of 'key\\u0001value', each once."""
+    return pairs.list.eval(pl.element().str.split("\u0001").list.first()).list.unique(maintain_order=True)
+
+
+def states_value(sentence: pl.Expr, value: pl.Expr, name: pl.Expr) -> pl.Expr:
+    """Whether the sentence holds the value as whole words, outside the product's name (which may hold it,
+    too).
+    """
+    without = normalise(sentence).str.split(name).list.join(" . ")
+    return padded_words(without).str.contains(padded_words(value), literal=True)
+
+
+def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
+    """The catalogue by name: one row for each name and what can be said of it, as 'key\\u0001value'."""
+    pair = pl.element().struct
+    facts = pl.col("facts").list.eval(
+        normalise(pl.concat_str(pair.field("key"), pl.lit("\u0001"), pair.field("value")))
+    )
+    own = [
+        normalise(pl.concat_str(pl.lit(f"{k}\u0001"), pl.col(c)))
+        for k, c in (("Shelf", "shelf"), ("Brand", "brand"))
+    ]
+    rows = products.select(
+        key=normalise(pl.col("name")),
+        exists=pl.lit(True),
+        candidate_shelf="shelf",
+        candidate_category="category",
+        candidate_garment="garment",
+        true_facts=facts,
+        shown=detail_pairs(pl.col("block")),
+        searchable=pl.concat_list(facts, *own).list.drop_nulls(),
+    )
+    return rows.unique([name for name in rows.columns if name != "shown"], keep="first", maintain_order=True)
+
+
+def is_right() -> pl.Expr:
+    """Whether the candidate is a product that the question asked for."""
+    pair = pl.element().struct
+    wanted = pl.col("wanted").list.eval(
+        normalise(pl.concat_str(pair.field("key"), pl.lit("\u0001"), pair.field("value")))
+    )
+    has_all = wanted.list.set_difference("searchable").list.len() == 0
+    other = pl.col("key") != pl.col("asked_name")
+    partners = pl.col("asked_garment").replace_strict(
+        GOES_WITH, default=None, return_dtype=pl.List(pl.String)
+    )
+    goes = partners.list.contains(pl.col("candidate_garment")) & (
+        pl.col("candidate_category") == pl.col("asked_category")
+    )
+    same_shelf = (pl.col("candidate_shelf") == pl.col("asked_shelf")) & (
+        pl.col("candidate_category") == pl.col("asked_category")
+    )
+    return (
+        pl.when(pl.col("kind").is_in(["attribute", "open"]))
+        .then(~other)
+        .when(pl.col("kind") == "search")
+        .then(has_all)
+        .when(pl.col("kind") == "alternative")
+        .then(other & same_shelf)
+        .otherwise(other & goes)
+    )

@@ -1,0 +1,68 @@
+"""Token rows on disk, named by the content that they depend on: rendered once, for each split, with the
+counts of what was lost.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.files import Cache, digest_of, write_json
+from data.tokens.prompts import Example
+from data.tokens.rows import TokenRows
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+Counts = dict[str, dict[str, int]]  # split -> what was counted
+
+
+def cached_tokens(root: Path, content: Sequence[Any], make: Callable[[Path], Counts]) -> tuple[Path, Counts]:
+    """(folder of the token rows, their counts), made if they are not there yet.
+
+    Args:
+        content: all that the token rows depend on, as `digest_of` takes it. make: writes them into a folder.
+    """
+    cache = Cache(root, "tokens", digest_of(*content))
+    if not cache.ready:
+        folder = cache.begin()
+        write_json(folder / "report.json", make(folder))
+        cache.commit()
+    return cache.path, json.loads((cache.path / "report.json").read_text(encoding="utf-8"))
+
+
+def write_examples(batches: Iterable[list[Example]], path: Path, longest: int) -> dict[str, int]:
+    """Write examples, which come some at a time, as token rows; what was counted.
+
+    Args:
+        longest: ids of a row; further ones are cut off.
+    """
+    parts, answers, prompts, cut_off = [TokenRows.of([], longest)], [0], list[int](), 0
+    for examples in batches:  # as Python lists of ids they take thirty times the memory
+        parts.append(TokenRows.of(examples, longest))
+        answers += [len(example.ids) - example.prompt_length for example in examples]
+        prompts += [example.prompt_length for example in examples]
+        cut_off += sum(len(example.ids) > longest for example in examples)
+    rows = TokenRows.joined(parts)
+    rows.save(path)
+    return {
+        "rows": len(rows),
+        "tokens": int(rows.lengths.sum()),
+        "answer_tokens": int(rows.sizes.sum()),
+        "longest_answer": max(answers),
+        "shortest_prompt": min(prompts, default=0),
+        "cut_off": cut_off,
+        "fully_masked": len(rows) - len(rows.trainable()),
+    }
+
+
+def log_truncated(counts: Counts) -> None:
+    """Warn of rows that were too long."""
+    message = (
+        "%s: %d of %d rows are longer than data.max_seq_length and cut off; %d of them leave no"
+        " answer and are not used"
+    )
+    for split, count in counts.items():
+        if count["cut_off"]:
+            log.warning(message, split, count["cut_off"], count["rows"], count["fully_masked"])

@@ -1,0 +1,327 @@
+"""One way for training, prediction and chat: a turn, or a conversation of several -> token ids and answer
+mask.
+
+ids       <bos> <start_of_turn> user ... ? <end_of_turn> <start_of_turn> model \\n The ... <end_of_turn> <eos>
+answer      0         0          0   0   0       0              0          0    0   1   1       1          1
+
+Prompt and answer are tokenised apart and the mask is made by length: text is never searched, and padding is
+never looked at. Models with Gemma's turn tokens get the published format; every other model gets its own chat
+template.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+START, END = "<start_of_turn>", "<end_of_turn>"
+
+TEMPLATE_VARIABLES = {
+    "enable_thinking": False,
+    "date_string": "26 Jul 2024",
+}  # what templates ask for, so that a prompt is the same every day
+
+PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' -%}
+{%- set turns = messages[1:] if said else messages -%}
+{%- for message in turns -%}
+{%- if message.role == 'user' -%}
+{{ (bos_token ~ '' if loop.first else ' ') ~ '<start_of_turn>user\n' ~ (said if loop.first else '') ~ message.content -}}
+{{ '<end_of_turn> <start_of_turn>model\n' }}
+{%- else -%}
+{{ message.content ~ '\n<end_of_turn>' }}
+{%- endif -%}
+{%- endfor -%}"""  # noqa: E501 Renderer.published() as a template
+
+TEXTS_AT_ONCE = 4096  # texts that the tokenizer takes at a time
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of prompts with their answers; ``spans``: where each answer that is trained begins and
+    ends. None: a prompt alone.
+    """
+
+    ids: list[int]
+    spans: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def turn(cls, ids: list[int], prompt_length: int) -> Self:
+        """A prompt of so many ids and its answer."""
+        return cls(ids, ((prompt_length, len(ids)),) if prompt_length < len(ids) else ())
+
+    @property
+    def prompt_length(self) -> int:
+        """Ids before the first answer."""
+        return self.spans[0][0] if self.spans else len(self.ids)
+
+    @property
+    def mask(self) -> list[int]:
+        """1 for each id that is trained, else 0; as long as ``ids``."""
+        return [int(any(begin <= i < end for begin, end in self.spans)) for i in range(len(self.ids))]
+
+
+Message = dict[str, str]  # role (system, user, assistant) and content
+
+Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
+
+
+class Renderer:
+    """Renders turns with the tokenizer of one model, loaded from ``base`` (a folder or a Hub name)."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer. Raises ValueError, saying how to mend it, if there is none."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self.base)
+        except (OSError, ValueError) as error:
+            where = (
+                "that folder"
+                if Path(self.base).is_dir()
+                else "the Hub's cache, and the Hub cannot be reached"
+            )
+            raise ValueError(
+                f"no tokenizer for model.base={self.base} in {where}: download the model first, or"
+                f" set model.base to a folder"
+                f" ({str(error).splitlines()[0]})"
+            ) from None
+
+    @cached_property
+    def turns(self) -> bool:
+        """Whether the tokenizer has Gemma's turn tokens as single tokens."""
+        vocabulary = self.tokenizer.get_vocab()
+        return START in vocabulary and END in vocabulary
+
+    @cached_property
+    def template(self) -> str:
+        """What this renderer does, for cache keys: the format's version and the tokenizer's own template."""
+        return f"published-1 {START}" if self.turns else f"chat-1 {self.tokenizer.chat_template}"
+
+    @property
+    def chat_template(self) -> str:
+        """The format as a Jinja template, for servers: what they make of messages has the ids that
+        `conversation()` gives.
+        """
+        return PUBLISHED_TEMPLATE if self.turns else str(self.tokenizer.chat_template)
+
+    def save(self, folder: Path) -> None:
+        """The tokenizer with the format as its chat template, and that once more as chat_template.jinja."""
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.chat_template = self.chat_template
+        tokenizer.save_pretrained(folder)
+        (folder / "chat_template.jinja").write_text(self.chat_template, encoding="utf-8")
+
+    @cached_property
+    def special(self) -> list[str]:
+        """Strings that the tokenizer would read as control tokens, longest first."""
+        return sorted(
+            {*self.tokenizer.all_special_tokens, *([START, END] if self.turns else [])}, key=len, reverse=True
+        )
+
+    def harmless(self, text: str) -> str:
+        """Text from a table or a visitor with control tokens broken up, so that it cannot close a turn or
+        open one.
+        """
+        for token in self.special:
+            if token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def segments(self, messages: list[Message]) -> list[list[Segment]]:
+        """A conversation as text with control tokens, prompts and answers in turn; without a last answer,
+        what prediction sends.
+
+        It is one row. Where the model's template writes earlier turns in another way once they are answered
+        (Qwen 3 drops what was thought), there is a row for each answer, with all that was said before it as
+        its prompt. Raises ValueError if the template does not put an answer after its own generation prompt.
+        """
+        messages = [{"role": m["role"], "content": self.harmless(m["content"])} for m in messages]
+        if self.turns:
+            return [self.published(without_system(messages))]
+        if not self.tokenizer.chat_template:
+            raise ValueError(
+                f"model.base={self.base} has no chat template: choose the instruction-tuned (-it,"
+                f" -instruct) model"
+            )
+        whole = self.templated(messages)
+        if whole is not None:
+            return [whole]
+        rows = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                *earlier, answer = self.answered(messages[:place], message)
+                rows.append([*earlier, answer])
+        return rows
+
+    def published(self, messages: list[Message]) -> list[Segment]:
+        """With Gemma's turn tokens; a conversation ends with EOS."""
+        found: list[Segment] = []
+        prompt = str(self.tokenizer.bos_token)
+        for message in messages:
+            if message["role"] == "user":
+                found.append((f"{prompt}{START}user\n{message['content']}{END} {START}model\n", False))
+            else:
+                found.append((f"{message['content']}\n{END}", True))
+                prompt = " "
+        if found[-1][1]:
+            found[-1] = (f"{found[-1][0]}{self.tokenizer.eos_token}", True)
+        return found
+
+    def apply(self, messages: list[Message], prompt: bool) -> str:
+        """What the model's own template makes of it; a template that knows no system turn gets it before
+        the first user's.
+        """
+        from jinja2 import TemplateError
+
+        def made(of: list[Message]) -> str:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    of, tokenize=False, add_generation_prompt=prompt, **TEMPLATE_VARIABLES
+                )
+            )
+
+        try:
+            text = made(messages)
+        except TemplateError:
+            text = made(without_system(messages))
+        bos = self.tokenizer.bos_token
+        return bos + text if bos and self.begins_with_bos and not text.startswith(bos) else text
+
+    def answered(self, earlier: list[Message], answer: Message) -> list[Segment]:
+        """A prompt and its answer. Raises ValueError if the template does not put the one after the other."""
+        prompt, whole = self.apply(earlier, True), self.apply([*earlier, answer], False)
+        if not whole.startswith(prompt):
+            raise ValueError(
+                f"the chat template of {self.base} rewrites a prompt once it is answered: training"
+                f" on it is not sound"
+            )
+        tail, eos = whole[len(prompt) :], self.tokenizer.eos_token
+        return [(prompt, False), (tail if tail.rstrip().endswith(eos) else tail + eos, True)]
+
+    def templated(self, messages: list[Message]) -> list[Segment] | None:
+        """By the model's own template; None if it writes earlier turns in another way once there are later
+        ones.
+        """
+        found: list[Segment] = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                (prompt, _), answer = self.answered(messages[:place], message)
+                done = "".join(text for text, _ in found)
+                if not prompt.startswith(done):
+                    return None
+                found += [(prompt[len(done) :], False), answer]
+        if messages[-1]["role"] == "assistant":
+            return found
+        prompt, done = self.apply(messages, True), "".join(text for text, _ in found)
+        return [*found, (prompt[len(done) :], False)] if prompt.startswith(done) else [(prompt, False)]
+
+    def texts(self, context: str, question: str, answer: str | None) -> tuple[str, str]:
+        """(prompt, answer) of a single turn as text with control tokens; the answer is '' for a
+        prediction.
+        """
+        turn = [{"role": "user", "content": f" Context:{context}\n{question}" if context else question}]
+        ((prompt, _), *rest) = self.segments(
+            turn if answer is None else [*turn, {"role": "assistant", "content": answer}]
+        )[0]
+        return prompt, rest[0][0] if rest else ""
+
+    @cached_property
+    def begins_with_bos(self) -> bool:
+        """Whether the tokenizer itself would begin a text with BOS."""
+        return self.tokenizer("a").input_ids[:1] == [self.tokenizer.bos_token_id]
+
+    def render(self, context: str, question: str, answer: str | None) -> Example:
+        """One turn -> ids and mask; without an answer, the prompt that prediction and chat send."""
+        return self.render_all([context], [question], [answer])[0]
+
+    def render_all(
+        self, contexts: Sequence[str], questions: Sequence[str], answers: Sequence[str | None]
+    ) -> list[Example]:
+        """`render()` of many turns at once; the tokenizer works through them in parallel."""
+        texts = [self.texts(*turn) for turn in zip(contexts, questions, answers, strict=True)]
+        prompts = self.encode([prompt for prompt, _ in texts])
+        replies = self.encode([reply for _, reply in texts])
+        return [Example.turn(p + r, len(p)) for p, r in zip(prompts, replies, strict=True)]
+
+    def prompts(self, contexts: Sequence[str], questions: Sequence[str]) -> list[list[int]]:
+        """The ids that prediction starts from."""
+        no_answers: list[str | None] = [None] * len(questions)
+        return [example.ids for example in self.render_all(contexts, questions, no_answers)]
+
+    def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
+        """The prompt of a question that follows earlier ones with their answers; without them that of
+        `render()`.
+        """
+        messages: list[Message] = []
+        for asked, answer in [*earlier, (question, "")]:
+            content = self.harmless(f" Context:{context}\n{asked}" if context else asked)
+            messages += [
+                {"role": "user", "content": content},
+                {"role": "assistant", "content": self.harmless(answer)},
+            ]
+        prompt = messages[:-1]
+        return self.encoded(
+            "".join(text for text, _ in self.published(prompt)) if self.turns else self.apply(prompt, True)
+        )
+
+    def render_conversations(self, conversations: list[list[Message]]) -> list[Example]:
+        """Conversations -> examples, one or (see `segments`) several each, trained on every answer."""
+        rows = [row for conversation in conversations for row in self.segments(conversation)]
+        pieces = iter(self.encode([text for row in rows for text, _ in row]))
+        found = []
+        for row in rows:
+            ids: list[int] = []
+            spans = []
+            for _, trained in row:
+                piece = next(pieces)
+                if trained:
+                    spans.append((len(ids), len(ids) + len(piece)))
+                ids += piece
+            found.append(Example(ids, tuple(spans)))
+        return found
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Texts whose control tokens are meant -> ids, nothing added."""
+        parts = (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
+        return [ids for part in parts for ids in self.tokenizer(part, add_special_tokens=False).input_ids]
+
+    def encoded(self, text: str) -> list[int]:
+        """A text -> its ids, nothing added."""
+        return self.encode([text])[0]
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Ids that end an answer: EOS, and whatever control token the format itself puts after an answer."""
+        _, tail = self.texts("", "a", "b")
+        control = set(self.tokenizer.all_special_ids) | set(self.encode([END])[0] if self.turns else [])
+        return sorted({i for i in self.encode([tail])[0] if i in control} | {self.tokenizer.eos_token_id})
+
+    def decode(self, ids: list[int]) -> str:
+        """Answer ids -> text without control tokens."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def show(self, example: Example) -> str:
+        """One example as the model sees it, for a terminal: what is not trained is dimmed, a bar after
+        each token.
+        """
+        pieces = [self.tokenizer.decode([i]).replace("\n", "\\n\n") for i in example.ids]
+        dimmed = [
+            f"\033[2m{piece}\033[0m" if not kept else piece
+            for piece, kept in zip(pieces, example.mask, strict=True)
+        ]
+        return "\033[2m|\033[0m".join(dimmed)
+
+
+def without_system(messages: list[Message]) -> list[Message]:
+    """System turns put before the first user turn's text, for models that know none."""
+    said = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    rest = [m for m in messages if m["role"] != "system"]
+    return (
+        [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]] if said else rest
+    )

@@ -1,0 +1,123 @@
+"""Token sequences in flat tensors, on disk and in memory, and the batches that a model takes at once."""
+
+from array import array
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from data.tokens.prompts import Example
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Many token sequences in flat tensors: ``ids`` of all rows on end, and where each row ``starts``.
+
+    ids: int32 (all tokens,); starts: int64 (rows + 1,)
+    """
+
+    ids: torch.Tensor
+    starts: torch.Tensor
+
+    @staticmethod
+    def flatten(sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sequences -> (ids, starts)."""
+        starts = torch.tensor([0] + [len(ids) for ids in sequences]).cumsum(0)
+        ids = array("i", chain.from_iterable(sequences))  # four bytes an id, where a list takes thirty
+        return torch.frombuffer(ids, dtype=torch.int32) if ids else torch.empty(0, dtype=torch.int32), starts
+
+    def save(self, path: Path) -> None:
+        """Write as plain tensors."""
+        torch.save({field.name: getattr(self, field.name) for field in fields(self)}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open what `save` wrote; what is not looked at stays on disk."""
+        return cls(**torch.load(path, weights_only=True, mmap=True))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """Ids in each row. (rows,)"""
+        return self.starts.diff()
+
+    @property
+    def sizes(self) -> torch.Tensor:
+        """What each row adds to the number that the loss of its optimiser step is divided by. (rows,)"""
+        raise NotImplementedError
+
+    def trainable(self) -> torch.Tensor:
+        """Indices of the rows that add something to the loss."""
+        return (self.sizes > 0).nonzero().flatten()
+
+    def batch(self, rows: list[int]) -> dict[str, Any]:
+        """What a model takes at once. rows: int64 (rows,), which rows these are; tokens: how many; the
+        rest is the kind's own.
+        """
+        return {"rows": torch.tensor(rows), "tokens": int(self.lengths[rows].sum())}
+
+    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch, made so that it adds nothing to any loss or count."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TokenRows(Rows):
+    """Rows of prompts and answers; ``trained``: bool (all tokens,), which ids are answers."""
+
+    trained: torch.Tensor
+
+    @classmethod
+    def of(cls, examples: list[Example], longest: int) -> Self:
+        """Pack examples; ids past ``longest`` are cut off at the end, so a prompt stays whole as long as it
+        fits.
+
+        The first id of a row is never trained: nothing stands before it.
+        """
+        ids, starts = cls.flatten([example.ids[:longest] for example in examples])
+        trained = bytearray(len(ids))
+        for example, start in zip(examples, starts.tolist(), strict=False):  # the last start is the end
+            for begin, end in example.spans:
+                begin, end = max(1, min(begin, longest)), min(end, longest)
+                trained[start + begin : start + end] = b"\1" * (end - begin)
+        mask = torch.frombuffer(trained, dtype=torch.bool) if trained else torch.empty(0, dtype=torch.bool)
+        return cls(ids, starts, mask)
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """The rows of all parts, one after the other."""
+        before = torch.tensor([0] + [len(part.ids) for part in parts]).cumsum(0)
+        starts = [part.starts[:-1] + offset for part, offset in zip(parts, before[:-1], strict=True)]
+        ids = torch.cat([part.ids for part in parts])
+        trained = torch.cat([part.trained for part in parts])
+        return cls(ids, torch.cat([*starts, before[-1:]]), trained)
+
+    @cached_property
+    def sizes(self) -> torch.Tensor:
+        """Trained ids in each row. (rows,)"""
+        until = torch.cat([torch.zeros(1, dtype=torch.int64), self.trained.cumsum(0)])
+        return until[self.starts].diff()
+
+    def batch(self, rows: list[int]) -> dict[str, Any]:
+        """Rows on end, without padding.
+
+        input_ids, position_ids: int64 (tokens,), positions starting at 0 in each row. lengths: of the rows, a
+        list. places: int64 (answer tokens,), where the tokens stand that predict one; targets: int64 (answer
+        tokens,), what they are to predict.
+        """
+        lengths = self.lengths[rows]
+        slices = [slice(self.starts[row], self.starts[row + 1]) for row in rows]
+        input_ids = torch.cat([self.ids[places] for places in slices]).long()
+        answer = torch.cat([self.trained[places] for places in slices]).nonzero().flatten()
+        position_ids = torch.arange(len(input_ids)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+        packed = {"input_ids": input_ids, "position_ids": position_ids, "lengths": lengths.tolist()}
+        return {**super().batch(rows), **packed, "places": answer - 1, "targets": input_ids[answer]}
+
+    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """No token is trained."""
+        return {**batch, "places": batch["places"][:0], "targets": batch["targets"][:0]}

@@ -1,0 +1,130 @@
+"""The arithmetic written out for training equals what PEFT, transformers and torch compute, gradients and
+all.
+"""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from architectures.models import building, fused_ops, lora
+from tests.architectures.models.test_causal_lm import rows, stirred
+
+
+def unlightened(net: Any) -> Any:
+    """A copy that computes as its makers wrote it."""
+    net = copy.deepcopy(net)
+    for module in net.modules():
+        module.__dict__.pop("forward", None)
+    return net
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen2", "qwen3", "mistral", "gemma3_text"])
+def test_every_lora_layer_and_every_norm_is_lightened(model_settings: Any, kind: str) -> None:
+    net = building.build_net(**model_settings(kind))
+    light = [module for module in net.modules() if "forward" in module.__dict__]
+    lora = [module for module in net.modules() if hasattr(module, "lora_A")]
+    norms = [module for module in net.modules() if type(module).__name__.endswith("RMSNorm")]
+    assert lora and norms and set(light) == {*lora, *norms}
+    assert {module.forward.keywords["shift"] for module in norms} == (
+        {1.0} if kind.startswith("gemma") else {0.0}
+    )
+
+
+def test_a_norm_of_another_kind_is_left_alone() -> None:
+    class StrangeRMSNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.eps = nn.Parameter(torch.ones(8)), 1e-6
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * functional.rms_norm(x, (8,), self.weight, self.eps)
+
+    net = nn.Sequential(StrangeRMSNorm(), nn.RMSNorm(8))
+    fused_ops.fuse(net)
+    assert "forward" not in net[0].__dict__
+    assert "forward" in net[1].__dict__ or net[1].eps is None
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16 base", "autocast"])
+@pytest.mark.parametrize("kind", ["qwen2", "gemma2"])
+def test_outputs_and_gradients_are_those_of_peft(
+    model_settings: Any, kind: str, precision: str, dropout: float
+) -> None:
+    dtype = "bfloat16" if precision == "bfloat16 base" else "float32"
+    net = building.build_net(**model_settings(kind, lora_dropout=dropout, dtype=dtype)).train()
+    stirred(net)
+    slow = unlightened(net)
+    x = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0)).to(getattr(torch, dtype))
+
+    def run(model: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        core = lora.base_model(model).base_model
+        layer = core.layers[0]
+        torch.manual_seed(5)
+        leaf = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
+            turned = core.rotary_emb(leaf, torch.arange(5)[None])
+            out = layer.mlp(layer.input_layernorm(leaf)) + layer.self_attn(leaf, turned, None)[0]
+        out.float().square().sum().backward()
+        found = {name: p.grad for name, p in layer.named_parameters() if p.grad is not None}
+        return out, found | {"x": leaf.grad}
+
+    (out, gradients), (expected, wanted) = run(net), run(slow)
+    assert out.dtype == expected.dtype
+    assert set(gradients) == set(wanted)
+    near = 1e-5 if precision == "float32" else 0.03
+    for name in wanted:
+        assert gradients[name].dtype == wanted[name].dtype
+        assert float((gradients[name] - wanted[name]).norm()) <= near * float(wanted[name].norm()), name
+    assert float((out - expected).norm()) <= near * float(expected.norm())
+
+
+def test_an_adapter_that_is_switched_off_is_off(model_settings: Any) -> None:
+    net = building.build_net(**model_settings("llama")).eval()
+    stirred(net)
+    ids = torch.arange(6, 16)[None]
+    base = unlightened(net)
+    with torch.no_grad(), lora.adapter_disabled(net), lora.adapter_disabled(base):
+        torch.testing.assert_close(net(ids).logits, base(ids).logits)
+    with torch.no_grad(), lora.adapter_disabled(base):
+        assert not torch.allclose(net(ids).logits, base(ids).logits)
+
+
+@pytest.mark.parametrize("cap", [0.0, 3.0])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_answer_loss_is_cross_entropy(monkeypatch: pytest.MonkeyPatch, cap: float, with_bias: bool) -> None:
+    monkeypatch.setattr(fused_ops, "LOGITS_AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr(fused_ops, "MIN_LOGIT_ROWS", 5)
+    draw = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(13, 8, generator=draw), 3 * torch.randn(40, 8, generator=draw)
+    bias = torch.randn(40, generator=draw) if with_bias else None
+    labels = torch.randint(0, 40, (13,), generator=draw)
+
+    def run(own: bool) -> tuple[Tensor, ...]:
+        leaves = [x.clone().requires_grad_() for x in (hidden, weight, bias) if x is not None]
+        if own:
+            loss, right = fused_ops.AnswerLoss.apply(*leaves, *([] if with_bias else [None]), labels, cap)
+        else:
+            logits = functional.linear(*leaves)
+            logits = cap * torch.tanh(logits / cap) if cap else logits
+            loss, right = (
+                functional.cross_entropy(logits, labels, reduction="sum"),
+                (logits.argmax(-1) == labels).sum(),
+            )
+        (0.7 * loss).backward()
+        return loss, right.float(), *[leaf.grad for leaf in leaves if leaf.grad is not None]
+
+    for mine, wanted in zip(run(True), run(False), strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loss_that_is_far_off_stays_finite() -> None:
+    hidden = torch.full((1, 4), 100.0, requires_grad=True)
+    weight = torch.stack([torch.ones(4), -torch.ones(4)])
+    loss, _ = fused_ops.AnswerLoss.apply(hidden, weight, None, torch.tensor([1]), 0.0)
+    assert float(loss) == pytest.approx(800)
+    assert rows(2).batch([0, 1])["tokens"] == 19
