@@ -1,8 +1,7 @@
 """python app.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: a chat page.
 
 Answers stream; every product that one names is looked up in the catalogue, and an invented one is marked.
-`against=` puts a second model beside the first. `space=FOLDER` writes a Hugging Face Space. Imports
-architectures and data, never train or evaluate.
+`against=` puts a second model beside the first. `space=FOLDER` writes a Hugging Face Space.
 """
 
 import functools
@@ -36,9 +35,6 @@ INTRODUCTION = "An answer is a model's: what it names is looked up, not what it 
 Turns = list[dict[str, Any]]  # role and content, as a chat page holds them
 
 
-# Models and products
-
-
 def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
     """(a model that answers questions, its exported folder). Raises ValueError if there is none."""
     path = architectures.locate(ckpt, outputs)
@@ -58,9 +54,7 @@ def page_name(ckpt: str) -> str:
 
 
 def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], architectures.FineTuned]":
-    """(the models of ``ckpt`` and ``against``, the first one's module). Raises ValueError if one cannot be
-    loaded.
-    """
+    """(the models of ``ckpt`` and ``against``, the first one's module). Raises ValueError if one fails."""
     outputs = Path(config.outputs)
     module, exported = load(config.ckpt, outputs)
     models = [architectures.ChatModel(module, exported, page_name(config.ckpt))]
@@ -77,9 +71,7 @@ def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], arch
 
 
 def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.DataFrame:
-    """The products that answers are looked up in: as set, beside the model, or of the data that it was
-    trained on.
-    """
+    """The products to look answers up in: as set, beside the model, or of its training data."""
     beside = Path(config.ckpt) / PRODUCTS
     if config.catalogue or beside.is_file():
         return read_products(Path(config.catalogue or beside))
@@ -96,9 +88,6 @@ def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.Da
     data = RetailData(settings, base, cache, module.origin["seed"])
     data.prepare_data()
     return read_products(data.folder / PRODUCTS)
-
-
-# The page
 
 
 def reply_function(
@@ -203,9 +192,6 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
     return blocks.queue(max_size=config.waiting)
 
 
-# The command line
-
-
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
     keys = list(map(str, OmegaConf.load(ROOT / "config/app.yaml")))
@@ -236,18 +222,14 @@ def run(config: DictConfig) -> None:
         log.info("written to %s; push it to a Space", config.space)
         return
     outputs.mkdir(parents=True, exist_ok=True)
-    page(models, products, config).launch(
-        server_name=config.host,
-        server_port=config.port or None,
-        share=config.share,
-        css=CSS,
-        theme=gr.themes.Soft(),
-        show_error=True,
-        quiet=False,
-        max_file_size=0,
-        footer_links=[],
-        enable_monitoring=False,
-    )
+    address: dict[str, Any] = {
+        "server_name": config.host,
+        "server_port": config.port or None,
+        "share": config.share,
+    }
+    safety: dict[str, Any] = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
+    style: dict[str, Any] = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
+    page(models, products, config).launch(**address, **safety, **style)
 
 
 @hydra.main(config_path="config", config_name="app", version_base="1.3")
@@ -257,7 +239,7 @@ def start(config: DictConfig) -> None:
         architectures.report_problems(problems_of(config))
         run(config)
     except ImportError as error:
-        sys.exit(f"error: {error.name} is not installed: pip install -r requirements/ui.txt")
+        sys.exit(f"error: {error.name} is not installed: pip install -r requirements-ui.txt")
     except (ValueError, OSError) as error:  # the second: the port is taken, the disk is full
         sys.exit(f"error: {error}")
 

@@ -2,8 +2,7 @@
 
 A model that answers questions is compared in one table with what it must beat: look-ups in the catalogue, and
 its untuned base. A classifier is scored by label and slice. `compare=` compares finished runs on one page;
-`gate=true` decides, and `register=true` registers what passes. Imports architectures and data, never config's
-Python or train.
+`gate=true` decides, and `register=true` registers what passes.
 """
 
 import logging
@@ -35,9 +34,7 @@ Settings = dict[str, Any]  # plain values by name, as the configuration gives th
 
 
 def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | None = None) -> Any:
-    """The data module of a run with that origin, one of `data.modules.opening.AnyData`; nothing is read
-    yet.
-    """
+    """The data module of a run with that origin (a `data.modules.opening.AnyData`); nothing is read yet."""
     from data.modules import opening
 
     settings, seed, cache = origin["data"], origin["seed"], outputs / "cache"
@@ -63,8 +60,7 @@ def predict(
 def evaluate(
     module: "architectures.FineTuned", data: "RetailData", settings: Settings, folder: Path, exported: Path
 ) -> Settings:
-    """Predict and score; write predictions.parquet and scores.json into ``folder``; the scores, and tables as
-    ``text``.
+    """Predict and score into predictions.parquet and scores.json; the scores, with tables as ``text``.
 
     Args:
         settings: fields of the configuration group `evaluation`. exported: the model's folder.
@@ -103,9 +99,7 @@ def compare(config: DictConfig, outputs: Path) -> tuple[list[EvaluatedRun], Path
 
 
 def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> EvaluatedRun | None:
-    """The model in use, evaluated on the same questions as the run with its own prompts; None if there is
-    none.
-    """
+    """The model in use, evaluated with its own prompts on the questions of the run; None if there is none."""
     outputs, origin, name = Path(config.outputs), run.scores["origin"], config.incumbent
     if name == "auto":
         name = architectures.champion_name(config.registered_name, outputs)
@@ -116,8 +110,7 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
     module = architectures.load_answering_model(path)
     data = open_data(origin, module.model_settings["base"], outputs)
     data.prepare_data()
-    place = folder / "incumbent"
-    place.mkdir(exist_ok=True)
+    (place := folder / "incumbent").mkdir(exist_ok=True)
     settings = architectures.override(origin["evaluation"], config) | {"baselines": []}
     evaluate(module, data, settings, place, architectures.exported_folder(module, path, place))
     return read_run(place, label=name)

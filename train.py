@@ -1,8 +1,6 @@
-"""The training entry point: prepare the data, train, test, export, evaluate, print the table. `python
-train.py --help` shows how.
+"""Entry point: prepare data, train, export, evaluate, print the table. `python train.py --help` shows how.
 
-The only module that may import from all the layers. A run goes through `run`, which hands it to the function
-of its stage.
+The only module that imports from all layers. `run` hands a run to the function of its stage.
 """
 
 import logging
@@ -34,9 +32,7 @@ Results = dict[str, Any]  # plain values by name
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its configuration, prepared data, folder, how it is told to stop, and the time of its
-    start.
-    """
+    """One run: its configuration, prepared data, folder, stop signals, and the timer of its start."""
 
     config: TrainConfig
     data: Any  # one of data.modules.opening.AnyData: what it offers depends on the task
@@ -62,12 +58,9 @@ class Run:
         return int(runs.read_state(self.folder).get("micro_batch") or size)
 
     def module(self, steps: int) -> "architectures.FineTuned":
-        """The LightningModule, for a number of optimiser steps; with a classifier's head where there are
-        labels.
-        """
-        config, data = self.config, self.data
-        head = data.head(config.trainer.class_weights) if config.data.task == "labels" else {}
-        origin = runs.origin(config) | data.origin
+        """The LightningModule, for a number of optimiser steps; a classifier has a head for its labels."""
+        config, origin = self.config, runs.origin(self.config) | self.data.origin
+        head = self.data.head(config.trainer.class_weights) if config.data.task == "labels" else {}
         return architectures.run_module(*self.groups, head, origin, steps, config.seed)
 
 
@@ -75,8 +68,7 @@ def run(config: TrainConfig, folder: Path, signals: "architectures.Signals") -> 
     """One run, from the table to the verdict; or the rest of it, where an earlier attempt stopped."""
     timer = architectures.StartupTimer()
     if config.stage == "inspect":
-        cache = Path(config.outputs) / "cache"
-        print(inspection.inspect(asdict(config.data), cache, architectures.download_data))
+        print(inspection.inspect(asdict(config.data), Path(config.outputs), architectures.download_data))
         return
     if architectures.is_first_process():
         runs.check_same(folder, config)
@@ -84,15 +76,12 @@ def run(config: TrainConfig, folder: Path, signals: "architectures.Signals") -> 
         log.info("the run in %s is finished; resume=never starts it anew", folder)
         return
     if config.model.method == "fine-tune" and config.stage in ("plan", "fit", "all"):
-        architectures.process_count(
-            asdict(config.trainer)
-        )  # reports missing GPUs before the data are prepared
+        architectures.process_count(asdict(config.trainer))  # reports missing GPUs before any work
     this = Run(config, prepare(config), folder, signals, timer)
     timer.mark("data")
     if config.stage != "prepare":  # which ends here
         STAGES[config.stage](this)
-    is_job = sweeps.NAME_VARIABLE in os.environ  # a sweep reads how far each job is
-    if config.stage not in ("fit", "all") and is_job:
+    if config.stage not in ("fit", "all") and sweeps.NAME_VARIABLE in os.environ:  # a sweep reads it
         runs.write_state(folder, experiment=config.experiment, status=runs.Status.FINISHED)
 
 
@@ -115,8 +104,7 @@ def show(this: Run) -> None:
 def fetch_images(this: Run) -> None:
     """Fetch the pictures of the products; print the outcomes."""
     folder = Path(this.config.outputs) / "images" / this.data.digest
-    settings, catalogue = this.config.data, this.data.folder / "catalogue.parquet"
-    print(images.fetch_catalogue_images(catalogue, asdict(settings.images), settings.shard, folder))
+    print(images.fetch_catalogue_images(this.data.folder, asdict(this.config.data), folder))
 
 
 def plan(this: Run) -> None:
@@ -184,8 +172,7 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  #
         answers = Path(config.outputs) / "cache" / f"answers-{data.digest}.jsonl"
         options, origin = runs.baseline_settings(config, answers), runs.origin(config) | data.origin
         baseline = architectures.run_baseline(options, data.labels, data.multi_label, origin)
-        texts, targets = data.training_texts()
-        return architectures.fit_baseline(baseline, texts, targets, folder / "model", logger)
+        return architectures.fit_baseline(baseline, folder / "model", logger, *data.training_texts())
     inputs = architectures.FitInputs(
         build_module=this.module,
         training_batches=this.batches,
@@ -227,11 +214,9 @@ def start(config: DictConfig) -> None:
 def run_sweep(arguments: list[str]) -> int:
     """Run the jobs of a sweep; print them side by side, the best first; how many are not finished."""
     plan = sweeps.Sweep.of(arguments)
-    plan.outputs.mkdir(parents=True, exist_ok=True)
     uri, parent = architectures.tracking_uri(plan.tracking_uri, plan.outputs), ""
     if not plan.has_own_parent:
-        command = f"python train.py {' '.join(arguments)}"
-        parent = architectures.start_parent_run(uri, plan.experiment, f"sweep {plan.name}", command)
+        parent = architectures.start_parent_run(uri, plan.experiment, f"sweep {plan.name}", plan.command)
     os.environ |= {sweeps.NAME_VARIABLE: plan.name, sweeps.PARENT_VARIABLE: parent}
     start()
     jobs = plan.jobs()

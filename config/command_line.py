@@ -3,30 +3,19 @@
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from config import runs, schema
+from config.compatibility import split_jobs
 
 HERE = Path(__file__).resolve().parent
-ONLY_ASKS = (
-    "-h",
-    "--help",
-    "--hydra-help",
-    "--version",
-    "-i",
-    "--info",
-    "-c",
-    "--cfg",
-    "-sc",
-    "--shell-completion",
-)
+ONLY_ASKS = "-h --help --hydra-help --version -i --info -c --cfg -sc --shell-completion".split()
 
 ConfigStore.instance().store("schema", schema.defaults())
 Plugins.instance()  # first, for Optuna's plugin stores a configuration of that name too
@@ -48,66 +37,67 @@ def ends_of(line: str) -> str:
     return f"{line.split('=', 1)[0]}={value.start},{value.end}" if isinstance(value, IntervalSweep) else line
 
 
-def direction_of(composed: DictConfig) -> list[str]:
+def direction_problems(composed: DictConfig) -> list[str]:
     """What is wrong with the direction of a search."""
     monitor, direction = composed.trainer.monitor, composed.hydra.sweeper.get("direction")
     right = "minimize" if monitor == "loss" else "maximize"
-    return (
-        [f"hydra.sweeper.direction={direction}: of {monitor}, {right}"]
-        if direction not in (None, right)
-        else []
-    )
+    if direction in (None, right):
+        return []
+    return [f"hydra.sweeper.direction={direction}: of {monitor}, {right}"]
 
 
 def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
-    """Check every job of a command line before anything is loaded; say whether it is a sweep, and what the
-    jobs are.
+    """(whether it is a sweep, its jobs): every job of a command line, checked before anything is loaded.
 
     What Hydra itself answers (--help and the like) is left to it. Raises ValueError with all that is wrong.
     """
     if any(argument in ONLY_ASKS for argument in arguments):
         return False, []
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    lines = [argument for argument in arguments if not argument.startswith("-")]
     problems: list[str] = []
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        groups = {str(path.relative_to(HERE)) for path in HERE.rglob("*") if path.is_dir()} | {"hydra"}
-        strange = [
-            o
-            for o in parsed
-            if not (
-                o.key_or_group in groups
-                or schema.is_known(o.key_or_group)
-                or o.key_or_group.startswith("hydra")
-            )
-        ]
-        problems += [schema.unknown_key(o.key_or_group) for o in strange]
-        sound = [o for o in parsed if o not in strange]
+        overrides = OverridesParser.create().parse_overrides(lines)
+        unknown = unknown_overrides(overrides)
+        problems += [schema.unknown_key(override.key_or_group) for override in unknown]
+        known = [override for override in overrides if override not in unknown]
         with initialize_config_dir(str(HERE), version_base="1.3"):
-            plain = [str(o.input_line) for o in sound if not o.is_sweep_override()]
-            composed = compose("train", plain, return_hydra_config=True)
-            sweep = (
-                "-m" in arguments
-                or "--multirun" in arguments
-                or str(composed.hydra.mode) == "RunMode.MULTIRUN"
-            )
-            params = composed.hydra.sweeper.params or {} if sweep else {}
-            lines = [f"{key}={value}" for key, value in params.items()] + [str(o.input_line) for o in sound]
-            lines = [ends_of(line) for line in lines]
-            jobs = (
-                BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(lines), None)[0]
-                if sweep
-                else [lines]
-            )
-            composed_jobs = [compose("train", job) for job in jobs]
-            problems += direction_of(composed) if sweep else []
-            for config in composed_jobs:
-                problems += [p for p in schema.problems_of(config) if p not in problems]
+            is_sweep, jobs, found = compose_jobs(known, "-m" in arguments or "--multirun" in arguments)
+        problems += found
+        for config in jobs:
+            problems += [problem for problem in schema.problems_of(config) if problem not in problems]
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         problems.append(str(error))
     if problems:
-        raise ValueError("the configuration is not sound; nothing was started:\n  " + "\n  ".join(problems))
-    return sweep, [schema.typed(config) for config in composed_jobs]
+        listed = "\n  ".join(problems)
+        raise ValueError(f"the configuration is not valid; nothing was started:\n  {listed}")
+    return is_sweep, [schema.typed(config) for config in jobs]
+
+
+def unknown_overrides(overrides: list[Override]) -> list[Override]:
+    """The overrides whose key neither the schema nor Hydra has."""
+    groups = {str(path.relative_to(HERE)) for path in HERE.rglob("*") if path.is_dir()} | {"hydra"}
+    unknown = []
+    for override in overrides:
+        key = override.key_or_group
+        if key not in groups and not schema.is_known(key) and not key.startswith("hydra"):
+            unknown.append(override)
+    return unknown
+
+
+def compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list[DictConfig], list[str]]:
+    """(whether it is a sweep, the configurations of its jobs, what is wrong with its direction)
+
+    Args:
+        multirun: whether the command line asks for a sweep; a configuration may do so, too.
+    """
+    single = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    composed = compose("train", single, return_hydra_config=True)
+    lines = [str(override.input_line) for override in overrides]
+    if not multirun and str(composed.hydra.mode) != "RunMode.MULTIRUN":
+        return False, [compose("train", [ends_of(line) for line in lines])], []
+    searched = [f"{key}={value}" for key, value in (composed.hydra.sweeper.params or {}).items()]
+    jobs = split_jobs([ends_of(line) for line in searched + lines])
+    return True, [compose("train", job) for job in jobs], direction_problems(composed)
 
 
 def run_folder(arguments: list[str], configs: list[schema.TrainConfig]) -> list[str]:

@@ -31,6 +31,7 @@ class Sweep:
     outputs: Path
     tracking_uri: str
     experiment: str
+    command: str
     has_own_parent: bool  # a workspace nests its jobs itself; a dry run has none
 
     @property
@@ -40,7 +41,10 @@ class Sweep:
 
     @classmethod
     def of(cls, arguments: list[str]) -> "Sweep":
-        """The sweep of a command line. The same command has the same one, unless resume=never."""
+        """The sweep of a command line, whose outputs folder is made.
+
+        The same command has the same sweep, unless resume=never.
+        """
         pairs = [argument.partition("=") for argument in arguments]
         given = {key.lstrip("+"): value for key, _, value in pairs}
         decisive = sorted(argument for argument in arguments if not argument.startswith(PLACEMENT))
@@ -48,11 +52,14 @@ class Sweep:
         experiments = re.sub(r"[^a-z0-9-]+", "_", given.get("experiment", "none"))
         digest = runs.digest({"arguments": decisive})[:8]
         in_workspace = given.get("hydra/launcher") == "azureml"
+        outputs = Path(given.get("outputs", "outputs"))
+        outputs.mkdir(parents=True, exist_ok=True)
         return cls(
             name=f"{experiments}-{digest}{anew}",
-            outputs=Path(given.get("outputs", "outputs")),
+            outputs=outputs,
             tracking_uri=given.get("tracking.uri", ""),
             experiment=given.get("tracking.experiment", TrainConfig().tracking.experiment),
+            command=f"python train.py {' '.join(arguments)}",
             has_own_parent=in_workspace or given.get("hydra.launcher.dry_run") == "true",
         )
 

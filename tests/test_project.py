@@ -2,8 +2,12 @@
 README that exist.
 """
 
+import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,7 +44,10 @@ def test_sample_is_what_its_program_makes(tmp_path: Path) -> None:
     assert (tmp_path / "again.csv").read_bytes() == PATH.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "architectures/pocket/README.md"])
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "architectures/pocket/README.md", "docs/library.md"]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_commands_in_the_readme_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = set(
@@ -71,6 +78,20 @@ def test_the_notebook_runs_from_catalogue_to_chat(tmp_path: Path, monkeypatch: p
     shown = "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
     assert "What goes well with the" in shown
     assert "tuned, known products" in shown
+
+
+def test_the_library_example_trains_generates_and_exports(tmp_path: Path) -> None:
+    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(code) == 1
+    (tmp_path / "architectures").symlink_to(ROOT / "architectures")  # the base is relative to the root
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code[0]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "outputs/exports/library/adapter_model.safetensors").is_file()
+    answers = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert len(answers) == 1 and isinstance(answers[0], str)
 
 
 def readme_commands(script: str) -> list[list[str]]:

@@ -5,7 +5,7 @@ operations in place.
 from torch import Tensor
 
 from architectures.compatibility.transformers import attention_name
-from architectures.models import attention
+from architectures.models import attention, documents
 from architectures.models.fused_ops import fuse
 from architectures.models.loading import BaseSettings, ClassifierHead, load_base, load_classifier
 from architectures.models.lora import LoraSettings, attach_lora, base_model
@@ -62,7 +62,7 @@ def hidden_states(net: Net, input_ids: Tensor, position_ids: Tensor, lengths: li
     # a cache would mix documents
     inputs: Settings = {"input_ids": input_ids[None], "position_ids": position_ids[None], "use_cache": False}
     if attention_name(model.config) == attention.ATTENTION:
-        inputs["documents"] = attention.Documents(lengths, input_ids.device)
+        inputs["documents"] = documents.Documents(lengths, input_ids.device)
     states: Tensor = model.base_model(**inputs).last_hidden_state
     return states[0]
 

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def fit_baseline(
-    model: Baseline, texts: list[str], targets: Tensor, folder: Path, logger: RunLogger
+    model: Baseline, folder: Path, logger: RunLogger, texts: list[str], targets: Tensor
 ) -> tuple[Baseline, Settings]:
     """Fit on texts, and write the model into ``folder``, for the tracking server too; (the model,
     results).

@@ -1,8 +1,6 @@
-"""What training a causal LM costs, before it starts: weights, memory by kind, the micro-batch that fits, the
-time of a step.
+"""What training a causal LM costs, before it starts: weights, memory by kind, micro-batch, time of a step.
 
-Memory is computed from the configuration alone, so that it is known before a weight is read; times are
-measured.
+Memory is computed from the configuration alone, before a weight is read; times are measured.
 """
 
 import time
@@ -252,6 +250,11 @@ def step_time(timed: list[tuple[float, int]]) -> tuple[float, float]:
     return seconds, tokens / seconds
 
 
+SAVINGS = (
+    "model.quantization=nf4, model.gradient_checkpointing=true, a lower data.max_seq_length, or trainer=fsdp"
+)
+
+
 def plan_text(
     base: str,
     shapes: ModelShapes,
@@ -279,11 +282,7 @@ def plan_text(
     ]
     lines += [("", f"{gib(size)} {kind}") for kind, size in kinds.items()]
     if total > free:
-        ways = (
-            "model.quantization=nf4, model.gradient_checkpointing=true, a lower data.max_seq_length, or"
-            " trainer=fsdp"
-        )
-        lines.append(("", f"more than is free: set {ways}"))
+        lines.append(("", f"more than is free: set {SAVINGS}"))
     elif memory.shards == 1:
         module = build().to(memory.device)
         assert isinstance(module, CausalLM)

@@ -36,15 +36,8 @@ MAX_PIXELS = 50_000_000  # that a picture may have, whatever its file's size
 
 TRANSIENT = ("timed out", "connection failed", "HTTP 429", "HTTP 5")  # outcomes that another run tries again
 
-MANIFEST = {
-    "id": pl.String,
-    "place": pl.Int64,
-    "url": pl.String,
-    "status": pl.String,
-    "file": pl.String,
-    "bytes": pl.Int64,
-}
-
+MANIFEST = {"id": pl.String, "place": pl.Int64, "url": pl.String, "status": pl.String, "file": pl.String}
+MANIFEST |= {"bytes": pl.Int64}
 MANIFEST |= {"width": pl.Int64, "height": pl.Int64, "format": pl.String, "sha256": pl.String}
 
 
@@ -209,78 +202,72 @@ async def fetch_all(
 
 
 def fetch_images(rows: pl.DataFrame, how: FetchSettings, folder: Path) -> pl.DataFrame:
-    """Fetch what is not there yet; the manifest, one row for each address, which is also left in
-    ``folder/manifest.parquet``.
+    """Fetch what is not there yet; the manifest, a row for each address, also as ``folder/manifest.parquet``.
 
-    Outcomes are appended to ``folder/outcomes.jsonl`` as they come, so that a run that was stopped goes on;
-    what failed in a way that may pass is tried again. Raises ValueError if nothing can be written to the
-    target.
+    Outcomes are appended to ``folder/outcomes.jsonl`` as they come, so that a stopped run continues; failures
+    that may pass are tried again. Raises ValueError if nothing can be written to the target.
     """
-    from tqdm import tqdm
-
     folder.mkdir(parents=True, exist_ok=True)
     try:
         write_file(how.target, "written.txt", b"pictures of products\n")
     except (OSError, ValueError, ImportError) as error:
-        raise ValueError(
-            f"data.images.target={how.target}: cannot be written to ({str(error)[:200]})"
-        ) from None
+        reason = str(error)[:200]
+        raise ValueError(f"data.images.target={how.target}: cannot be written to ({reason})") from None
     path = folder / "outcomes.jsonl"
-    known = {(one["id"], one["place"], one["url"]): one for one in read_outcomes(path)}
-    if path.is_file() and not path.read_bytes().endswith(b"\n"):
-        with path.open("ab") as end:
-            end.write(b"\n")
-    there = [key for key, one in known.items() if not str(one["status"]).startswith(TRANSIENT)]
-    keys = pl.DataFrame(there, schema={"id": pl.String, "place": pl.Int64, "url": pl.String}, orient="row")
-    todo = rows.join(keys, on=["id", "place", "url"], how="anti", maintain_order="left")
-    log.info("%d addresses, %d of them known from before", rows.height, rows.height - todo.height)
-    begun, good = time.monotonic(), 0
-    with (
-        path.open("a", encoding="utf-8") as file,
-        tqdm(total=rows.height, initial=rows.height - todo.height, desc="images", unit="image") as bar,
-    ):
-
-        def record(outcome: dict[str, Any]) -> None:
-            nonlocal good
-            good += outcome["status"] == "ok"
-            file.write(json.dumps(outcome) + "\n")
-            file.flush()
-            bar.update()
-
-        try:
-            asyncio.run(fetch_all(todo.to_dicts(), how, record))
-        finally:
-            file.flush()
-            known |= {(one["id"], one["place"], one["url"]): one for one in read_outcomes(path)}
-            manifest = rows.join(
-                pl.DataFrame(list(known.values()), schema=MANIFEST),
-                on=["id", "place", "url"],
-                how="left",
-                maintain_order="left",
-            )
-            manifest.write_parquet(folder / "manifest.parquet")
-    seconds = time.monotonic() - begun
-    log.info(
-        "%d pictures fetched in %.0f s, %.0f addresses a second",
-        good,
-        seconds,
-        todo.height / max(seconds, 1e-3),
-    )
+    end_last_line(path)
+    known = read_outcomes(path)
+    done = [key for key, outcome in known.items() if not str(outcome["status"]).startswith(TRANSIENT)]
+    keys = pl.DataFrame(done, schema={"id": pl.String, "place": pl.Int64, "url": pl.String}, orient="row")
+    missing = rows.join(keys, on=["id", "place", "url"], how="anti", maintain_order="left")
+    log.info("%d addresses, %d of them known from before", rows.height, rows.height - missing.height)
+    try:
+        fetch_missing(missing, how, path, rows.height)
+    finally:
+        outcomes = pl.DataFrame(list(read_outcomes(path).values()), schema=MANIFEST)
+        manifest = rows.join(outcomes, on=["id", "place", "url"], how="left", maintain_order="left")
+        manifest.write_parquet(folder / "manifest.parquet")
     return manifest
 
 
-def fetch_catalogue_images(catalogue: Path, settings: dict[str, Any], shard: str, folder: Path) -> str:
+def fetch_missing(missing: pl.DataFrame, how: FetchSettings, path: Path, total: int) -> None:
+    """Fetch addresses and append their outcomes to a file. total: addresses, with those of earlier runs."""
+    from tqdm import tqdm
+
+    begun, fetched = time.monotonic(), 0
+    progress = tqdm(total=total, initial=total - missing.height, desc="images", unit="image")
+    with path.open("a", encoding="utf-8") as file, progress:
+
+        def record(outcome: dict[str, Any]) -> None:
+            nonlocal fetched
+            fetched += outcome["status"] == "ok"
+            file.write(json.dumps(outcome) + "\n")
+            file.flush()
+            progress.update()
+
+        asyncio.run(fetch_all(missing.to_dicts(), how, record))
+    seconds = time.monotonic() - begun
+    speed = missing.height / max(seconds, 1e-3)
+    log.info("%d pictures fetched in %.0f s, %.0f addresses a second", fetched, seconds, speed)
+
+
+def end_last_line(path: Path) -> None:
+    """End a line that a stopped run left half written."""
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+
+
+def fetch_catalogue_images(version: Path, settings: dict[str, Any], folder: Path) -> str:
     """Fetch the pictures of a catalogue; the outcomes, and where pictures and manifest are, as text.
 
     Args:
-        catalogue: a Parquet file with id and images. settings: fields of the configuration group
-        `data.images`. shard: 3/8,
-            the third of eight shares of the products; '': all.
+        version: the folder of the prepared data. settings: fields of the configuration group `data`, of
+            which ``shard`` (3/8: the third of eight shares; '': all) chooses products.
     """
-    target = settings["target"] or str(folder / "files")
-    how = FetchSettings(**{**settings, "target": target})
-    products = pl.read_parquet(catalogue, columns=["id", "images"])
-    place, shards = parse_shard(shard)
+    target = settings["images"]["target"] or str(folder / "files")
+    how = FetchSettings(**{**settings["images"], "target": target})
+    products = pl.read_parquet(version / "catalogue.parquet", columns=["id", "images"])
+    place, shards = parse_shard(settings["shard"])
     if shards > 1:
         folder, products = folder / f"shard-{place}-of-{shards}", products.gather_every(shards, place - 1)
     manifest = fetch_images(image_rows(products, how.per_product), how, folder)
@@ -289,15 +276,17 @@ def fetch_catalogue_images(catalogue: Path, settings: dict[str, Any], shard: str
     return f"{table}\npictures: {target}    manifest: {folder / 'manifest.parquet'}"
 
 
-def read_outcomes(path: Path) -> list[dict[str, Any]]:
-    """What was written down; a line that was cut off is left out."""
-    found = []
+def read_outcomes(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
+    """(id, place, url) -> the last outcome recorded; a line that was cut off is left out."""
+    outcomes = {}
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            found.append(dict(json.loads(line)))
+            outcome = dict(json.loads(line))
         except ValueError:
             log.warning("%s: a damaged line is left out", path)
-    return found
+            continue
+        outcomes[outcome["id"], outcome["place"], outcome["url"]] = outcome
+    return outcomes
 
 
 def count_outcomes(manifest: pl.DataFrame) -> pl.DataFrame:

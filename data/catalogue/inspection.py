@@ -164,15 +164,15 @@ def profile_table(columns: list[dict[str, Any]], roles: dict[str, str]) -> str:
     return markdown_table(["column", "looks like", "filled", "distinct", "characters", "for example"], rows)
 
 
-def inspect(settings: dict[str, Any], cache: Path, download: Download) -> str:
+def inspect(settings: dict[str, Any], outputs: Path, download: Download) -> str:
     """What is in a table; or in a version of prepared data, or what changed between two.
 
     Args:
-        settings: fields of the configuration group `data`. cache: where versions are.
+        settings: fields of the configuration group `data`. outputs: the folder whose cache holds versions.
         download: fetches a version from an MLflow run.
     """
     if settings["version"]:
-        return describe_versions(settings["version"], settings["against"], cache, download)
+        return describe_versions(settings["version"], settings["against"], outputs / "cache", download)
     return inspect_table(Path(settings["path"]))
 
 

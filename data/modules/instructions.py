@@ -21,17 +21,18 @@ from data.files import Cache, digest_of, source_files, write_json
 from data.modules import conversations
 from data.questions import filters
 from data.reports import charts
-from data.tokens import prompts
+from data.tokens import example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
-from data.tokens.prompts import Example, Renderer
+from data.tokens.example import Example
+from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
 
 CODE = [Path(__file__), *source_files(conversations, reading, damaged, filters)]
-RENDERING_CODE = source_files(prompts, token_rows)
+RENDERING_CODE = source_files(prompts, example, token_rows)
 CONTENT = (
     "mixture",
     "validation",

@@ -15,7 +15,8 @@ from data.modules.pocket_text import Text, pocket_texts
 from data.sample import vocabulary
 from data.tokens import prompts
 from data.tokens.batches import Batching, TrainingBatches
-from data.tokens.prompts import END, START, Example, Renderer
+from data.tokens.example import Example
+from data.tokens.prompts import END, START, Renderer
 from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)

@@ -33,11 +33,12 @@ from data.questions import (
 )  # fmt: skip
 from data.questions.written import ChatFunction
 from data.scoring import lookups, verdicts
-from data.tokens import prompts
+from data.tokens import example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
-from data.tokens.prompts import Example, Renderer
+from data.tokens.example import Example
+from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ CATALOGUE_CODE = source_files(reading, damaged, cleaning, normalisation)
 TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions)
 WRITTEN_CODE = source_files(written, written_checks)
 CODE = [*CATALOGUE_CODE, *TEMPLATE_CODE, *WRITTEN_CODE, *source_files(splits, filters, preparation)]
-RENDERING_CODE = source_files(prompts, token_rows)
+RENDERING_CODE = source_files(prompts, example, token_rows)
 RENDERED_AT_ONCE = 16_384  # questions
 SPARE_TOKENS = 8  # that an answer may be longer than the longest one in training
 # fields of data.questions, and of data, that do not change the questions

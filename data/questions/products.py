@@ -18,6 +18,9 @@ def garment() -> pl.Expr:
     return found
 
 
+QUESTION_COLUMNS = "id name brand category shelf type garment plural facts block rating".split()
+
+
 def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataFrame:
     """Add what questions need: category, shelf, type, garment, plural, ``facts`` (sound attributes, one a
     key), ``block``.
@@ -27,13 +30,6 @@ def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataF
     """
     short = pl.element().struct.field("value").str.len_chars() <= MAX_VALUE_LENGTH
     first = pl.element().struct.field("key").is_first_distinct()
-    details = (
-        pl.col("facts")
-        .list.head(max_details)
-        .list.eval(
-            pl.format("- {}: {}", pl.element().struct.field("key"), pl.element().struct.field("value"))
-        )
-    )
     type_fact = (
         pl.col("facts")
         .list.eval(pl.element().filter(pl.element().struct.field("key") == "Type"))
@@ -49,24 +45,16 @@ def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataF
         .with_columns(
             garment=garment(),
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
-            block=pl.format(
-                " Product Name: {}\nProduct Category: {}\nProduct Details:\n{}",
-                pl.col("name"),
-                pl.col("category"),
-                details.list.join("\n"),
-            ),
+            block=answer_block(max_details),
         )
-        .select(
-            "id",
-            "name",
-            "brand",
-            "category",
-            "shelf",
-            "type",
-            "garment",
-            "plural",
-            "facts",
-            "block",
-            "rating",
-        )
+        .select(*QUESTION_COLUMNS)
     )
+
+
+def answer_block(max_details: int) -> pl.Expr:
+    """The tail of the published answer: Product Name, Product Category, and Product Details."""
+    pair = pl.element().struct
+    line = pl.format("- {}: {}", pair.field("key"), pair.field("value"))
+    details = pl.col("facts").list.head(max_details).list.eval(line).list.join("\n")
+    tail = " Product Name: {}\nProduct Category: {}\nProduct Details:\n{}"
+    return pl.format(tail, pl.col("name"), pl.col("category"), details)

@@ -30,6 +30,31 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
 
     The shelf fills up where a product has too few facts, through other phrasings.
     """
+    asked = attributes_to_ask(products, per_product, seed)
+    question, answer = phrasing(seed)
+    # A shop sentence shows the value in one of three ways; the score looks for the one of the template.
+    told = (
+        pl.when(answer.str.contains("{people}", literal=True))
+        .then(people(pl.col("value")))
+        .when(answer.str.contains("{low}", literal=True))
+        .then(pl.col("low"))
+        .otherwise(pl.col("value"))
+    )
+    slots = {"key": pl.col("key_low"), "label": pl.col("key"), "value": pl.col("value"), "low": pl.col("low")}
+    slots |= {"people": people(pl.col("value")), "name": pl.col("name")}
+    return asked.select(
+        product_id="id",
+        kind=pl.lit("attribute"),
+        question=fill(grammar(question), **slots),
+        sentence=fill(grammar(answer), **slots),
+        answer_id="id",
+        wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
+        told=told,
+    )
+
+
+def attributes_to_ask(products: pl.DataFrame, per_product: int, seed: int) -> pl.DataFrame:
+    """``per_product`` facts of each product, those with a natural phrasing first."""
     known = [*PHRASES, *NOUNS]
     facts = (
         products.explode("facts")
@@ -42,7 +67,7 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
         key=pl.lit("Shelf"), value=pl.col("shelf"), spare=pl.lit([2, 3, 4], pl.List(pl.Int64))
     ).explode("spare")
     order = pl.struct("id", "key").hash(seed)
-    asked = (
+    return (
         pl.concat([facts, spare.select(facts.columns)])
         .with_columns(order=order)
         .sort("id", "spare", "order")
@@ -53,24 +78,6 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
             low=pl.col("value").str.to_lowercase(),
             key_low=pl.col("key").str.to_lowercase(),
         )
-    )
-    question, answer = phrasing(seed)
-    # A shop sentence shows the value in one of three ways; the score looks for the one that the template
-    # used.
-    told = pl.when(answer.str.contains("{people}", literal=True)).then(people(pl.col("value")))
-    told_value = (
-        told.when(answer.str.contains("{low}", literal=True)).then(pl.col("low")).otherwise(pl.col("value"))
-    )
-    slots = {"key": pl.col("key_low"), "label": pl.col("key"), "value": pl.col("value"), "low": pl.col("low")}
-    slots |= {"people": people(pl.col("value")), "name": pl.col("name")}
-    return asked.select(
-        product_id="id",
-        kind=pl.lit("attribute"),
-        question=fill(grammar(question), **slots),
-        sentence=fill(grammar(answer), **slots),
-        answer_id="id",
-        wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
-        told=told_value,
     )
 
 
@@ -149,8 +156,7 @@ def make_questions(
     Args:
         best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
         per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
-        written: questions that stand
-            in for those about attributes (`data.questions.written_checks.check_questions`).
+        written: questions that replace those about attributes (of `check_questions`).
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
     product has), told (the value that the answer's sentence must hold, or null).
@@ -166,14 +172,12 @@ def make_questions(
     few = rows.group_by("product_id").len().filter(pl.col("len") < MIN_QUESTIONS)["product_id"]
     lacking = products.filter(pl.col("id").is_in(few.implode()))
     more = attribute_questions(lacking if written is None else lacking.head(0), MIN_QUESTIONS, seed)
-    blocks = pl.concat(
-        [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
-    ).unique("answer_id")
+    blocks = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
     contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
     return (
         pl.concat([rows, more])
         .unique(["product_id", "question"], keep="first", maintain_order=True)
-        .join(blocks, on="answer_id", maintain_order="left")
+        .join(pl.concat(blocks).unique("answer_id"), on="answer_id", maintain_order="left")
         .join(contexts, on="product_id", maintain_order="left")
         .with_columns(answer=pl.format("{}\n{}", "sentence", "block"))
         .select("product_id", "kind", "context", "question", "answer", "answer_id", "wanted", "told")

@@ -43,6 +43,18 @@ def check_questions(
     and values of attributes against the product's row. Repaired: a question or an answer that does not name
     the product, an attribute that the row has not.
     """
+    frame = prepared_items(items, products, descriptions)
+    frame = frame.with_columns(reason=refusal(frame, products))
+    raw = pl.format("{} -> {}", "question", "answer").str.slice(0, 500)
+    aside = frame.filter(pl.col("reason").is_not_null()).select(id="product_id", reason="reason", raw=raw)
+    sound, counts = repaired(frame.filter(pl.col("reason").is_null()))
+    return sound, aside, counts
+
+
+def prepared_items(items: pl.DataFrame, products: pl.DataFrame, descriptions: pl.Series) -> pl.DataFrame:
+    """Items in one spelling, with the product's ``name``, its ``row`` as text, the attribute's ``key`` and
+    ``value``, and what the answer ``said`` outside the name.
+    """
     pair = pl.element().struct
     text = (
         pl.col("facts")
@@ -57,13 +69,10 @@ def check_questions(
     facts = facts.with_columns(attribute=normalise(pl.col("key"))).unique(
         ["product_id", "attribute"], keep="first", maintain_order=True
     )
-    frame = (
+    answer = pl.col("answer").str.split("Product Name:").list.first()
+    return (
         items.with_columns(
-            pl.col("answer")
-            .str.split("Product Name:")
-            .list.first()
-            .str.replace_all(r"\s+", " ")
-            .str.strip_chars(),
+            answer.str.replace_all(r"\s+", " ").str.strip_chars(),
             pl.col("question").str.replace_all(r"\s+", " ").str.strip_chars(),
             attribute=normalise(pl.col("attribute")).replace("", None),
         )
@@ -76,6 +85,10 @@ def check_questions(
             )
         )
     )
+
+
+def refusal(frame: pl.DataFrame, products: pl.DataFrame) -> pl.Expr:
+    """Why an item is set aside; null if it is sound."""
     forms = [padded_words(pl.col("value")), padded_words(people(pl.col("value")))]
     tells = pl.any_horizontal(pl.col("said").str.contains(form, literal=True) for form in forms)
     numbers = (
@@ -89,7 +102,7 @@ def check_questions(
     too_long = pl.any_horizontal(
         pl.col(name).str.len_chars() > MAX_LENGTHS[name] for name in ("question", "answer")
     )
-    reason = (
+    return (
         pl.when((pl.col("question") == "") | (pl.col("answer") == ""))
         .then(pl.lit("an empty question or answer"))
         .when(too_long)
@@ -103,16 +116,17 @@ def check_questions(
         .when(pl.col("item").is_in(contradictions(frame, products).implode()))
         .then(pl.lit("another value of an attribute than the row's"))
     )
-    frame = frame.with_columns(reason=reason)
-    aside = frame.filter(pl.col("reason").is_not_null())
-    raw = pl.format("{} -> {}", "question", "answer").str.slice(0, 500)
-    frame = frame.filter(pl.col("reason").is_null())
+
+
+def repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """(sound items as questions, how many were repaired by what)"""
+    form = padded_words(pl.col("value"))
     named = [
         normalise(pl.col(column)).str.contains(normalise(pl.col("name")), literal=True)
         for column in ("question", "answer")
     ]
     lost = pl.col("attribute").is_not_null() & pl.col("value").is_null()
-    repaired = frame.select((~named[0]).sum(), (~named[1]).sum(), lost.sum()).row(0)
+    changed = frame.select((~named[0]).sum(), (~named[1]).sum(), lost.sum()).row(0)
     sound = frame.select(
         "product_id",
         kind=pl.when(pl.col("value").is_null()).then(pl.lit("open")).otherwise(pl.lit("attribute")),
@@ -125,7 +139,7 @@ def check_questions(
         .then(pl.concat_list(pl.struct("key", "value")))
         .otherwise(pl.lit([], PAIRS))
         .cast(PAIRS),
-        told=pl.when(pl.col("said").str.contains(forms[0], literal=True))
+        told=pl.when(pl.col("said").str.contains(form, literal=True))
         .then("value")
         .otherwise(people(pl.col("value"))),
     )
@@ -134,5 +148,5 @@ def check_questions(
         "answer names the product now",
         "attribute that the row has not is left out",
     )
-    counts = {name: int(count or 0) for name, count in zip(names, repaired, strict=True)}
-    return sound, aside.select(id="product_id", reason="reason", raw=raw), counts
+    counts = {name: int(count or 0) for name, count in zip(names, changed, strict=True)}
+    return sound, counts

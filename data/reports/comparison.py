@@ -88,6 +88,8 @@ def write_report(
     return table
 
 
+SIGNIFICANT = 0.05  # p, after Holm's correction
+
 JOBS_NOTE = """Accuracy: the product is right, and all that the answer says of it. In brackets 95%
 intervals: the wider of Wilson's and a bootstrap over products. An arrow stands where a job differs from
 the first one by more than chance (p < 5%, paired, Holm)."""
@@ -162,44 +164,30 @@ def jobs_table(runs: list[EvaluatedRun]) -> str:
     """One row a job: figures with intervals, and an arrow where it differs from the first job by more than
     chance.
     """
-    first = runs[0]
-    comparable = [run for run in runs[1:] if run.scores["data_digest"] == first.scores["data_digest"]]
-    found = [statistics.paired(run.tuned, first.tuned, summaries.RIGHT) for run in comparable]
-    sure = dict(
-        zip(
-            (run.name for run in comparable),
-            zip(found, statistics.holm([d.p for d in found]), strict=True),
-            strict=True,
-        )
-    )
-    header = [
-        "job",
-        "validation",
-        "accuracy, known products",
-        "",
-        "accuracy, unseen products",
-        "right product",
-        "precision",
-        "answered",
-        "invented",
-    ]
+    arrows = change_arrows(runs)
+    header = ["job", "validation", "accuracy, known products", "", "accuracy, unseen products"]
+    header += ["right product", "precision", "answered", "invented"]
     rows: list[list[Any]] = []
     for run in runs:
         known, unseen = (run.scores["grounded"][f"tuned, {part}"] for part in verdicts.SPLITS.values())
-        d, p = sure.get(run.name, (None, 1.0))
-        arrow = "" if d is None or p >= 0.05 else "▲" if d.value > 0 else "▼"
         validation = f"{run.results['monitor']} {run.results['validation']:.4f}" if run.results else "-"
-        rows.append(
-            [
-                run.name,
-                validation,
-                tables.figure_with_interval(known, "accuracy"),
-                arrow,
-                tables.figure_with_interval(unseen, "accuracy"),
-            ]
-            + [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
-        )
+        accuracies = [tables.figure_with_interval(part, "accuracy") for part in (known, unseen)]
+        shares = [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
+        rows.append([run.name, validation, accuracies[0], arrows.get(run.name, ""), accuracies[1], *shares])
     return markdown.markdown_table(header, rows)
+
+
+def change_arrows(runs: list[EvaluatedRun]) -> dict[str, str]:
+    """Run -> an arrow, for each that differs from the first one by more than chance on the same questions."""
+    first = runs[0]
+    comparable = [run for run in runs[1:] if run.scores["data_digest"] == first.scores["data_digest"]]
+    differences = [statistics.paired(run.tuned, first.tuned, summaries.RIGHT) for run in comparable]
+    levels = statistics.holm([difference.p for difference in differences])
+    arrows = {}
+    for run, difference, level in zip(comparable, differences, levels, strict=True):
+        if level < SIGNIFICANT:
+            arrows[run.name] = "▲" if difference.value > 0 else "▼"
+    return arrows
 
 
 def differences_table(best: EvaluatedRun, others: list[EvaluatedRun]) -> str:

@@ -103,17 +103,30 @@ def cost_table(runs: list[EvaluatedRun]) -> str:
 
 def weakness_section(best: EvaluatedRun) -> str:
     """The worst slices and every attribute of the best run."""
+    parts = [f"Worst slices of {best.name}:\n\n{slices_table(best)}"]
+    suggestions, attributes = suggestions_table(best), attributes_table(best)
+    if suggestions:
+        parts.append(f"Suggestions:\n\n{suggestions}")
+    if attributes:
+        parts.append(f"Attributes, in the sentence and among the details:\n\n{attributes}")
+    return "\n\n".join(parts)
+
+
+def slices_table(best: EvaluatedRun) -> str:
+    """The worst slices in Markdown."""
     slices = summaries.slice_scores(best.tuned, MIN_SLICE_ROWS).head(SLICES_SHOWN)
     rows: list[list[Any]] = [
         [quote_text(row["slice"]), row["n"], tables.format_share(row["right"], row["n"])]
         for row in slices.iter_rows(named=True)
     ]
-    text = (
-        markdown.markdown_table(["slice", "n", "accuracy"], rows)
-        if rows
-        else f"No slice holds {MIN_SLICE_ROWS} questions."
-    )
-    told_of: list[list[Any]] = [
+    if not rows:
+        return f"No slice holds {MIN_SLICE_ROWS} questions."
+    return markdown.markdown_table(["slice", "n", "accuracy"], rows)
+
+
+def attributes_table(best: EvaluatedRun) -> str:
+    """How often each attribute is right, in the sentence and among the details; empty if none was asked."""
+    rows: list[list[Any]] = [
         [
             quote_text(row["attribute"]),
             row["asked"],
@@ -123,26 +136,19 @@ def weakness_section(best: EvaluatedRun) -> str:
         for row in summaries.attribute_scores(best.tuned).iter_rows(named=True)
     ]
     header = ["attribute", "asked", "told right", "detail right", "wrong", "invented", "missing"]
-    suggested: list[list[Any]] = []
+    return markdown.markdown_table(header, rows) if rows else ""
+
+
+def suggestions_table(best: EvaluatedRun) -> str:
+    """How many suggested products exist and fit, by kind of question; empty if there were none."""
+    rows: list[list[Any]] = []
     for kind in ("alternative", "outfit", "search"):
         some = best.tuned.filter(pl.col("kind") == kind)
         if some.height:
             counts = [int(some[name].sum()) for name in ("exists", "fits")]
-            suggested.append(
-                [kind, some.height, *(tables.format_share(count, some.height) for count in counts)]
-            )
-    parts = [f"Worst slices of {best.name}:\n\n{text}"]
-    parts += (
-        [f"Suggestions:\n\n{markdown.markdown_table(['kind', 'n', 'exists', 'fits'], suggested)}"]
-        if suggested
-        else []
-    )
-    parts += (
-        [f"Attributes, in the sentence and among the details:\n\n{markdown.markdown_table(header, told_of)}"]
-        if told_of
-        else []
-    )
-    return "\n\n".join(parts)
+            shares = [tables.format_share(count, some.height) for count in counts]
+            rows.append([kind, some.height, *shares])
+    return markdown.markdown_table(["kind", "n", "exists", "fits"], rows) if rows else ""
 
 
 def error_sections(best: EvaluatedRun) -> list[Section]:

@@ -39,30 +39,9 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
         questions: product_id, kind, wanted, told, and ``prediction`` (null where the request failed).
         products: what `data.questions.products.products_for_questions` gives.
     """
-    asked = products.select(
-        product_id="id", asked_name=normalise(pl.col("name")), asked_shelf="shelf", asked_garment="garment"
-    )
-    asked = asked.join(products.select(product_id="id", asked_category="category"), on="product_id")
-    rows = (
-        questions.rename({"told": "value"})
-        .with_row_index("row")
-        .with_columns(
-            named=named_product(pl.col("prediction")),
-            details=detail_pairs(pl.col("prediction")).list.unique(maintain_order=True),
-        )
-        .join(asked, on="product_id", how="left", maintain_order="left")
-    )
-    candidates = rows.with_columns(key=normalise(pl.col("named"))).join(
-        catalogue_lookup(products), on="key", how="left"
-    )
-    best = (
-        candidates.with_columns(fits=is_right())
-        .with_columns(right=pl.col("details").list.set_intersection("true_facts"))
-        .sort("row", "fits", pl.col("right").list.len(), descending=[False, True, True], nulls_last=True)
-        .unique("row", keep="first", maintain_order=True)
-    )
+    answered = questions.rename({"told": "value"}).with_row_index("row")
     rest = pl.col("details").list.set_difference("true_facts")
-    found = best.with_columns(
+    compared = matched_products(answered, products).with_columns(
         exists=pl.col("exists").fill_null(False),
         fits=pl.col("fits").fill_null(False),
         told=states_value(
@@ -75,8 +54,42 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
         details_invented=pair_keys(rest).list.set_difference(pair_keys(pl.col("true_facts"))),
         details_missing=pair_keys(pl.col("shown")).list.set_difference(pair_keys(pl.col("details"))),
     )
-    sound = (rest.list.len() == 0) & pl.col("told").fill_null(True)
-    verdict = (
+    is_sound = (rest.list.len() == 0) & pl.col("told").fill_null(True)
+    details = [f"details_{what}" for what in DETAILS]
+    verdict = verdict_of(is_sound)
+    verdicts = compared.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
+    return answered.join(verdicts, on="row", maintain_order="left").drop("row")
+
+
+def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+    """Each answer with the product that it names: of products with one name the one that fits best.
+
+    Args:
+        answered: the questions with their answers, numbered by ``row``.
+    """
+    asked = products.select(
+        product_id="id",
+        asked_name=normalise(pl.col("name")),
+        asked_shelf="shelf",
+        asked_garment="garment",
+        asked_category="category",
+    )
+    details = detail_pairs(pl.col("prediction")).list.unique(maintain_order=True)
+    rows = answered.with_columns(named=named_product(pl.col("prediction")), details=details)
+    rows = rows.join(asked, on="product_id", how="left", maintain_order="left")
+    rows = rows.with_columns(key=normalise(pl.col("named")))
+    return (
+        rows.join(catalogue_lookup(products), on="key", how="left")
+        .with_columns(fits=is_right())
+        .with_columns(right=pl.col("details").list.set_intersection("true_facts"))
+        .sort("row", "fits", pl.col("right").list.len(), descending=[False, True, True], nulls_last=True)
+        .unique("row", keep="first", maintain_order=True)
+    )
+
+
+def verdict_of(is_sound: pl.Expr) -> pl.Expr:
+    """One of `VERDICTS`. is_sound: whether all that an answer says of its product is right."""
+    return (
         pl.when(pl.col("prediction").is_null())
         .then(pl.lit("failed"))
         .when(pl.col("named").is_null())
@@ -85,14 +98,10 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("invented"))
         .when(~pl.col("fits"))
         .then(pl.lit("wrong_product"))
-        .when(sound)
+        .when(is_sound)
         .then(pl.lit("right_facts"))
         .otherwise(pl.lit("wrong_fact"))
     )
-    details = [f"details_{what}" for what in DETAILS]
-    verdicts = found.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
-    answered = questions.rename({"told": "value"}).with_row_index("row")
-    return answered.join(verdicts, on="row", maintain_order="left").drop("row")
 
 
 def detail_pairs(answer: pl.Expr) -> pl.Expr:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import Cache, digest_of, write_json
-from data.tokens.prompts import Example
+from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)

@@ -11,17 +11,16 @@ template.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+from data.tokens.example import Example
 
 START, END = "<start_of_turn>", "<end_of_turn>"
 
-TEMPLATE_VARIABLES = {
-    "enable_thinking": False,
-    "date_string": "26 Jul 2024",
-}  # what templates ask for, so that a prompt is the same every day
+# What chat templates ask for, fixed so that a prompt is the same every day.
+TEMPLATE_VARIABLES = {"enable_thinking": False, "date_string": "26 Jul 2024"}
 
 PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' -%}
 {%- set turns = messages[1:] if said else messages -%}
@@ -35,31 +34,6 @@ PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[
 {%- endfor -%}"""  # noqa: E501 Renderer.published() as a template
 
 TEXTS_AT_ONCE = 4096  # texts that the tokenizer takes at a time
-
-
-@dataclass(frozen=True)
-class Example:
-    """Token ids of prompts with their answers; ``spans``: where each answer that is trained begins and
-    ends. None: a prompt alone.
-    """
-
-    ids: list[int]
-    spans: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def turn(cls, ids: list[int], prompt_length: int) -> Self:
-        """A prompt of so many ids and its answer."""
-        return cls(ids, ((prompt_length, len(ids)),) if prompt_length < len(ids) else ())
-
-    @property
-    def prompt_length(self) -> int:
-        """Ids before the first answer."""
-        return self.spans[0][0] if self.spans else len(self.ids)
-
-    @property
-    def mask(self) -> list[int]:
-        """1 for each id that is trained, else 0; as long as ``ids``."""
-        return [int(any(begin <= i < end for begin, end in self.spans)) for i in range(len(self.ids))]
 
 
 Message = dict[str, str]  # role (system, user, assistant) and content
@@ -307,9 +281,7 @@ class Renderer:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def show(self, example: Example) -> str:
-        """One example as the model sees it, for a terminal: what is not trained is dimmed, a bar after
-        each token.
-        """
+        """One example for a terminal, a bar after each token; what is not trained is dimmed."""
         pieces = [self.tokenizer.decode([i]).replace("\n", "\\n\n") for i in example.ids]
         dimmed = [
             f"\033[2m{piece}\033[0m" if not kept else piece
@@ -322,6 +294,6 @@ def without_system(messages: list[Message]) -> list[Message]:
     """System turns put before the first user turn's text, for models that know none."""
     said = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
     rest = [m for m in messages if m["role"] != "system"]
-    return (
-        [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]] if said else rest
-    )
+    if not said:
+        return rest
+    return [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 
-from data.tokens.prompts import Example
+from data.tokens.example import Example
 
 
 @dataclass(frozen=True)

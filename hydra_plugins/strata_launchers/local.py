@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class LocalLauncher(JobLauncher):
             return
         places = deque(self.places(jobs[0]))
         quiet = len(places) > 1
-        waiting, tries = deque(jobs), dict.fromkeys((job.number for job in jobs), 0)
+        waiting, tries = deque(jobs), Counter[int]()
         running: dict[int, tuple[subprocess.Popen[bytes], Job, dict[str, str]]] = {}
 
         def stop(number: int, frame: Any) -> None:
@@ -88,18 +88,8 @@ class LocalLauncher(JobLauncher):
                         continue
                     del running[job.number]
                     places.append(place)
-                    again = process.returncode == RESUME_ME or (
-                        process.returncode and job.state.get("status") == "interrupted"
-                    )
-                    if again and not self.stopped and tries[job.number] < self.restarts:
-                        tries[job.number] += 1
+                    if self.goes_on(job, process.returncode, tries):
                         waiting.appendleft(job)
-                    elif process.returncode:
-                        how = "interrupted" if again else "failed"
-                        runs.write_state(job.folder, status=how, exit=process.returncode)
-                        log.warning(
-                            "job %d %s (status %d): %s", job.number, how, process.returncode, job.folder
-                        )
                     write_ledger(sweep, jobs)
         finally:
             for number, handler in before.items():
@@ -107,6 +97,23 @@ class LocalLauncher(JobLauncher):
         if self.stopped:
             log.warning("the sweep was stopped; the same command goes on with it")
             sys.exit(RESUME_ME)
+
+    def goes_on(self, job: Job, status: int, tries: "Counter[int]") -> bool:
+        """Whether a job that ended with an exit status is started again; if it failed, record that.
+
+        Args:
+            tries: restarts of each job so far, to which this one is added.
+        """
+        interrupted = runs.Status.INTERRUPTED
+        again = status == RESUME_ME or (status != 0 and job.state.get("status") == interrupted)
+        if again and not self.stopped and tries[job.number] < self.restarts:
+            tries[job.number] += 1
+            return True
+        if status:
+            outcome = interrupted if again else runs.Status.FAILED
+            runs.write_state(job.folder, status=outcome, exit=status)
+            log.warning("job %d %s (status %d): %s", job.number, outcome, status, job.folder)
+        return False
 
     def begin(self, job: Job, place: dict[str, str], quiet: bool) -> "subprocess.Popen[bytes]":
         """Start a job; of several at once each writes into its own folder."""

@@ -27,6 +27,10 @@ HANDED_ON = (
     "STRATA_PARENT_RUN",
 )  # environment variables that jobs get
 
+MASTER_ADDRESS = (
+    'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}"'
+)
+
 
 class SlurmLauncher(JobLauncher):
     """Jobs as SLURM batch jobs.
@@ -80,6 +84,21 @@ class SlurmLauncher(JobLauncher):
 
     def script(self, job: Job) -> str:
         """The sbatch script of a job."""
+        devices = [f"trainer.devices={self.tasks}", f"trainer.nodes={self.nodes}"]
+        command = shlex.join([*job.command(self.python), *devices])
+        handed = [
+            f"export {name}={shlex.quote(os.environ[name])}" for name in HANDED_ON if name in os.environ
+        ]
+        state = shlex.quote(str(job.folder / runs.STATE_FILE))
+        lines = ["#!/bin/bash", *self.directives(job), "", f"cd {shlex.quote(str(ROOT))}", *handed]
+        lines += [*self.setup_lines, MASTER_ADDRESS, "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))"]
+        lines += [f"srun --kill-on-bad-exit=1 {command}", "status=$?"]
+        lines.append("# stopped and saved, or one of its tasks ran out of memory: it continues from there")
+        lines.append(f"grep -q interrupted {state} && scontrol requeue $SLURM_JOB_ID")
+        return "\n".join([*lines, 'exit "$status"', ""])
+
+    def directives(self, job: Job) -> list[str]:
+        """The lines of the script that sbatch reads."""
         asked: dict[str, object] = {name: value for name, value in self.asked.items() if value}
         asked |= {
             "job-name": f"strata-{job.number}-{job.experiment}",
@@ -90,36 +109,7 @@ class SlurmLauncher(JobLauncher):
         asked |= {"gpus-per-node": self.gpus} if self.gpus else {}
         asked |= {"signal": f"USR1@{self.grace}"}
         lines = [f"#SBATCH --{name}={value}" for name, value in asked.items()] + ["#SBATCH --requeue"]
-        lines += [f"#SBATCH {option}" for option in self.options]
-        handed = [
-            f"export {name}={shlex.quote(os.environ[name])}" for name in HANDED_ON if name in os.environ
-        ]
-        devices = [f"trainer.devices={self.tasks}", f"trainer.nodes={self.nodes}"]
-        command = shlex.join([*job.command(self.python), *devices])
-        return "\n".join(
-            [
-                "#!/bin/bash",
-                *lines,
-                "",
-                f"cd {shlex.quote(str(ROOT))}",
-                *handed,
-                *self.setup_lines,
-                (
-                    'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST"'
-                    ' | head -n 1)}"'
-                ),
-                "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
-                f"srun --kill-on-bad-exit=1 {command}",
-                "status=$?",
-                "# told to stop, and saved, or one of its tasks ran out of memory: it goes on from there",
-                (
-                    f"grep -q interrupted {shlex.quote(str(job.folder / runs.STATE_FILE))} && scontrol"
-                    f" requeue $SLURM_JOB_ID"
-                ),
-                'exit "$status"',
-                "",
-            ]
-        )
+        return lines + [f"#SBATCH {option}" for option in self.options]
 
     def start(self, jobs: list[Job], sweep: Path) -> None:
         """Write the scripts and submit them, but for jobs that are in the queue already."""

@@ -16,7 +16,7 @@ from lightning import seed_everything
 
 from architectures.models.sequence_classifier import SequenceClassifier
 from data.modules.labelled_text import POOL
-from data.tokens.batches import Batches
+from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.labelled import LabelledRows
 from data.tokens.rows import Rows
 
@@ -83,7 +83,8 @@ def measure(module: SequenceClassifier, how: dict[str, Any], rows: LabelledRows)
     torch.set_num_threads(how["threads"])
     trained = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
-    batches = list(Batches(rows, BATCH, BATCH, 0, True, pool=how["pool"] or 1))[: STEPS + 1]
+    batching = Batching(batch_size=BATCH, accumulate=1, epochs=1, max_steps=STEPS + 1)
+    batches = list(TrainingBatches(rows, batching, 0, pool=how["pool"] or 1))
     tokens = 0
     for place, batch in enumerate(batches):
         if place == 1:

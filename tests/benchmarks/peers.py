@@ -157,7 +157,7 @@ def strata(folder: Path, job: dict[str, Any], dtype: str, precision: str, micro_
     from architectures.models import lora
     from architectures.models.causal_lm import CausalLM
     from architectures.training.signals import Signals
-    from architectures.training.trainer import build_trainer
+    from architectures.training.trainer import RunContext, build_trainer
     from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
     from data.tokens.rows import TokenRows
 
@@ -192,7 +192,8 @@ def strata(folder: Path, job: dict[str, Any], dtype: str, precision: str, micro_
     module.configure_model()
     lora.load_adapter_weights(module.net, folder / "adapter")
     settings = job["trainer"] | {"accelerator": job["device"], "validate_every": job["steps"]}
-    trainer = build_trainer(settings, batches, precision, 0, Watcher(), folder / "out", Signals())
+    context = RunContext(Watcher(), folder / "out", Signals(), 0)
+    trainer = build_trainer(settings, batches, precision, context)
     few = TokenRows.load(folder / "few.pt")
     trainer.fit(module, batches, EvaluationBatches(few, job["batch_size"]))
     return log

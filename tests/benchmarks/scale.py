@@ -24,12 +24,14 @@ PREPARE = """
 import json, sys, time
 from dataclasses import asdict
 from pathlib import Path
-from evaluate import retail_data
+from evaluate import open_data
 from tests.conftest import typed
 config = typed("data=flipkart", f"data.path={sys.argv[1]}", *sys.argv[3:])
-data = retail_data(asdict(config.data), config.model.base, Path(sys.argv[2]), config.seed)
+origin = {"data": asdict(config.data), "seed": config.seed}
+data = open_data(origin, config.model.base, Path(sys.argv[2]))
 begun = time.perf_counter()
-report = json.loads((data.made() / "report.json").read_text())
+data.prepare_data()
+report = json.loads((data.folder / "report.json").read_text())
 seconds = time.perf_counter() - begun
 counts = dict(report["counts"])
 last, questions = report["counts"][-1][1], sum(count for _, count in report["splits"])

@@ -17,7 +17,7 @@ import polars as pl
 
 from data.catalogue import cleaning
 from data.markdown import markdown_table
-from data.scoring import statistics, summaries, verdicts
+from data.scoring import published, statistics, summaries, verdicts
 from tests.catalogues import clean, questions_of
 from tests.conftest import typed
 
@@ -75,7 +75,7 @@ def main() -> None:
             summaries.error_examples(judged, 20),
         )
     )
-    published, legacy = timed(lambda: published.published_scores(asked["prediction"], training))
+    counting, legacy = timed(lambda: published.published_scores(asked["prediction"], training))
     pairing, _ = timed(
         lambda: statistics.paired(
             judged, judged.with_columns(verdict=pl.col("verdict").shift(1)), summaries.RIGHT
@@ -91,7 +91,7 @@ def main() -> None:
         ("shares with intervals", summing),
         ("attributes, slices, examples", parts),
     ]
-    own += [("two runs compared", pairing), ("published counting", published)]
+    own += [("two runs compared", pairing), ("published counting", counting)]
     rows: list[list[Any]] = [[name, f"{seconds:.1f} s"] for name, seconds in own]
     rows.append(
         [f"published counting by a scan for each prediction (from {SCANNED} of them)", f"{whole:,.0f} s"]

@@ -28,7 +28,7 @@ from config import command_line, schema
 from config.schema.trainer import TrainerConfig
 from data.modules.retail import RetailData
 from data.tokens.batches import Batching, TrainingBatches
-from data.tokens.prompts import Example
+from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 
 ROOT = Path(__file__).parents[2]

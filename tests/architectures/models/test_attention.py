@@ -13,7 +13,8 @@ from torch import Tensor
 from architectures.inference.backend import Decoding
 from architectures.inference.transformers_backend import generate_batch
 from architectures.models import attention, building, loading
-from architectures.models.attention import Documents, GroupedAttention, flex_document_attention
+from architectures.models.attention import GroupedAttention, flex_document_attention
+from architectures.models.documents import Documents
 
 LENGTHS = [5, 5, 6, 6, 40, 3, 17, 17, 1]
 

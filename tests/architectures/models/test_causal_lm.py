@@ -18,7 +18,7 @@ from architectures.models.schedule import learning_rate_factor
 from architectures.training import checkpoints
 from architectures.training.checkpoint_io import AtomicCheckpointIO
 from data.tokens.batches import Batching, TrainingBatches
-from data.tokens.prompts import Example
+from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 
 OPTIMIZATION = {

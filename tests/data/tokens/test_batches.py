@@ -10,7 +10,7 @@ import torch
 from data.files import Cache, digest_of
 from data.tokens import batches
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
-from data.tokens.prompts import Example
+from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 
 
