@@ -1,5 +1,5 @@
 # Everything a user types. `make help` lists it.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
@@ -46,7 +46,7 @@ clean:  ## remove the virtual environment and all outputs
 
 # torch first and pinned, so that what depends on it takes the build that is there.
 .venv/core: requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt

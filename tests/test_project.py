@@ -44,7 +44,13 @@ def test_sample_is_what_its_program_makes(tmp_path: Path) -> None:
     assert (tmp_path / "again.csv").read_bytes() == PATH.read_bytes()
 
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "architectures/pocket/README.md", "docs/library.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "architectures/pocket/README.md",
+    "docs/library.md",
+    "docs/architecture.md",
+]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -5,6 +5,7 @@ is in tests/test_layers.py.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,18 @@ def test_no_modules_import_each_other() -> None:
 
 def test_no_folders_import_each_other() -> None:
     assert circle(folder_graph(import_graph(sources()))) == []
+
+
+def drawn_edges(text: str) -> set[tuple[str, str]]:
+    """(package, imported package) of each arrow of a page's Mermaid drawings between lower-case names."""
+    return set(re.findall(r"^    ([a-z]+) --> ([a-z]+)$", text, re.MULTILINE))
+
+
+def test_the_drawings_of_the_packages_show_the_imports() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    graph = folder_graph(import_graph(sources()))
+    edges = {(name.split(".")[1], other.split(".")[1]) for name in graph for other in graph[name]}
+    assert drawn_edges(text) == edges
 
 
 def test_a_long_function_is_found() -> None:
