@@ -1,4 +1,6 @@
-"""Private APIs of Hydra: the jobs that its basic sweeper makes of a command line."""
+"""Private APIs of Hydra and Azure ML: the jobs of a sweep, and the job behind a node of a pipeline."""
+
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,3 +12,8 @@ def split_jobs(lines: list[str]) -> list[list[str]]:
         OverridesParser.create().parse_overrides(lines), None
     )[0]
     return jobs
+
+
+def job_of_node(node: Any) -> Any:  # nodes and jobs of azure.ai.ml, which has no types
+    """The stand-alone job that a node of a pipeline describes."""
+    return node._to_job()

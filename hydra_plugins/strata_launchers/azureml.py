@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from config import runs
+from config.compatibility import job_of_node
 from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher
 
 log = logging.getLogger("strata")
@@ -149,7 +150,7 @@ class AzureLauncher(JobLauncher):
 
         nodes = {f"job_{job.number}": self.node(job, code) for job in jobs}
         if len(nodes) == 1:
-            return next(iter(nodes.values()))._to_job()
+            return job_of_node(next(iter(nodes.values())))
         settings = PipelineJobSettings(continue_on_step_failure=True)
         return PipelineJob(
             jobs=nodes, display_name=f"sweep {name}", experiment_name=self.experiment, settings=settings
