@@ -192,9 +192,8 @@ _MODULES = {
 }
 __all__ = list(_MODULES)
 
-logging.getLogger("bitsandbytes").setLevel(
-    logging.ERROR
-)  # it warns of an optional CPU kernel on every import
+# bitsandbytes warns of an optional CPU kernel on every import.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def __getattr__(name: str) -> object:

@@ -15,12 +15,13 @@ log = logging.getLogger("strata")
 
 NAME_VARIABLE, PARENT_VARIABLE = "STRATA_SWEEP", "STRATA_PARENT_RUN"  # environment variables of the jobs
 LEDGER = "ledger.json"
+# Where and how many, not which jobs.
 PLACEMENT = (
     "hydra/launcher",
     "hydra.launcher",
     "hydra.sweeper.n_trials",
     "-",
-)  # where and how many, not which jobs
+)
 
 
 @dataclass(frozen=True)

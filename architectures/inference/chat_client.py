@@ -233,9 +233,8 @@ def request_one(
         try:
             completion = client.chat.completions.create(**body, **form)
         except BadRequestError as error:
-            completion = client.chat.completions.create(
-                **body
-            )  # if this fails too, the schema was not the reason
+            # If this fails too, the schema was not the reason.
+            completion = client.chat.completions.create(**body)
             if not schema_rejected.is_set():
                 log.warning("the endpoint accepts no JSON schema (%s); sending none", error_message(error))
             schema_rejected.set()

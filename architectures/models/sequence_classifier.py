@@ -19,10 +19,11 @@ from architectures.models.types import Batch, Settings
 
 THRESHOLD = 0.5  # probability from which a label counts as given, where a text can have several
 
+# Inverse strength of the probe's regularisation, as scikit-learn has it; most iterations.
 PROBE_C, PROBE_STEPS = (
     10.0,
     300,
-)  # inverse strength of the probe's regularisation, as scikit-learn has it; most iterations
+)
 
 AVERAGES = ("macro", "micro", "weighted")
 

@@ -61,9 +61,8 @@ def locate(ckpt: str, outputs: Path) -> Path:
     uri = tracking_uri("", outputs)
     with server_errors(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it"):
         if is_registered:
-            mlflow.set_tracking_uri(
-                uri
-            )  # names of models are looked up there, whatever address the download gets
+            # Names of models are looked up there, whatever address the download gets.
+            mlflow.set_tracking_uri(uri)
             return find_exported(Path(download_artifacts(ckpt, tracking_uri=uri)))
         return Path(download_artifacts(run_id=ckpt, artifact_path="model", tracking_uri=uri))
 

@@ -30,13 +30,14 @@ from architectures.training.trainer import local_processes, resolve_precision
 
 log = logging.getLogger(__name__)
 
+# Fields of model that `build_net` does not take.
 NOT_OF_THE_NET = (
     "name",
     "method",
     "pooling",
     "probe",
     "head_dropout",
-)  # fields of model that `build_net` does not take
+)
 ADAMW = ("learning_rate", "weight_decay", "beta2", "warmup_ratio", "log_every")
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run

@@ -137,9 +137,8 @@ def build_trainer(
     interval = validation_interval(batches.steps, s["validate_every"] or batches.epoch_steps)
     plugins: list[Any] = [AtomicCheckpointIO()]  # plugins of Lightning have no common class
     if SLURMEnvironment.detect():
-        plugins.append(
-            SLURMEnvironment(auto_requeue=False)
-        )  # signals and checkpoints have one owner: Recovery
+        # Signals and checkpoints have one owner: Recovery.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
     silence_lightning()
     return Trainer(
         accelerator=s["accelerator"],

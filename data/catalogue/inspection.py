@@ -19,9 +19,8 @@ SAMPLE = 20_000  # rows that are looked at
 
 MAX_ATTRIBUTE_VALUES = 60  # distinct values that an attribute may have, whatever the number of rows
 
-NO_ATTRIBUTE = re.compile(
-    r"time|date|price|cost|url|link|rating|stock"
-)  # in a column's name: it changes, or tells nothing of the product
+# In a column's name: it changes, or tells nothing of the product.
+NO_ATTRIBUTE = re.compile(r"time|date|price|cost|url|link|rating|stock")
 
 SHORT, LONG = 40, 100  # mean characters: of an attribute at most, of a description at least
 

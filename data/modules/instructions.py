@@ -33,12 +33,13 @@ log = logging.getLogger(__name__)
 
 CODE = [Path(__file__), *source_files(conversations, reading, damaged, filters)]
 RENDERING_CODE = source_files(prompts, example, token_rows)
+# Fields of data that decide which conversations there are.
 CONTENT = (
     "mixture",
     "validation",
     "test",
     "limit",
-)  # fields of data that decide which conversations there are
+)
 RENDERED_AT_ONCE = 4096  # conversations
 
 

@@ -116,9 +116,8 @@ class RetailData(LightningDataModule):
                 shutil.rmtree(cache.work, ignore_errors=True)
                 raise
             except OSError:
-                if (
-                    not cache.ready
-                ):  # otherwise another process has finished it, and cleared the shared folder
+                # Otherwise another process has finished it, and cleared the shared folder.
+                if not cache.ready:
                     raise
         return cache.path
 

@@ -20,9 +20,8 @@ def contradictions(items: pl.DataFrame, products: pl.DataFrame) -> pl.Series:
         .select("key", "value")
         .unique()
     )
-    known = known.filter(
-        pl.col("value").str.len_chars() > 4
-    )  # of a letter or two, nobody knows what they mean elsewhere
+    # Of a letter or two, nobody knows what they mean elsewhere.
+    known = known.filter(pl.col("value").str.len_chars() > 4)
     if not known.height:
         return pl.Series([], dtype=items["item"].dtype)
     said = pl.col("said").str.extract_many(known["value"].unique().implode(), overlapping=True)

@@ -130,9 +130,8 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> Dif
     only_a, only_b = (rows.filter((pl.col(x) == 1) & (pl.col(y) == 0)).height for x, y in ("ab", "ba"))
     low, high = resampled(totals, sizes, seed)
     value = (only_a - only_b) / rows.height
-    clustered = float((totals**2).sum()) / max(
-        1, only_a + only_b
-    )  # variance beside that of independent questions
+    # Variance beside that of independent questions.
+    clustered = float((totals**2).sum()) / max(1, only_a + only_b)
     needed = [questions_needed((only_a + only_b) / rows.height, points / 100, clustered) for points in (1, 2)]
     return Difference(
         rows.height, value, low, high, only_a, only_b, permutation(totals, seed), (needed[0], needed[1])

@@ -20,12 +20,13 @@ from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher
 log = logging.getLogger("strata")
 SCRIPT = "job.sh"
 POLL = 5  # seconds between looks at the queue, where the launcher waits
+# Environment variables that jobs get.
 HANDED_ON = (
     "HF_HUB_OFFLINE",
     "HF_HOME",
     "MLFLOW_TRACKING_URI",
     "STRATA_PARENT_RUN",
-)  # environment variables that jobs get
+)
 
 MASTER_ADDRESS = (
     'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}"'
