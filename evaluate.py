@@ -83,7 +83,7 @@ def label_model(model: "architectures.Classifier", data: "LabelledText", batch_s
         batches = data.text_batches(texts, batch_size) if data.base else ()
         return architectures.classify(model, texts, batches)
 
-    return LabelModel.of(model.origin, classify, architectures.explanation_of(model))
+    return LabelModel.of(model.origin, classify, lambda: architectures.explanation_of(model))
 
 
 def compare(config: DictConfig, outputs: Path) -> tuple[list[EvaluatedRun], Path]:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,8 @@ from omegaconf import OmegaConf
 
 import evaluate
 import train
+from architectures.baselines.base import Progress, no_progress
+from architectures.baselines.simple import Majority
 from architectures.training.signals import Signals
 from tests.conftest import ROOT, real
 from tests.test_train import typed
@@ -274,6 +277,29 @@ def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.strip() in (folder / "report.md").read_text()
     evaluate.run(OmegaConf.create(nothing | {"text": "a piano"}))
     assert capsys.readouterr().out.startswith("label: ")
+
+
+class Counting(Majority):
+    """A baseline whose explanation depends on what it has predicted, as the cost of requests does."""
+
+    texts = 0
+
+    def predict_proba(self, texts: list[str], progress: Progress = no_progress) -> torch.Tensor:
+        self.texts += len(texts)
+        return super().predict_proba(texts, progress)
+
+    def explain(self) -> str:
+        return f"{self.texts} texts"
+
+
+def test_an_explanation_is_asked_for_after_the_predictions() -> None:
+    settings = {"method": "majority", "monitor": "accuracy", "seed": 0}
+    model = Counting(settings, ["a", "b"], False, {"name": "counting", "monitor": "accuracy"})
+    model.fit(["x", "y"], torch.tensor([0, 0]))
+    data: Any = SimpleNamespace(base="")
+    labeller = evaluate.label_model(model, data, 8)
+    labeller.classify(["x", "y", "z"])
+    assert labeller.explain() == "3 texts"
 
 
 def test_a_local_model_is_prompted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,19 +20,20 @@ Classify = Callable[[list[str]], Classified]
 
 @dataclass(frozen=True)
 class LabelModel:
-    """A classifier: its name, the metric that heads its tables, what it does with texts, what it has
-    learnt in words.
+    """A classifier: its name, the metric that heads its tables, what it does with texts, and an explanation.
+
+    explain: what it has learnt, or what its predictions so far cost, in words; called after the predictions.
     """
 
     name: str
     headline: str
     classify: Classify
-    explanation: str
+    explain: Callable[[], str]
 
     @classmethod
-    def of(cls, origin: dict[str, Any], classify: Classify, explanation: str) -> "LabelModel":
+    def of(cls, origin: dict[str, Any], classify: Classify, explain: Callable[[], str]) -> "LabelModel":
         """The classifier of a run with that origin."""
-        return cls(origin["name"], label_report.headline_metric(origin["monitor"]), classify, explanation)
+        return cls(origin["name"], label_report.headline_metric(origin["monitor"]), classify, explain)
 
 
 class LabelData(Protocol):
@@ -108,8 +109,9 @@ def evaluate_labels(
         by_kind = judged.group_by("kind", maintain_order=True)
         scores["checks"] = dict(by_kind.agg(pl.col("passed").mean()).rows())
         sections.append(tables.checks_table(judged))
-    if model.explanation:
-        sections.insert(0, model.explanation)
+    explanation = model.explain()
+    if explanation:
+        sections.insert(0, explanation)
     text = "\n\n".join(sections)
     write_json(folder / "scores.json", scores)
     charts = "\n\n".join(f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.png")))
