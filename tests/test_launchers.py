@@ -226,7 +226,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [row["status"] for row in ledger(tmp_path)] == ["interrupted", None]
     again = run(*command[2:])
     assert again.returncode == 0, again.stderr[-2000:]
-    assert "on from" in again.stderr
+    assert "resumed from" in again.stderr
     rows = ledger(tmp_path)
     assert [row["status"] for row in rows] == ["finished", "finished"]
     assert steps_of(Path(rows[0]["folder"])) == list(range(1, 13))
@@ -349,7 +349,7 @@ def test_two_nodes_train_as_one_and_a_requeued_job_ends_bit_identical(
     )
     told = (folder / f"slurm-{number}.out").read_text()
     assert "stopped (SIGUSR1)" in told
-    assert "on from" in told
+    assert "resumed from" in told
     assert result(folder) == result(whole)
 
 

@@ -211,8 +211,8 @@ def test_out_of_memory_halves_the_micro_batch_and_the_steps_stay_the_same(
 
     sums(monkeypatch, full)
     train.run(config(place.parents[1]), place, Signals())
-    assert "out of memory with 8 rows a forward pass: going on with 4" in caplog.text
-    assert "out of memory with 4 rows a forward pass: going on with 2" in caplog.text
+    assert "out of memory with 8 rows in a forward pass: continuing with 4" in caplog.text
+    assert "out of memory with 4 rows in a forward pass: continuing with 2" in caplog.text
     assert runs.read_state(place)["micro_batch"] == 2
     assert losses(place) == pytest.approx(losses(whole), rel=2e-2)  # the base is in bfloat16
     assert list(losses(place)) == list(losses(whole))
@@ -283,7 +283,9 @@ def test_one_of_two_processes_out_of_memory_ends_both_and_the_run_goes_on(place:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
     )
     assert first.returncode != 0
-    assert "out of memory with 4 rows a forward pass: going on with 2" in first.stderr, first.stderr[-2000:]
+    assert "out of memory with 4 rows in a forward pass: continuing with 2" in first.stderr, first.stderr[
+        -2000:
+    ]
     state = runs.read_state(place)
     assert (state["status"], state["micro_batch"]) == ("interrupted", 2)
     second = subprocess.run(
