@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from architectures.inference.assistant import Assistant as Assistant
     from architectures.inference.backend import Decoding as Decoding
     from architectures.inference.backend import Sampling as Sampling
-    from architectures.inference.backend import cached_answers as cached_answers
     from architectures.inference.chat_backends import ChatModel as ChatModel
     from architectures.inference.chat_backends import ChatSettings as ChatSettings
     from architectures.inference.chat_backends import build_assistants as build_assistants
@@ -30,11 +29,8 @@ if TYPE_CHECKING:
     from architectures.inference.export import check_export as check_export
     from architectures.inference.export import export_model as export_model
     from architectures.inference.export import push_to_hub as push_to_hub
-    from architectures.inference.selection import BACKENDS as BACKENDS
-    from architectures.inference.selection import Prompting as Prompting
     from architectures.inference.selection import check_backend as check_backend
     from architectures.inference.selection import on_device as on_device
-    from architectures.inference.selection import select_backend as select_backend
     from architectures.inference.space import write_space as write_space
     from architectures.inference.transformers_backend import TransformersBackend as TransformersBackend
     from architectures.inference.transformers_backend import generate_answers as generate_answers
@@ -78,7 +74,6 @@ if TYPE_CHECKING:
     from architectures.training.classification import explanation_of as explanation_of
     from architectures.training.classification import labels_of as labels_of
     from architectures.training.fit import FitInputs as FitInputs
-    from architectures.training.fit import FitSettings as FitSettings
     from architectures.training.fit import fit as fit
     from architectures.training.processes import is_first_process as is_first_process
     from architectures.training.processes import run_until_done as run_until_done
@@ -87,13 +82,9 @@ if TYPE_CHECKING:
     from architectures.training.settings import fit_settings as fit_settings
     from architectures.training.settings import log_prepared_data as log_prepared_data
     from architectures.training.settings import process_count as process_count
-    from architectures.training.settings import process_memory as process_memory
     from architectures.training.settings import run_baseline as run_baseline
     from architectures.training.settings import run_module as run_module
-    from architectures.training.settings import run_precision as run_precision
-    from architectures.training.settings import run_shapes as run_shapes
     from architectures.training.settings import start_tracking as start_tracking
-    from architectures.training.signals import RESUMABLE_EXIT as RESUMABLE_EXIT
     from architectures.training.signals import Interrupted as Interrupted
     from architectures.training.signals import Signals as Signals
     from architectures.training.trainer import RunContext as RunContext
@@ -106,7 +97,6 @@ _MODULES = {
     "Assistant": "architectures.inference.assistant",
     "Decoding": "architectures.inference.backend",
     "Sampling": "architectures.inference.backend",
-    "cached_answers": "architectures.inference.backend",
     "ChatModel": "architectures.inference.chat_backends",
     "ChatSettings": "architectures.inference.chat_backends",
     "build_assistants": "architectures.inference.chat_backends",
@@ -121,11 +111,8 @@ _MODULES = {
     "check_export": "architectures.inference.export",
     "export_model": "architectures.inference.export",
     "push_to_hub": "architectures.inference.export",
-    "BACKENDS": "architectures.inference.selection",
-    "Prompting": "architectures.inference.selection",
     "check_backend": "architectures.inference.selection",
     "on_device": "architectures.inference.selection",
-    "select_backend": "architectures.inference.selection",
     "write_space": "architectures.inference.space",
     "TransformersBackend": "architectures.inference.transformers_backend",
     "generate_answers": "architectures.inference.transformers_backend",
@@ -169,7 +156,6 @@ _MODULES = {
     "explanation_of": "architectures.training.classification",
     "labels_of": "architectures.training.classification",
     "FitInputs": "architectures.training.fit",
-    "FitSettings": "architectures.training.fit",
     "fit": "architectures.training.fit",
     "is_first_process": "architectures.training.processes",
     "run_until_done": "architectures.training.processes",
@@ -178,14 +164,10 @@ _MODULES = {
     "fit_settings": "architectures.training.settings",
     "log_prepared_data": "architectures.training.settings",
     "process_count": "architectures.training.settings",
-    "process_memory": "architectures.training.settings",
     "run_baseline": "architectures.training.settings",
     "run_module": "architectures.training.settings",
-    "run_precision": "architectures.training.settings",
-    "run_shapes": "architectures.training.settings",
     "start_tracking": "architectures.training.settings",
     "Interrupted": "architectures.training.signals",
-    "RESUMABLE_EXIT": "architectures.training.signals",
     "Signals": "architectures.training.signals",
     "RunContext": "architectures.training.trainer",
     "TrainingBatches": "architectures.training.trainer",

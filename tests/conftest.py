@@ -112,7 +112,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def model_settings(tiny_model: Any) -> Any:
-    """model_settings(kind, **changes) -> arguments of `adapters.build` for a tiny model."""
+    """model_settings(kind, **changes) -> arguments of `building.build_net` for a tiny model."""
 
     def make(kind: str = "gemma2", **changes: Any) -> dict[str, Any]:
         return {

@@ -11,6 +11,14 @@ class JsonHandler(BaseHTTPRequestHandler):
     def log_message(self, *ignored: Any) -> None:
         """Nothing."""
 
+    def complete(self, content: str, input_tokens: int, output_tokens: int) -> None:
+        """One chat completion, as an OpenAI-compatible server answers."""
+        choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+        total = input_tokens + output_tokens
+        usage = {"prompt_tokens": input_tokens, "completion_tokens": output_tokens, "total_tokens": total}
+        body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+        self.reply(200, body | {"choices": [choice], "usage": usage})
+
     def reply(self, status: int, body: Any) -> None:
         """One answer; that the client has given up is no error."""
         content = json.dumps(body).encode()

@@ -125,7 +125,7 @@ def test_the_law_sees_every_module() -> None:
         ("config/x.py", "import data.tokens.prompts", "data"),
         ("evaluate.py", "from train import run", "train"),
         ("evaluate.py", "from config.schema.run import TrainConfig", "config"),
-        ("hydra_plugins/x.py", "from architectures.training.signals import RESUME_ME", "architectures"),
+        ("hydra_plugins/x.py", "from architectures.training.signals import Signals", "architectures"),
         ("data/x.py", "from . import prompts", "."),
     ],
 )

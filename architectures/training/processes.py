@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from architectures.training.signals import RESUMABLE_EXIT, Interrupted, Signals
+from architectures.training.signals import Interrupted, Signals
 
 log = logging.getLogger("strata")
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # environment variables of launchers
@@ -39,7 +39,7 @@ def run_until_done(task: Callable[[Signals], None]) -> None:
             end_children()
         # the first process watches the others, and takes a status of theirs for a failure; which it is, if
         # they stop alone
-        sys.exit(RESUMABLE_EXIT if is_first_process() or not reason.together else 0)
+        sys.exit(os.EX_TEMPFAIL if is_first_process() or not reason.together else 0)
     except Exception as error:
         end_children()
         if os.environ.get("HYDRA_FULL_ERROR") or not isinstance(error, ValueError):

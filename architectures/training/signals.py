@@ -1,6 +1,4 @@
-"""The one owner of SIGTERM, SIGUSR1 and SIGINT, and the exit status of a run that can be resumed. Needs no
-library.
-"""
+"""The one owner of SIGTERM, SIGUSR1 and SIGINT. Needs no library."""
 
 import logging
 import signal
@@ -9,7 +7,6 @@ from types import FrameType
 
 log = logging.getLogger(__name__)
 
-RESUMABLE_EXIT = 75  # EX_TEMPFAIL of sysexits.h
 HANDLED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 

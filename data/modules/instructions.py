@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from lightning import LightningDataModule
 
 from data.catalogue import damaged, reading
 from data.catalogue.reading import read_table
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import conversations
+from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.reports import charts
 from data.tokens import example, prompts
 from data.tokens import rows as token_rows
-from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
@@ -43,7 +42,7 @@ CONTENT = (
 RENDERED_AT_ONCE = 4096  # conversations
 
 
-class InstructionData(LightningDataModule):
+class InstructionData(TokenDataModule):
     """Conversations of ``path`` and, as often as their weights say, of ``mixture`` (path -> weight)."""
 
     def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
@@ -183,19 +182,6 @@ class InstructionData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open the prepared token rows."""
         self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
-
-    def train_batches(self, batching: Batching) -> TrainingBatches:
-        """The training rows, shuffled by (seed, epoch)."""
-        return TrainingBatches(self.rows["train"], batching, self.seed)
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """What a model keeps of the data that it was trained on."""
-        return {"digest": self.digest}
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the base's tokenizer."""
-        self.tokenizer.save_pretrained(folder)
 
     def describe_rows(self, rows: list[int]) -> str:
         """How some training rows begin."""

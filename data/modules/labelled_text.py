@@ -14,13 +14,13 @@ from typing import Any
 
 import polars as pl
 import torch
-from lightning import LightningDataModule
 
 from data.catalogue import damaged, reading
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import labelled_rows
 from data.modules.labelled_rows import SPLITS, check_counts, load_labelled, text_expression, with_splits
+from data.modules.token_data import TokenDataModule
 from data.questions import splits
 from data.questions.splits import balanced
 from data.tokens import labelled
@@ -41,7 +41,7 @@ CONTENT = (*COLUMN_FIELDS, *SPLIT_FIELDS)  # fields of data that decide which te
 POOL = 4
 
 
-class LabelledText(LightningDataModule):
+class LabelledText(TokenDataModule):
     """Texts with labels.
 
     Args:
@@ -50,6 +50,8 @@ class LabelledText(LightningDataModule):
         cache: folder for prepared data. seed: of splits and order. labels: names in order; empty: read from
         the data.
     """
+
+    rows: dict[str, LabelledRows]
 
     def __init__(
         self, settings: dict[str, Any], base: str, cache: Path, seed: int, labels: list[str] | None = None
@@ -242,15 +244,6 @@ class LabelledText(LightningDataModule):
     def train_batches(self, batching: Batching) -> TrainingBatches:
         """The training rows, shuffled by (seed, epoch)."""
         return TrainingBatches(self.rows["train"], batching, self.seed, POOL)
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """What a model keeps of the data that it was trained on."""
-        return {"digest": self.digest}
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the base's tokenizer."""
-        self.tokenizer.save_pretrained(folder)
 
 
 def count_labels(frame: pl.DataFrame, labels: list[str]) -> dict[str, Any]:

@@ -7,14 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningDataModule
-
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import pocket_text
 from data.modules.pocket_text import Text, pocket_texts
+from data.modules.token_data import TokenDataModule
 from data.sample import vocabulary
 from data.tokens import prompts
-from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.example import Example
 from data.tokens.prompts import END, START, Renderer
 from data.tokens.rows import TokenRows
@@ -59,7 +57,7 @@ def train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-class PocketData(LightningDataModule):
+class PocketData(TokenDataModule):
     """Texts of `data.modules.pocket_text`. The arguments are those of `data.modules.retail.RetailData`;
     ``base`` is not read.
     """
@@ -128,16 +126,3 @@ class PocketData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open the prepared token ids."""
         self.rows = {split: TokenRows.load(self.folder / f"{split}.pt") for split in ("train", "validation")}
-
-    def train_batches(self, batching: Batching) -> TrainingBatches:
-        """The training rows, shuffled by (seed, epoch)."""
-        return TrainingBatches(self.rows["train"], batching, self.seed)
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """What a model keeps of the data that it was trained on."""
-        return {"digest": self.digest}
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer that was trained."""
-        self.tokenizer.save_pretrained(folder)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from lightning import LightningDataModule
 
 from data.catalogue import cleaning, damaged, normalisation, reading, versions
 from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import preparation
+from data.modules.token_data import TokenDataModule
 from data.questions import (
     filling,
     filters,
@@ -35,7 +35,6 @@ from data.questions.written import ChatFunction
 from data.scoring import lookups, verdicts
 from data.tokens import example, prompts
 from data.tokens import rows as token_rows
-from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
@@ -56,7 +55,7 @@ SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", 
 OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "mixture", "images"}
 
 
-class RetailData(LightningDataModule):
+class RetailData(TokenDataModule):
     """Questions about a catalogue.
 
     Args:
@@ -224,18 +223,10 @@ class RetailData(LightningDataModule):
         """Open the prepared token rows."""
         self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
 
-    def train_batches(self, batching: Batching) -> TrainingBatches:
-        """The training rows, shuffled by (seed, epoch)."""
-        return TrainingBatches(self.rows["train"], batching, self.seed)
-
     @property
     def origin(self) -> dict[str, Any]:
         """What a model keeps of the data that it was trained on."""
         return {"digest": self.digest, "max_new_tokens": self.max_new_tokens}
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the base's tokenizer."""
-        self.tokenizer.save_pretrained(folder)
 
     @property
     def max_new_tokens(self) -> int:

@@ -19,7 +19,6 @@ from config import runs
 from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher, write_ledger
 
 log = logging.getLogger("strata")
-RESUME_ME = 75  # exit status of a run that can go on
 POLL = 0.5  # seconds between looks at the jobs
 
 
@@ -96,7 +95,7 @@ class LocalLauncher(JobLauncher):
                 signal.signal(number, handler)
         if self.stopped:
             log.warning("the sweep was stopped; the same command goes on with it")
-            sys.exit(RESUME_ME)
+            sys.exit(os.EX_TEMPFAIL)
 
     def goes_on(self, job: Job, status: int, tries: "Counter[int]") -> bool:
         """Whether a job that ended with an exit status is started again; if it failed, record that.
@@ -105,7 +104,7 @@ class LocalLauncher(JobLauncher):
             tries: restarts of each job so far, to which this one is added.
         """
         interrupted = runs.Status.INTERRUPTED
-        again = status == RESUME_ME or (status != 0 and job.state.get("status") == interrupted)
+        again = status == os.EX_TEMPFAIL or (status != 0 and job.state.get("status") == interrupted)
         if again and not self.stopped and tries[job.number] < self.restarts:
             tries[job.number] += 1
             return True

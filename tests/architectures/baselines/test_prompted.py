@@ -137,20 +137,7 @@ class Endpoint(JsonHandler):
         elif tries <= self.failures:
             self.reply(429 if tries % 2 else 500, {"error": {"message": "busy"}})
         else:
-            message = {"role": "assistant", "content": self.answers.get(text, "other")}
-            usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            self.reply(
-                200,
-                {
-                    "id": "1",
-                    "object": "chat.completion",
-                    "created": 0,
-                    "model": "m",
-                    "choices": [choice],
-                    "usage": usage,
-                },
-            )
+            self.complete(self.answers.get(text, "other"), 10, 2)
 
 
 @pytest.fixture

@@ -75,23 +75,7 @@ class Server(JsonHandler):
             self.connection.close()
         else:
             time.sleep(0.02)
-            choice = {
-                "index": 0,
-                "message": {"role": "assistant", "content": f"re {text}"},
-                "finish_reason": "stop",
-            }
-            usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-            self.reply(
-                200,
-                {
-                    "id": "1",
-                    "object": "chat.completion",
-                    "created": 0,
-                    "model": "m",
-                    "choices": [choice],
-                    "usage": usage,
-                },
-            )
+            self.complete(f"re {text}", 10, 5)
 
 
 @pytest.fixture

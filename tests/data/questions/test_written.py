@@ -159,19 +159,7 @@ class Writer(Server):
             },
         ]
         content = "Sorry!" if len(self.seen) % 5 == 0 else json.dumps({"questions": items})
-        choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-        self.reply(
-            200,
-            {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [choice],
-                "usage": usage,
-            },
-        )
+        self.complete(content, 10, 5)
 
 
 def test_from_an_endpoint_to_training_rows(

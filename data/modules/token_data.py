@@ -1,0 +1,36 @@
+"""What data modules share once their token rows are open: training batches, origin and tokenizer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+
+from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.rows import Rows
+
+
+class TokenDataModule(LightningDataModule):
+    """A data module whose ``setup`` opens token rows.
+
+    rows: of each split. seed: of the order. tokenizer: that the rows were made with. digest: of all that the
+    data depend on.
+    """
+
+    rows: Mapping[str, Rows]
+    seed: int
+    tokenizer: Any  # a tokenizer of transformers, whose class depends on the base
+    digest: str
+
+    def train_batches(self, batching: Batching) -> TrainingBatches:
+        """The training rows, shuffled by (seed, epoch)."""
+        return TrainingBatches(self.rows["train"], batching, self.seed)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on."""
+        return {"digest": self.digest}
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer."""
+        self.tokenizer.save_pretrained(folder)
