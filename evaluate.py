@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-KEYS = list(map(str, OmegaConf.load(ROOT / "config/evaluate.yaml")))
 Settings = dict[str, Any]  # plain values by name, as the configuration gives them
 
 
@@ -227,7 +226,8 @@ def run(config: DictConfig) -> None:
 
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
-    problems = architectures.check_settings(config, KEYS, {"export": architectures.KINDS}, {})
+    keys = list(map(str, OmegaConf.load(ROOT / "config/evaluate.yaml")))
+    problems = architectures.check_settings(config, keys, {"export": architectures.KINDS}, {})
     if config.ckpt is None and config.compare is None:
         problems.append(architectures.missing_checkpoint("evaluate.py"))
     problems += architectures.check_backend(config.backend, config.served_model)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -14,6 +15,7 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
 POCKET = ROOT / "architectures" / "pocket"
+EVALUATE_KEYS = list(map(str, OmegaConf.load(ROOT / "config/evaluate.yaml")))
 SMALL = [
     "data.limit=60",
     "data.max_details=2",

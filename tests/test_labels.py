@@ -22,11 +22,11 @@ import train
 from architectures.baselines.base import Progress, no_progress
 from architectures.baselines.simple import Majority
 from architectures.training.signals import Signals
-from tests.conftest import ROOT, real
+from tests.conftest import EVALUATE_KEYS, ROOT, real
 from tests.test_train import typed
 
 SMALL = ["tracking.system_metrics=false", "trainer.log_every=1", "trainer.precision=32-true"]
-NOTHING = dict.fromkeys(evaluate.KEYS)
+NOTHING = dict.fromkeys(EVALUATE_KEYS)
 THINGS = {
     "food": ["soup", "bread", "cheese", "apple pie", "noodles"],
     "tools": ["hammer", "saw", "drill", "spanner", "chisel"],

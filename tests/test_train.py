@@ -23,7 +23,7 @@ from architectures.training.signals import Signals
 from config import command_line
 from data.modules.retail import RetailData
 from data.scoring.verdicts import VERDICTS
-from tests.conftest import POCKET, ROOT, SMALL, real, typed
+from tests.conftest import EVALUATE_KEYS, POCKET, ROOT, SMALL, real, typed
 
 
 def client_of(folder: Path) -> Any:
@@ -116,7 +116,7 @@ def test_evaluate_gives_the_same_figures(
     }[kind]
     for kept in folder.parent.glob("cache/answers-*.jsonl"):
         kept.unlink()
-    nothing = dict.fromkeys(evaluate.KEYS)
+    nothing = dict.fromkeys(EVALUATE_KEYS)
     evaluate.run(OmegaConf.create(nothing | {"ckpt": str(ckpt), "outputs": str(folder.parent)}))
     assert capsys.readouterr().out.strip() in printed
     page = next(iter(sorted(folder.parent.glob("evaluations/*/report.html"), reverse=True))).read_text()
@@ -203,7 +203,7 @@ def test_real_rows_are_prepared(tmp_path: Path) -> None:
     ],
 )
 def test_evaluate_refuses_what_is_no_model(argument: str, message: str, tmp_path: Path) -> None:
-    nothing = dict.fromkeys(evaluate.KEYS)
+    nothing = dict.fromkeys(EVALUATE_KEYS)
     with pytest.raises(ValueError, match=message):
         evaluate.run(OmegaConf.create(nothing | {"ckpt": argument.split("=")[1], "outputs": str(tmp_path)}))
 
@@ -308,7 +308,7 @@ def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
     parent = parents[0].info.run_id
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parents[0]} == {parent}
     evaluate.run(
-        OmegaConf.create(dict.fromkeys(evaluate.KEYS) | {"compare": parent, "outputs": str(tmp_path)})
+        OmegaConf.create(dict.fromkeys(EVALUATE_KEYS) | {"compare": parent, "outputs": str(tmp_path)})
     )
     page = next(tmp_path.glob("comparisons/*/report.md")).read_text()
     assert "| base r=8" in page
@@ -409,7 +409,7 @@ def test_other_ways_to_train_run_whole(changes: list[str], tmp_path: Path) -> No
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["steps"] == 6
     assert 0 < results["validation"] < 10
-    nothing = dict.fromkeys(evaluate.KEYS)
+    nothing = dict.fromkeys(EVALUATE_KEYS)
     evaluate.run(OmegaConf.create(nothing | {"ckpt": str(tmp_path / "model"), "outputs": str(tmp_path)}))
 
 

@@ -17,12 +17,12 @@ from omegaconf import OmegaConf
 import evaluate
 import train
 from architectures.models.run_file import model_digest
-from architectures.tracking.registry import champion_name, locate
+from architectures.tracking.registry import CODE, champion_name, locate
 from architectures.training.signals import Signals
 from data.modules.retail import RetailData
 from data.scoring import summaries
 from tests import postgres
-from tests.conftest import ROOT, SMALL, typed
+from tests.conftest import EVALUATE_KEYS, ROOT, SMALL, typed
 
 LIMITS = {
     "accuracy": 0.2,
@@ -31,7 +31,7 @@ LIMITS = {
     "failed": 0.0,
     "margin": 0.0,
 }  # six questions leave wide intervals
-NOTHING = dict.fromkeys(evaluate.KEYS) | {
+NOTHING = dict.fromkeys(EVALUATE_KEYS) | {
     "limits": LIMITS,
     "registered_name": "shop",
     "alias": "champion",
@@ -132,6 +132,18 @@ def test_what_passes_is_registered_and_comes_back_the_same(
         for path in (max(outputs.glob("evaluations/*"), key=lambda path: path.stat().st_mtime), finished[0])
     )
     assert mine["prediction"].to_list() == theirs["prediction"].to_list()
+
+
+def test_the_code_that_is_registered_imports_by_itself(tmp_path: Path) -> None:
+    for name in CODE:
+        if (ROOT / name).is_dir():
+            (tmp_path / name).symlink_to(ROOT / name)
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-c", "import evaluate; print(evaluate.ROOT, evaluate._load_pyfunc.__name__)"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [str(tmp_path), "_load_pyfunc"]
 
 
 @pytest.mark.slow
