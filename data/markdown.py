@@ -14,18 +14,19 @@ def cell(value: Any) -> str:
 
 def markdown_table(header: list[str], rows: list[list[Any]]) -> str:
     """A Markdown table whose columns line up in a terminal, words to the left and numbers to the right."""
-    text = [header, *([cell(value) for value in row] for row in rows)]
-    widths = [max(len(line[i]) for line in text) for i in range(len(header))]
-    numeric = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
-    lines = [
-        "| "
-        + " | ".join(v.rjust(w) if n else v.ljust(w) for v, w, n in zip(line, widths, numeric, strict=True))
-        + " |"
-        for line in text
-    ]
-    rule = (
-        "|"
-        + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True))
-        + "|"
-    )
+    columns = []
+    for i, name in enumerate(header):
+        values = [row[i] for row in rows]
+        texts = [name, *map(cell, values)]
+        width = max(map(len, texts))
+        is_numeric = any(isinstance(value, int | float) for value in values)
+        columns.append((texts, width, is_numeric))
+    aligned = []
+    for texts, width, is_numeric in columns:
+        align = str.rjust if is_numeric else str.ljust
+        aligned.append([align(text, width) for text in texts])
+    lines = [f"| {' | '.join(line)} |" for line in zip(*aligned, strict=True)]
+    rule = "|"
+    for _, width, is_numeric in columns:
+        rule += "-" * (width + 1) + (":|" if is_numeric else "-|")
     return "\n".join([lines[0], rule, *lines[1:]])

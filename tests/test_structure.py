@@ -1,11 +1,14 @@
 """The shape of the code, read from its source: short modules and functions, and no imports in a circle.
 
 Each rule is a function of source text, so that a test can show what it rejects. Which layer may import which
-is in tests/test_layers.py.
+is in tests/test_layers.py. `python -m tests.test_structure` prints the figures.
 """
 
 import ast
+import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +38,52 @@ def long_functions(source: str) -> dict[str, int]:
     """Name -> lines of each function that is longer than ``FUNCTION_LINES``."""
     lengths = {function.name: length(function) for function in functions(source)}
     return {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES}
+
+
+COMPACT = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.IfExp)
+
+
+def own_expressions(statement: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a statement's own expressions, without the statements inside it."""
+    for node in ast.iter_child_nodes(statement):
+        if not isinstance(node, ast.stmt):
+            yield node
+            yield from own_expressions(node)
+
+
+def dense_statements(source: str) -> list[int]:
+    """Lines of the statements that hold more than one comprehension or conditional expression."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and not isinstance(node, (Function, ast.ClassDef)):
+            compact = [part for part in own_expressions(node) if isinstance(part, COMPACT)]
+            if len(compact) > 1:
+                lines.append(node.lineno)
+    return lines
+
+
+def report() -> str:
+    """Figures of the code's shape: lines, nodes a line, the longest modules and functions."""
+    sources_by_path = {path: path.read_text(encoding="utf-8") for path in modules()}
+    lines = {path: source.splitlines() for path, source in sources_by_path.items()}
+    total = sum(map(len, lines.values()))
+    nodes = 0
+    long_lines = 0
+    longest: list[tuple[int, str]] = []
+    for path, source in sources_by_path.items():
+        nodes += sum(1 for _ in ast.walk(ast.parse(source)))
+        long_lines += sum(len(line) > 100 for line in lines[path])
+        longest += [(length(one), f"{path.relative_to(ROOT)}:{one.name}") for one in functions(source)]
+    modules_by_length = sorted(((len(text), str(path.relative_to(ROOT))) for path, text in lines.items()))
+    figures = [
+        f"{len(lines)} modules, {total:,} lines, {nodes / total:.1f} syntax nodes a line",
+        f"{long_lines / total:.1%} of lines over 100 characters",
+        f"circles: {circle(import_graph(sources())) or 'none'} of modules,"
+        f" {circle(folder_graph(import_graph(sources()))) or 'none'} of folders",
+    ]
+    for count, name in [*modules_by_length[-5:], *sorted(longest)[-5:]]:
+        figures.append(f"{count:5} {name}")
+    return "\n".join(figures)
 
 
 def module_names(node: ast.AST) -> list[str]:
@@ -123,6 +172,17 @@ def test_modules_and_functions_are_short(path: Path) -> None:
     assert long_functions(source) == {}
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_statements_have_one_comprehension_or_conditional(path: Path) -> None:
+    assert dense_statements(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_dense_statement_is_found() -> None:
+    assert dense_statements("x = [[a for a in b] for b in c]\ny = [a for a in b]\n") == [1]
+    assert dense_statements("def f():\n    y = [a if a else 0 for a in b]\n") == [2]
+    assert dense_statements("for a in [b for b in c]:\n    y = [d for d in e]\n") == []
+
+
 def test_no_modules_import_each_other() -> None:
     assert circle(import_graph(sources())) == []
 
@@ -143,6 +203,26 @@ def test_the_drawings_of_the_packages_show_the_imports() -> None:
     assert drawn_edges(text) == edges
 
 
+LAYERS = ("architectures", "config", "data")
+HEAVY = {"torch", "transformers", "lightning", "polars", "hydra", "omegaconf"}
+
+
+def test_importing_the_layers_loads_no_heavy_package() -> None:
+    code = f"import sys, {', '.join(LAYERS)}; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_public_name_can_be_imported(layer: str) -> None:
+    package = importlib.import_module(layer)
+    assert package.__all__
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
 def test_a_long_function_is_found() -> None:
     body = "\n".join("    x = 1" for _ in range(FUNCTION_LINES))
     assert long_functions(f"def short():\n    pass\ndef long():\n{body}") == {"long": FUNCTION_LINES + 1}
@@ -154,3 +234,7 @@ def test_a_circle_is_found() -> None:
     assert circle(folder_graph(import_graph(bad))) == ["a.x", "a.y", "a.x"]
     typed = "if TYPE_CHECKING:\n    import a.x.m"
     assert circle(import_graph(bad | {"a.y.n": typed})) == []
+
+
+if __name__ == "__main__":
+    print(report())

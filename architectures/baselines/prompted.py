@@ -85,7 +85,10 @@ class Prompted(Baseline):
         similarity = vectorizer.transform(texts) @ vectorizer.transform(known).T
         count = min(self.settings["shots"] * len(self.labels), len(examples))
         places = [row.toarray()[0].argsort(kind="stable")[-count:] for row in similarity]
-        return [[examples[place] for place in nearest] for nearest in places]
+        rows = []
+        for nearest in places:
+            rows.append([examples[place] for place in nearest])
+        return rows
 
     def prompts(self, texts: list[str]) -> list[str]:
         """One user turn a text: the instruction, examples, the text."""

@@ -61,10 +61,16 @@ class Keywords(Baseline):
         odds = log_odds(inside, rows) - log_odds(outside, others)
         z = odds / (1 / inside + 1 / outside).sqrt()
         best = z.topk(min(KEYWORDS_PER_LABEL, len(words)), dim=0).indices  # (KEYWORDS_PER_LABEL, labels)
-        chosen = [[int(i) for i in best[:, c] if z[i, c] > 0] for c in range(len(self.labels))]
+        chosen = []
+        for c in range(len(self.labels)):
+            chosen.append([int(i) for i in best[:, c] if z[i, c] > 0])
+        chosen_words, chosen_odds = [], []
+        for c, places in enumerate(chosen):
+            chosen_words.append([words[i] for i in places])
+            chosen_odds.append([float(odds[i, c]) for i in places])
         self.state = {
-            "words": [[words[i] for i in places] for places in chosen],
-            "odds": [[float(odds[i, c]) for i in places] for c, places in enumerate(chosen)],
+            "words": chosen_words,
+            "odds": chosen_odds,
             "prior": (rows / others).log(),
         }
 

@@ -104,4 +104,8 @@ def answer_texts(
 
     with tqdm(total=len(prompts), desc=f"{name} answers", unit="question", leave=False) as bar:
         answers = cached_answers(backend, prompts, folder, bar.update)
-    return [None if ids is None else decode(ids) for ids in answers]
+
+    def text_or_none(ids: list[int] | None) -> str | None:
+        return None if ids is None else decode(ids)
+
+    return [text_or_none(ids) for ids in answers]

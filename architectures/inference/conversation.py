@@ -21,7 +21,8 @@ MAX_EARLIER = 20  # turns that the model sees
 def text_of(turn: dict[str, Any]) -> str:
     """The text of a turn, which the page holds escaped, as a whole or in pieces."""
     content = turn["content"]
-    text = content if isinstance(content, str) else "".join(piece.get("text", "") for piece in content)
+    pieces = [{"text": content}] if isinstance(content, str) else content
+    text = "".join(piece.get("text", "") for piece in pieces)
     return html.unescape(text[:MAX_TURN])
 
 

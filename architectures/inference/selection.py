@@ -95,5 +95,5 @@ def vllm_available(python: str, quantization: str) -> tuple[bool, str]:
     if not torch.cuda.is_available():
         return False, "there is no GPU"
     if not python and importlib.util.find_spec("vllm") is None:
-        return False, "vLLM is not installed (requirements-gpu.txt)"
+        return False, "vLLM is not installed (requirements/gpu.txt)"
     return True, "there is a GPU, and vLLM"

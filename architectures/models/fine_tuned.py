@@ -169,8 +169,10 @@ class FineTuned(LightningModule):
         """Loss, right guesses, size and tokens since the last log, over all processes."""
         sums = [torch.zeros((), dtype=torch.float64)] * len(COUNTED)
         if self.window:
-            columns = [[getattr(counts, name) for counts in self.window] for name in COUNTED]
-            sums = [torch.stack(column).sum().double() for column in columns]
+            sums = []
+            for name in COUNTED:
+                column = [getattr(counts, name) for counts in self.window]
+                sums.append(torch.stack(column).sum().double())
         values = torch.stack([one.to(self.device) for one in (*sums, torch.tensor(self.seen_tokens))])
         total = self.trainer.strategy.reduce(values, reduce_op="sum")
         assert isinstance(total, Tensor)
@@ -249,7 +251,10 @@ class FineTuned(LightningModule):
 
     def unlogged(self) -> list[list[float]]:
         """What was counted since the last log, as plain numbers, exact."""
-        return [[getattr(counts, name).item() for name in COUNTED] for counts in self.window]
+        rows = []
+        for counts in self.window:
+            rows.append([getattr(counts, name).item() for name in COUNTED])
+        return rows
 
     def remember(self, unlogged: list[list[float]]) -> None:
         """Continue counting from what `unlogged` gave."""

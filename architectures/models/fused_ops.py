@@ -173,11 +173,10 @@ class AnswerLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of the forward pass, times that of the loss."""
-        found = [
-            g if g is None else (g * gradients[0]).to(kind)
-            for g, kind in zip(ctx.saved_tensors, ctx.kinds, strict=True)
-        ]
-        return *found, None, None
+        scaled: list[Tensor | None] = []
+        for gradient, kind in zip(ctx.saved_tensors, ctx.kinds, strict=True):
+            scaled.append(None if gradient is None else (gradient * gradients[0]).to(kind))
+        return *scaled, None, None
 
 
 def is_plain_lora(layer: Any) -> bool:

@@ -246,7 +246,7 @@ def build_classifier(
 def new_parts(net: Net) -> list[str]:
     """Names of a classifier's parts beside its base that have weights."""
     parts = [(name, part) for name, part in net.named_children() if name != net.base_model_prefix]
-    return [name for name, part in parts if any(True for _ in part.parameters())]
+    return [name for name, part in parts if next(part.parameters(), None) is not None]
 
 
 def loading_options(config: Configuration, settings: BaseSettings, head: ClassifierHead | None) -> Settings:

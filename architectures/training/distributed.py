@@ -97,7 +97,11 @@ class ShardedStrategy(ModelParallelStrategy):
 
 def sharded_state(state: dict[str, Tensor], parameter: nn.Parameter) -> dict[str, Tensor]:
     """An optimiser's state of one parameter, laid out as the parameter is; scalars stay whole."""
-    return {name: sharded_like(value, parameter) if value.ndim else value for name, value in state.items()}
+    sharded = dict(state)
+    for name, value in state.items():
+        if value.ndim:
+            sharded[name] = sharded_like(value, parameter)
+    return sharded
 
 
 class SideChannel:

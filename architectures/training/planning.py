@@ -130,9 +130,7 @@ def layer_shapes(text: Configuration) -> dict[str, tuple[int, int]]:
 
 
 def model_shapes(model: Settings, precision: str) -> ModelShapes:
-    """Sizes of the causal LM that ``model`` (arguments of `build_net`) describes, trained in
-    ``precision``.
-    """
+    """Sizes of the causal LM that ``model`` describes (arguments of `build_net`), in ``precision``."""
     config = load_config(model["base"])
     text = config.get_text_config()
     width, heads, count = text.hidden_size, text.num_attention_heads, text.num_hidden_layers
@@ -146,6 +144,7 @@ def model_shapes(model: Settings, precision: str) -> ModelShapes:
         trained = count * model["lora_r"] * sum(a + b for a, b in adapted)
     in_bfloat16 = base_dtype(config, model["dtype"], with_lora) == torch.bfloat16
     base_bytes = NF4_BYTES if model["quantization"] == "nf4" else 4 - 2 * in_bfloat16
+    activation_bytes = 4 - 2 * (in_bfloat16 or "bf16" in precision)
     return ModelShapes(
         width=width,
         layers=count,
@@ -160,7 +159,7 @@ def model_shapes(model: Settings, precision: str) -> ModelShapes:
         linear=linear,
         trained=trained,
         base_bytes=base_bytes,
-        activation_bytes=2 if in_bfloat16 or "bf16" in precision else 4,
+        activation_bytes=activation_bytes,
     )
 
 
@@ -175,7 +174,8 @@ def memory_by_kind(
     tokens, query, key = sum(lengths), s.heads * s.head_size, s.key_heads * s.head_size
     scores = 0
     if device == "cpu":  # flex attention on a GPU keeps none
-        scores = sum(n * n for n in lengths) * s.heads * (2 if s.capped else 1)
+        copies = 2 if s.capped else 1
+        scores = sum(n * n for n in lengths) * s.heads * copies
     values = tokens * ((s.norms + 2) * s.width + 2 * query + 2 * key + 4 * s.inner) + scores
     layer = s.activation_bytes * values
     inputs = s.activation_bytes * tokens * s.width * s.layers
@@ -230,7 +230,8 @@ def time_steps(
         if step == steps:
             break
         begun = time.perf_counter()
-        moved = {name: x.to(device) if isinstance(x, torch.Tensor) else x for name, x in batch.items()}
+        tensors = {name: x.to(device) for name, x in batch.items() if isinstance(x, torch.Tensor)}
+        moved = {**batch, **tensors}
         with torch.autocast(device, torch.bfloat16, enabled="bf16" in precision):
             loss = module.count(moved).loss
         (loss / batch["step_size"]).backward()

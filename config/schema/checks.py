@@ -23,7 +23,12 @@ ALIASES = {  # names that other frameworks use
     "lr": "trainer.learning_rate",
     "max_length": "data.max_seq_length",
     "num_epochs": "trainer.epochs",
+    "num_train_epochs": "trainer.epochs",
+    "max_epochs": "trainer.epochs",
     "clip": "trainer.max_grad_norm",
+    "grad_clip": "trainer.max_grad_norm",
+    "gradient_clip_val": "trainer.max_grad_norm",
+    "per_device_train_batch_size": "trainer.batch_size",
 }
 RULES = {key: rule for key, _, rule in walk(TrainConfig) if rule is not None}
 KEYS = tuple(key for key, _, _ in walk(TrainConfig))

@@ -58,9 +58,11 @@ def map_columns(
     become key and value.
     """
     raw = raw.with_columns(pl.exclude(pl.List, pl.Struct).cast(pl.String))
-    frame = raw.select(
+    mapped = [
         pl.col(source).str.strip_chars().replace("", None).alias(name) for name, source in columns.items()
-    ).with_columns(pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in columns)
+    ]
+    absent = [pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in columns]
+    frame = raw.select(mapped).with_columns(absent)
     pairs = [pl.struct(pl.lit(a).alias("key"), raw[a].cast(pl.String).alias("value")) for a in attributes]
     table = (
         pl.concat_list(pairs)

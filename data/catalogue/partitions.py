@@ -131,9 +131,8 @@ class Partitions:
         do = partial(
             run_partition, folder=self.folder, step=step, sources=sources, function=function, given=given
         )
-        done = (
-            self.on_ray(do, left) if self.engine == "ray" and left else (do({"part": part}) for part in left)
-        )
+        results = (do({"part": part}) for part in left)
+        done = self.on_ray(do, left) if self.engine == "ray" and left else results
         for _ in tqdm(done, desc=step, total=len(left), unit="part", delay=PROGRESS_DELAY):
             pass
 
@@ -143,7 +142,7 @@ class Partitions:
             import ray
         except ImportError:
             raise ValueError(
-                "data.engine=ray: Ray is not installed; pip install -r requirements-ray.txt"
+                "data.engine=ray: Ray is not installed; pip install -r requirements/ray.txt"
             ) from None
         if not ray.is_initialized():
             check_address(self.address)

@@ -135,13 +135,11 @@ def describe_difference(before: Path, after: Path) -> str:
     records = [read_lineage(before), read_lineage(after)]
     parts = []
     made: list[list[Any]] = []
-    flat = [
-        {
-            **{f"settings.{k}": v for k, v in r["settings"].items()},
-            **{k: v for k, v in r.items() if k != "settings"},
-        }
-        for r in records
-    ]
+    flat = []
+    for record in records:
+        settings = {f"settings.{key}": value for key, value in record["settings"].items()}
+        others = {key: value for key, value in record.items() if key != "settings"}
+        flat.append({**settings, **others})
     for key in sorted({*flat[0], *flat[1]}):
         values = [str(one.get(key, "-")) for one in flat]
         if values[0] != values[1]:

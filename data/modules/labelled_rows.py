@@ -100,7 +100,8 @@ def parse_labels(column: str, kind: str, names: list[str], frame: pl.DataFrame) 
     given = frame.select(values.alias("labels"))["labels"]
     if not names:
         return given
-    known = {str(place): name for place, name in enumerate(names)} | {name: name for name in names}
+    by_place = {str(place): name for place, name in enumerate(names)}
+    known = by_place | dict(zip(names, names, strict=True))
     strange = [
         value for value in given.explode().drop_nulls().unique().sort().to_list() if value not in known
     ]

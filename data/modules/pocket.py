@@ -101,7 +101,8 @@ class PocketData(TokenDataModule):
         """Texts -> examples: a reply to a turn as any other turn; running text between BOS and EOS,
         trained as a whole.
         """
-        users, replies = [text.user for text in texts], [text.reply for text in texts]
+        users = [text.user for text in texts]
+        replies = [text.reply for text in texts]
         turns = self.renderer.render_all([""] * len(texts), users, replies)
         running = iter(self.renderer.encode([text.reply for text in texts if not text.user]))
         bos, eos = self.renderer.tokenizer.bos_token_id, self.renderer.tokenizer.eos_token_id

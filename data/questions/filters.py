@@ -91,7 +91,7 @@ def near(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
 
     ordered = rows.sort(TRAIN, maintain_order=True)
     runs = ordered.select(word_runs(pl.col("text"), SHINGLE)).to_series().to_list()
-    shingles = [[run.encode() for run in some] for some in runs]
+    shingles = [list(map(str.encode, some)) for some in runs]
     hashes = MinHash.generator(shingles, num_perm=PERMUTATIONS, seed=1)
     index = MinHashLSH(threshold=q.alike, num_perm=PERMUTATIONS)
     kept: dict[int, MinHash] = {}

@@ -24,7 +24,10 @@ def confusion_chart(counts: list[list[float]], labels: list[str], title: str, pa
     """Truth down, prediction across; colour by share of the true label, numbers by count."""
     size = 2.5 + 0.55 * len(labels)
     figure, (axes,) = canvas(size + 1, size)
-    shares = [[value / max(1.0, sum(row)) for value in row] for row in counts]
+    shares = []
+    for row in counts:
+        total = max(1.0, sum(row))
+        shares.append([value / total for value in row])
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, row in enumerate(counts):
         for j, value in enumerate(row):
@@ -73,13 +76,14 @@ def bars_chart(panels: list[tuple[str, Bars]], dark: set[str], path: Path) -> No
     for one, (title, bars) in zip(axes, panels, strict=True):
         ordered = sorted(bars, key=lambda bar: bar[1])
         values = [value for _, value, _, _ in ordered]
-        errors = [
-            [max(0.0, v - low) for _, v, low, _ in ordered],
-            [max(0.0, high - v) for _, v, _, high in ordered],
-        ]
-        colors = [INK if name in dark else LIGHT for name, *_ in ordered]
+        below = [max(0.0, value - low) for _, value, low, _ in ordered]
+        above = [max(0.0, high - value) for _, value, _, high in ordered]
+        errors = [below, above]
+        names = [name for name, *_ in ordered]
+        color_of = dict.fromkeys(names, LIGHT) | dict.fromkeys(dark, INK)
+        colors = [color_of[name] for name in names]
         one.barh(
-            [name for name, *_ in ordered],
+            names,
             values,
             color=colors,
             edgecolor=INK,

@@ -75,7 +75,8 @@ def report_split(task: LabelTask, rows: pl.DataFrame, split: str, folder: Path) 
     classes = label_metrics.by_class(rows, task.labels)
     title = f"{task.model}, {split}"
     charts.confusion_chart(matrix, names, title, folder / f"confusion_{split}.png")
-    true, given = ([s[key] for s in classes.values()] for key in ("rows", "predictions"))
+    true = [s["rows"] for s in classes.values()]
+    given = [s["predictions"] for s in classes.values()]
     charts.distribution_chart(true, given, task.labels, title, folder / f"labels_{split}.png")
     return [tables.classes_table(classes, split), tables.confusion_table(matrix, names, split)]
 

@@ -40,10 +40,8 @@ def learning_curves(runs: list[EvaluatedRun], folder: Path) -> str:
     """Training and validation loss of all jobs, by step; '' where nothing was recorded."""
     curves = {}
     for run in runs:
-        train, validation = (
-            [(m["step"], m[key]) for m in run.metrics if key in m]
-            for key in ("train/loss", "validation/loss")
-        )
+        train = [(m["step"], m["train/loss"]) for m in run.metrics if "train/loss" in m]
+        validation = [(m["step"], m["validation/loss"]) for m in run.metrics if "validation/loss" in m]
         if train or validation:
             curves[run.name] = (train, validation)
     if not curves:
@@ -55,17 +53,13 @@ def learning_curves(runs: list[EvaluatedRun], folder: Path) -> str:
 def parameters_table(runs: list[EvaluatedRun]) -> str:
     """Settings in which the runs differ, side by side."""
     settings = [run.scores["origin"]["settings"] for run in runs]
-    keys = sorted(
-        key
-        for key in {key for one in settings for key in one}
-        if len({str(one.get(key)) for one in settings}) > 1
-    )
-    rows: list[list[Any]] = [[key, *(quote_text(one.get(key, "-"), 80) for one in settings)] for key in keys]
-    return (
-        markdown.markdown_table(["parameter", *(run.name for run in runs)], rows)
-        if rows
-        else "The runs have the same settings."
-    )
+    rows: list[list[Any]] = []
+    for key in sorted(set().union(*settings)):
+        if len({str(one.get(key)) for one in settings}) > 1:
+            rows.append([key, *(quote_text(one.get(key, "-"), 80) for one in settings)])
+    if not rows:
+        return "The runs have the same settings."
+    return markdown.markdown_table(["parameter", *(run.name for run in runs)], rows)
 
 
 def cost_table(runs: list[EvaluatedRun]) -> str:
@@ -126,15 +120,11 @@ def slices_table(best: EvaluatedRun) -> str:
 
 def attributes_table(best: EvaluatedRun) -> str:
     """How often each attribute is right, in the sentence and among the details; empty if none was asked."""
-    rows: list[list[Any]] = [
-        [
-            quote_text(row["attribute"]),
-            row["asked"],
-            tables.format_share(row["told"], row["asked"]),
-            *(row[what] for what in verdicts.DETAILS),
-        ]
-        for row in summaries.attribute_scores(best.tuned).iter_rows(named=True)
-    ]
+    rows: list[list[Any]] = []
+    for row in summaries.attribute_scores(best.tuned).iter_rows(named=True):
+        answered = tables.format_share(row["told"], row["asked"])
+        details = [row[what] for what in verdicts.DETAILS]
+        rows.append([quote_text(row["attribute"]), row["asked"], answered, *details])
     header = ["attribute", "asked", "told right", "detail right", "wrong", "invented", "missing"]
     return markdown.markdown_table(header, rows) if rows else ""
 
@@ -198,9 +188,9 @@ def provenance(runs: list[EvaluatedRun]) -> str:
     """Hardware, versions, commits, digests."""
     header = ["", *(run.name for run in runs)]
     kinds = dict.fromkeys(key for run in runs for key in run.scores["machine"])
-    rows: list[list[Any]] = [
-        [kind, *(str(run.scores["machine"].get(kind, "-")) for run in runs)] for kind in kinds
-    ]
+    rows: list[list[Any]] = []
+    for kind in kinds:
+        rows.append([kind, *(str(run.scores["machine"].get(kind, "-")) for run in runs)])
     for name in ("data_digest", "trained_on", "model_digest"):
         rows.append([name.replace("_", " "), *(str(run.scores[name]) for run in runs)])
     rows.append(["base", *(str(run.scores["origin"]["settings"]["model.base"]) for run in runs)])

@@ -87,10 +87,10 @@ def legacy_table(scores: Scores) -> str:
         "no product details",
     ]
     keys = ["training_size", "test_size", "true_positives", "false_positives", "no_product_details"]
-    rows = [
-        [name, *(int(s[k]) for k in keys), float(s["accuracy"]), float(s["precision"])]
-        for name, s in scores.items()
-    ]
+    rows: list[list[Any]] = []
+    for name, s in scores.items():
+        counts = [int(s[key]) for key in keys]
+        rows.append([name, *counts, float(s["accuracy"]), float(s["precision"])])
     return markdown_table([*header, "legacy accuracy", "legacy precision"], rows)
 
 
@@ -101,18 +101,13 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
         "unseen_accuracy": "unseen",
         "right_product": "right product",
     }
-    shown = {key: name for key, name in evaluated.items() if any(key in run for run in runs)}
-    rows = [
-        [
-            run["name"],
-            str(run["lora_r"]),
-            f"{run['learning_rate']:g}",
-            int(run["steps"]),
-            f"{run['validation']:.4f}",
-            *(float(run.get(key, float("nan"))) for key in shown),
-        ]
-        for run in runs
-    ]
+    present = set().union(*runs)
+    shown = {key: name for key, name in evaluated.items() if key in present}
+    rows: list[list[Any]] = []
+    for run in runs:
+        settings = [run["name"], str(run["lora_r"]), f"{run['learning_rate']:g}", int(run["steps"])]
+        figures = [float(run.get(key, float("nan"))) for key in shown]
+        rows.append([*settings, f"{run['validation']:.4f}", *figures])
     return markdown_table(
         ["run", "r", "learning rate", "steps", f"validation {runs[0]['monitor']}", *shown.values()], rows
     )
@@ -133,13 +128,11 @@ def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) ->
     ]
     others = [name for name in others if name != headline]
     header = [model, "n", headline.replace("_", " "), *(name.replace("_", " ") for name in others)]
-    return markdown_table(
-        header,
-        [
-            [name, int(s["n"]), figure_with_interval(s, headline), *(float(s[o]) for o in others)]
-            for name, s in parts.items()
-        ],
-    )
+    rows: list[list[Any]] = []
+    for name, s in parts.items():
+        figures = [float(s[other]) for other in others]
+        rows.append([name, int(s["n"]), figure_with_interval(s, headline), *figures])
+    return markdown_table(header, rows)
 
 
 def classes_table(classes: dict[str, dict[str, float]], split: str) -> str:
@@ -153,7 +146,7 @@ def classes_table(classes: dict[str, dict[str, float]], split: str) -> str:
 
 def confusion_table(counts: list[list[float]], labels: list[str], split: str) -> str:
     """True labels down, predicted ones across."""
-    rows = [[label, *(round(value) for value in row)] for label, row in zip(labels, counts, strict=True)]
+    rows = [[label, *map(round, row)] for label, row in zip(labels, counts, strict=True)]
     return markdown_table([f"{split}, true \\ predicted", *labels], rows)
 
 

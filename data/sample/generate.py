@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import random
+import re
 from pathlib import Path
 
 from data.sample import vocabulary
@@ -42,10 +43,10 @@ COLUMNS += ["brand", "product_specifications"]
 
 def ruby_hash(entries: list[tuple[str | None, str]]) -> str:
     """Specifications in the crawl's syntax; an entry without a key is written as the crawl writes it."""
-    quote = json.dumps
-    items = [
-        f'{{"key"=>{quote(k)}, "value"=>{quote(v)}}}' if k else f'{{"value"=>{quote(v)}}}' for k, v in entries
-    ]
+    items = []
+    for key, value in entries:
+        named = f'"key"=>{json.dumps(key)}, ' if key else ""
+        items.append(f'{{{named}"value"=>{json.dumps(value)}}}')
     return '{"product_specification"=>[' + ", ".join(items) + "]}"
 
 
@@ -71,25 +72,31 @@ def row(
 ) -> dict[str, str]:
     """One raw record."""
     uniq_id = hashlib.md5(rng.randbytes(16), usedforsecurity=False).hexdigest()
-    slug = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+    slug = "-".join(re.findall(r"[^\W_]+", name.lower()))
     pid = uniq_id[:12].upper()
     price = rng.randrange(299, 3999, 50)
     rated = rng.random() < 0.1
     images = [f"http://img.example.com/{slug}-{i}.jpeg" for i in range(rng.choice([1, 2, 3, 4]))]
+    day = rng.randrange(1, 29)
+    retail_price = "" if rng.random() < 0.004 else str(price)
+    advantage = str(rng.random() < 0.05).upper()
+    ratings = ["No rating available"] * 2
+    if rated:
+        ratings = [f"{rng.choice([3, 3.5, 4, 4.5, 5])}" for _ in ratings]
     return {
         "uniq_id": uniq_id,
-        "crawl_timestamp": f"2016-03-{rng.randrange(1, 29):02d} 10:59:23 +0000",
+        "crawl_timestamp": f"2016-03-{day:02d} 10:59:23 +0000",
         "product_url": f"http://shop.example.com/{slug}/p/{pid.lower()}",
         "product_name": name,
         "product_category_tree": json.dumps([" >> ".join(tree)], ensure_ascii=False),
         "pid": pid,
-        "retail_price": "" if rng.random() < 0.004 else str(price),
+        "retail_price": retail_price,
         "discounted_price": str(price * 2 // 3),
         "image": json.dumps(images),
-        "is_FK_Advantage_product": str(rng.random() < 0.05).upper(),
+        "is_FK_Advantage_product": advantage,
         "description": text,
-        "product_rating": f"{rng.choice([3, 3.5, 4, 4.5, 5])}" if rated else "No rating available",
-        "overall_rating": f"{rng.choice([3, 3.5, 4, 4.5, 5])}" if rated else "No rating available",
+        "product_rating": ratings[0],
+        "overall_rating": ratings[1],
         "brand": "" if rng.random() < 0.05 else brand,
         "product_specifications": specifications,
     }

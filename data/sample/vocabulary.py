@@ -217,7 +217,10 @@ def describe(rng: random.Random, garment: Garment, house: dict[str, str]) -> dic
     but for the pattern.
     """
     own = {key: key != "Pattern" and rng.random() < 0.8 for key in garment.attributes}
-    return {key: house[key] if own[key] else rng.choice(VALUES[key]) for key in garment.attributes}
+    facts = {}
+    for key in garment.attributes:
+        facts[key] = house[key] if own[key] else rng.choice(VALUES[key])
+    return facts
 
 
 def product_name(brand: str, gender: str, garment: Garment, facts: dict[str, str]) -> str:

@@ -145,7 +145,10 @@ def by_class(rows: pl.DataFrame, labels: list[str]) -> dict[str, dict[str, float
     truth, predicted, counts = label_pairs(rows, labels)
     found = class_measures(truth, predicted, counts[None])
     names = ("rows", "predictions", "precision", "recall", "f1")
-    return {label: {name: float(found[name][0, i]) for name in names} for i, label in enumerate(labels)}
+    by_label = {}
+    for i, label in enumerate(labels):
+        by_label[label] = {name: float(found[name][0, i]) for name in names}
+    return by_label
 
 
 def confusion(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> Tensor:

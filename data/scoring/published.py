@@ -25,14 +25,18 @@ def published_scores(predictions: pl.Series, training_answers: pl.Series) -> dic
     true = int(names.is_in(known.implode()).sum())
     missing = int(names.is_null().sum())
     false = len(names) - true - missing
+
+    def share(count: int, of: int) -> float:
+        return count / of if of else float("nan")
+
     return {
         "training_size": len(training_answers),
         "test_size": len(predictions),
         "true_positives": true,
         "false_positives": false,
         "no_product_details": missing,
-        "accuracy": true / len(predictions) if len(predictions) else float("nan"),
-        "precision": true / (true + false) if true + false else float("nan"),
+        "accuracy": share(true, len(predictions)),
+        "precision": share(true, true + false),
     }
 
 

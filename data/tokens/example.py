@@ -26,4 +26,7 @@ class Example:
     @property
     def mask(self) -> list[int]:
         """1 for each id that is trained, else 0; as long as ``ids``."""
-        return [int(any(begin <= i < end for begin, end in self.spans)) for i in range(len(self.ids))]
+        mask = [0] * len(self.ids)
+        for begin, end in self.spans:
+            mask[begin:end] = [1] * (end - begin)
+        return mask

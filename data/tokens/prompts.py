@@ -240,9 +240,9 @@ class Renderer:
                 {"role": "assistant", "content": self.harmless(answer)},
             ]
         prompt = messages[:-1]
-        return self.encoded(
-            "".join(text for text, _ in self.published(prompt)) if self.turns else self.apply(prompt, True)
-        )
+        if not self.turns:
+            return self.encoded(self.apply(prompt, True))
+        return self.encoded("".join(text for text, _ in self.published(prompt)))
 
     def render_conversations(self, conversations: list[list[Message]]) -> list[Example]:
         """Conversations -> examples, one or (see `segments`) several each, trained on every answer."""
@@ -283,10 +283,9 @@ class Renderer:
     def show(self, example: Example) -> str:
         """One example for a terminal, a bar after each token; what is not trained is dimmed."""
         pieces = [self.tokenizer.decode([i]).replace("\n", "\\n\n") for i in example.ids]
-        dimmed = [
-            f"\033[2m{piece}\033[0m" if not kept else piece
-            for piece, kept in zip(pieces, example.mask, strict=True)
-        ]
+        dimmed = []
+        for piece, is_trained in zip(pieces, example.mask, strict=True):
+            dimmed.append(piece if is_trained else f"\033[2m{piece}\033[0m")
         return "\033[2m|\033[0m".join(dimmed)
 
 

@@ -78,9 +78,8 @@ class AzureLauncher(JobLauncher):
         self.place |= {"resource_group_name": resource_group or os.environ.get("AZURE_RESOURCE_GROUP", "")}
         self.place |= {"workspace_name": workspace or os.environ.get("AZURE_WORKSPACE", "")}
         self.compute, self.nodes, self.gpus, self.image = compute, nodes, gpus_per_node, image
-        self.inputs, self.variables = (
-            dict(pair.split("=", 1) for pair in pairs) for pairs in (inputs, variables)
-        )
+        self.inputs = dict(pair.split("=", 1) for pair in inputs)
+        self.variables = dict(pair.split("=", 1) for pair in variables)
         self.datastore = datastore
         self.setup_lines, self.shm_size, self.experiment, self.dry_run = setup, shm_size, experiment, dry_run
 
@@ -97,11 +96,11 @@ class AzureLauncher(JobLauncher):
             f"trainer.devices={self.gpus}",
             f"trainer.nodes={self.nodes}",
         ]
-        line = " ".join(
-            part if "${{" in part else shlex.quote(part)
-            for part in parts
-            if not part.startswith("hydra.run.dir=")
-        )
+        words = []
+        for part in parts:
+            if not part.startswith("hydra.run.dir="):
+                words.append(part if "${{" in part else shlex.quote(part))
+        line = " ".join(words)
         folder = (
             f"azureml://datastores/{self.datastore}/paths/strata/{job.folder.parent.name}/{job.folder.name}"
         )

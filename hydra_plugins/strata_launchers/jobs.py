@@ -61,9 +61,8 @@ class Job:
 def write_ledger(sweep: Path, jobs: Sequence[Job]) -> None:
     """Set down where each job stands; those that an earlier call wrote stay."""
     path = sweep / sweeps.LEDGER
-    known = (
-        {row["number"]: row for row in json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
-    )
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    known = {row["number"]: row for row in rows}
     for job in jobs:
         state = {
             name: job.state.get(name) for name in ("status", "metric", "pruned", "run_id", "exit", "job_id")

@@ -114,7 +114,8 @@ class SlurmLauncher(JobLauncher):
 
     def start(self, jobs: list[Job], sweep: Path) -> None:
         """Write the scripts and submit them, but for jobs that are in the queue already."""
-        queued = [] if self.dry_run else self.queue([str(job.state.get("job_id", "")) for job in jobs])
+        job_ids = [str(job.state.get("job_id", "")) for job in jobs]
+        queued = [] if self.dry_run else self.queue(job_ids)
         submitted = []
         for job in jobs:
             if str(job.state.get("job_id")) in queued:

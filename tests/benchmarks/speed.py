@@ -3,7 +3,7 @@ tests.benchmarks.speed PEERS_PYTHON [TABLE.csv]
 
 `make benchmark` calls it. Every tool does the same job in a process of its own (tests/benchmarks/peers.py):
 the same base and starting adapter, the same rows in each step, AdamW at a constant rate; tools take turns,
-round after round. Writes results/speed.md and the table in the README.
+round after round. Writes results/speed.md and the table in docs/performance.md.
 """
 
 import json
@@ -37,7 +37,7 @@ BATCH, WARM_UP, THREADS = 8, 2, 2
 STEPS = {"pocket": 30, "medium": 7}
 ROUNDS = {"as they are": 3, "long-tailed": 2}
 LONGEST, MOST_JOINED = 1024, 12
-MARK = "<!-- speed -->"  # between two of which the README has the table
+MARK = "<!-- speed -->"  # the table stands between two of these in docs/performance.md
 PUBLISHED, TUNED = "trl-published", ("trl-fp32", "trl-bf16-base")
 TOOLS = {
     PUBLISHED: "TRL as published: batch 1, checkpointing",
@@ -220,7 +220,7 @@ def machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "lightning"))
     trl = next(
         line.split("==")[1]
-        for line in (ROOT / "requirements-peers.txt").read_text().splitlines()
+        for line in (ROOT / "requirements/peers.txt").read_text().splitlines()
         if line.startswith("trl==")
     )
     chip = names[0] if names else platform.processor()
@@ -259,10 +259,10 @@ def main(peers: str, table: str = "") -> None:
             parts.append(f"**{title}; medians of {ROUNDS[prompts]} rounds**\n\n{table_of(results)}")
     text = f"    make benchmark    # {machine()}\n\n" + "\n\n".join(parts) + "\n"
     (ROOT / "tests" / "benchmarks" / "results" / "speed.md").write_text(text, encoding="utf-8")
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(MARK)
+    page = ROOT / "docs" / "performance.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARK)
     after = rest.partition(MARK)[2]
-    readme.write_text(f"{before}{MARK}\n\n{text}\n{MARK}{after}", encoding="utf-8")
+    page.write_text(f"{before}{MARK}\n\n{text}\n{MARK}{after}", encoding="utf-8")
     print(text)
 
 
