@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 import polars as pl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 import architectures
@@ -61,8 +62,8 @@ def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], arch
     if config.against == "untuned":
         if not architectures.has_adapter(module.net):
             raise ValueError(f"against=untuned: ckpt={config.ckpt} has no adapter that could be disabled")
-        models = [architectures.ChatModel(module, exported, "tuned")]
-        models.append(architectures.ChatModel(module, exported, "untuned", untuned=True))
+        untuned = architectures.ChatModel(module, exported, "untuned", untuned=True)
+        models = [architectures.ChatModel(module, exported, "tuned"), untuned]
     elif config.against is not None:
         models.append(architectures.ChatModel(*load(config.against, outputs), page_name(config.against)))
     backend = "transformers" if config.space else config.backend
@@ -80,9 +81,7 @@ def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.Da
     cache, settings, digest = Path(config.outputs) / "cache", module.origin["data"], module.origin["digest"]
     is_cached = (cache / f"questions-{digest}").is_dir()
     if not is_cached and settings["questions"]["source"] != "templates":
-        raise ValueError(
-            "catalogue: the data of the model is not in the cache; set catalogue=PRODUCTS.parquet"
-        )
+        raise ValueError("catalogue: the model's data is not in the cache; set catalogue=PRODUCTS.parquet")
     base = architectures.resolve_base(module.model_settings["base"])
     settings |= {"version": digest if is_cached else ""}
     data = RetailData(settings, base, cache, module.origin["seed"])
@@ -247,4 +246,5 @@ def start(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     architectures.configure_logging()
+    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], OverridesParser.create().parse_override)
     start()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 import polars as pl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 import architectures
@@ -50,8 +51,8 @@ def predict(
     catalogue = lookups.Catalogue(data.products, training, settings["shots"], data.seed)
     answerer, nearest = architectures.Answerer(module, exported, settings, data), architectures.nearest
     tuned, made = answerer.tuned(questions)
-    base = answerer.base if answerer.has_base else None
-    answers = lookups.baseline_answers(settings["baselines"], questions, catalogue, nearest, base)
+    ask_base = answerer.base if answerer.has_base else None
+    answers = lookups.baseline_answers(settings["baselines"], questions, catalogue, nearest, ask_base)
     answers |= {"tuned": tuned} | answerer.variants(questions)
     return data.judge_all(questions, answers), made
 
@@ -109,8 +110,8 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
     module = architectures.load_answering_model(path)
     data = open_data(origin, module.model_settings["base"], outputs)
     data.prepare_data()
-    (place := folder / "incumbent").mkdir(exist_ok=True)
     settings = architectures.override(origin["evaluation"], config) | {"baselines": []}
+    (place := folder / "incumbent").mkdir(exist_ok=True)
     evaluate(module, data, settings, place, architectures.exported_folder(module, path, place))
     return read_run(place, label=name)
 
@@ -149,8 +150,8 @@ def export(config: DictConfig, module: "architectures.FineTuned", path: Path) ->
 class AnsweringModel:
     """What `mlflow.pyfunc.load_model` returns: a table with question and, possibly, context -> answers."""
 
-    def __init__(self, path: Path) -> None:
-        self.module = architectures.load_answering_model(path)
+    def __init__(self, path: str) -> None:
+        self.module = architectures.load_answering_model(Path(path))
         self.renderer = Renderer(architectures.resolve_base(self.module.model_settings["base"]))
 
     def predict(self, table: Any, params: Settings | None = None) -> list[str]:  # a pandas or Polars frame
@@ -163,9 +164,7 @@ class AnsweringModel:
         return [self.renderer.decode(ids) for ids in answers]
 
 
-def _load_pyfunc(path: str) -> AnsweringModel:
-    """What MLflow calls to load a registered model."""
-    return AnsweringModel(Path(path))
+_load_pyfunc = AnsweringModel  # what MLflow calls with the path of a registered model
 
 
 def run_classifier(config: DictConfig, model: "architectures.Classifier") -> None:
@@ -175,7 +174,8 @@ def run_classifier(config: DictConfig, model: "architectures.Classifier") -> Non
     settings = architectures.override(origin["evaluation"], config)
     labeller = label_model(model, data, settings["batch_size"])
     if config.text is not None:
-        print(label_evaluation.describe_text(labeller, data, config.text))
+        text = sys.stdin.read() if config.text == "-" else config.text
+        print(label_evaluation.describe_text(labeller, data, text))
         return
     if config.path is None:
         prepare_as_trained(data, origin["digest"])
@@ -186,10 +186,7 @@ def run_classifier(config: DictConfig, model: "architectures.Classifier") -> Non
 
 
 def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Path) -> None:
-    """Export a model that answers questions, or evaluate it and decide."""
-    if config.export:
-        export(config, module, path)
-        return
+    """Evaluate a model that answers questions, and decide."""
     outputs, origin = Path(config.outputs), module.origin
     data = open_data(origin, module.model_settings["base"], outputs)
     prepare_as_trained(data, origin["digest"])
@@ -202,8 +199,8 @@ def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Pat
     runs = [read_run(folder)]
     if config.gate or config.register:
         decide(config, runs, exported, folder)
-        return
-    comparison.write_report(runs, folder)
+    else:
+        comparison.write_report(runs, folder)
 
 
 def run(config: DictConfig) -> None:
@@ -220,8 +217,9 @@ def run(config: DictConfig) -> None:
     architectures.check_task(config.ckpt, model, config)
     if isinstance(model, architectures.SequenceClassifier | architectures.Baseline):
         run_classifier(config, model)
-    else:
-        run_answers(config, architectures.check_answering(config.ckpt, model), path)
+        return
+    act = export if config.export else run_answers
+    act(config, architectures.check_answering(config.ckpt, model), path)
 
 
 def problems_of(config: DictConfig) -> list[str]:
@@ -247,4 +245,6 @@ def start(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     architectures.configure_logging()
+    parse = OverridesParser.create().parse_override
+    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, texts=["text"])
     start()

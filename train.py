@@ -211,9 +211,9 @@ def start(config: DictConfig) -> None:
     architectures.run_until_done(lambda signals: run(schema.typed(config), folder, signals))
 
 
-def run_sweep(arguments: list[str]) -> int:
+def run_sweep(arguments: list[str], config: TrainConfig) -> int:
     """Run the jobs of a sweep; print them side by side, the best first; how many are not finished."""
-    plan = sweeps.Sweep.of(arguments)
+    plan = sweeps.Sweep.of(arguments, config)
     uri, parent = architectures.tracking_uri(plan.tracking_uri, plan.outputs), ""
     if not plan.has_own_parent:
         parent = architectures.start_parent_run(uri, plan.experiment, f"sweep {plan.name}", plan.command)
@@ -221,8 +221,7 @@ def run_sweep(arguments: list[str]) -> int:
     start()
     jobs = plan.jobs()
     left = sweeps.unfinished(jobs)
-    text = sweep.report_sweep([job for job in jobs if job not in left], plan.folder)
-    if text:
+    if text := sweep.report_sweep([job for job in jobs if job not in left], plan.folder):
         print(f"\n{text}")
         files = [*evaluated_runs.artifacts(plan.folder), plan.folder / sweeps.LEDGER]
         architectures.end_parent_run(uri, parent, files)
@@ -235,15 +234,15 @@ def main() -> None:
     """Check the command line, then run it, as one run or as a sweep."""
     architectures.configure_logging()
     os.chdir(ROOT)
-    sys.argv[1:] = arguments = command_line.with_experiment(sys.argv[1:])
+    plain = architectures.plain_arguments(sys.argv[1:], command_line.parse)
+    sys.argv[1:] = arguments = command_line.with_experiment(plain)
     try:
         is_sweep, configs = command_line.check(arguments)
-        sys.argv += [] if is_sweep else command_line.run_folder(arguments, configs)
+        folder = None if is_sweep else command_line.run_folder(arguments, configs, architectures.is_alone())
+        sys.argv += [f"hydra.run.dir={architectures.quoted(str(folder))}"] if folder else []
     except ValueError as error:
         sys.exit(f"error: {error}")
-    if is_sweep:
-        sys.exit(min(run_sweep(arguments), 1))
-    start()
+    sys.exit(min(run_sweep(arguments, configs[0]), 1) if is_sweep else start())
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from architectures.runtime.command_line import check_settings as check_settings
     from architectures.runtime.command_line import missing_checkpoint as missing_checkpoint
     from architectures.runtime.command_line import override as override
+    from architectures.runtime.command_line import plain_arguments as plain_arguments
+    from architectures.runtime.command_line import quoted as quoted
     from architectures.runtime.command_line import report_problems as report_problems
     from architectures.runtime.console import configure_logging as configure_logging
     from architectures.runtime.machine import git_commit as git_commit
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from architectures.training.classification import labels_of as labels_of
     from architectures.training.fit import FitInputs as FitInputs
     from architectures.training.fit import fit as fit
+    from architectures.training.processes import is_alone as is_alone
     from architectures.training.processes import is_first_process as is_first_process
     from architectures.training.processes import run_until_done as run_until_done
     from architectures.training.settings import choose_micro_batch as choose_micro_batch
@@ -129,6 +132,8 @@ _MODULES = {
     "check_settings": "architectures.runtime.command_line",
     "missing_checkpoint": "architectures.runtime.command_line",
     "override": "architectures.runtime.command_line",
+    "plain_arguments": "architectures.runtime.command_line",
+    "quoted": "architectures.runtime.command_line",
     "report_problems": "architectures.runtime.command_line",
     "configure_logging": "architectures.runtime.console",
     "git_commit": "architectures.runtime.machine",
@@ -157,6 +162,7 @@ _MODULES = {
     "labels_of": "architectures.training.classification",
     "FitInputs": "architectures.training.fit",
     "fit": "architectures.training.fit",
+    "is_alone": "architectures.training.processes",
     "is_first_process": "architectures.training.processes",
     "run_until_done": "architectures.training.processes",
     "choose_micro_batch": "architectures.training.settings",

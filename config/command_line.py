@@ -31,9 +31,14 @@ def with_experiment(arguments: list[str]) -> list[str]:
     return arguments if "experiment" in keys or "model" in keys else [*arguments, "+experiment=quickstart"]
 
 
+def parse(argument: str) -> Override:
+    """An argument as Hydra reads it. Raises HydraException if it cannot."""
+    return OverridesParser.create().parse_override(argument)
+
+
 def ends_of(line: str) -> str:
     """An override as it is; of one that gives an interval to search, its two ends."""
-    value = OverridesParser.create().parse_override(line).value()
+    value = parse(line).value()
     return f"{line.split('=', 1)[0]}={value.start},{value.end}" if isinstance(value, IntervalSweep) else line
 
 
@@ -100,11 +105,16 @@ def compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list[
     return True, [compose("train", job) for job in jobs], direction_problems(composed)
 
 
-def run_folder(arguments: list[str], configs: list[schema.TrainConfig]) -> list[str]:
-    """The override that puts a resumed run into its folder; none where a new folder is made, or one is set.
+def run_folder(arguments: list[str], configs: list[schema.TrainConfig], is_alone: bool) -> Path | None:
+    """The folder of the run: of a resumed one its own, else a new one that no other run has; None where the
+    command line sets one.
 
-    Raises ValueError if the folder holds no such run.
+    Args:
+        is_alone: whether no launcher has numbered this process; several processes of one run share a folder.
+
+    Raises ValueError if the folder to resume holds no such run.
     """
     is_set = any(argument.startswith("hydra.run.dir=") for argument in arguments)
-    folder = runs.folder_of(configs[0]) if configs and not is_set else None
-    return [f"hydra.run.dir='{folder}'"] if folder else []
+    if is_set or not configs:
+        return None
+    return runs.folder_of(configs[0]) or (runs.claim_folder(configs[0]) if is_alone else None)

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,21 @@ def folder_of(config: TrainConfig) -> Path | None:
             f" newest one of this configuration"
         )
     return folder
+
+
+def claim_folder(config: TrainConfig) -> Path:
+    """A new folder for a run, named by the time; of several runs that start in one second, each gets its
+    own.
+    """
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{config.experiment}"
+    for number in count(1):
+        folder = Path(config.outputs) / "runs" / (name if number == 1 else f"{name}_{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("count() does not end")
 
 
 def check_same(folder: Path, config: TrainConfig) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,26 +42,29 @@ class Sweep:
         return self.outputs / "sweeps" / self.name
 
     @classmethod
-    def of(cls, arguments: list[str]) -> "Sweep":
+    def of(cls, arguments: list[str], config: TrainConfig) -> "Sweep":
         """The sweep of a command line, whose outputs folder is made.
 
         The same command has the same sweep, unless resume=never.
+
+        Args:
+            config: of its first job.
         """
         pairs = [argument.partition("=") for argument in arguments]
-        given = {key.lstrip("+"): value for key, _, value in pairs}
+        given = {key.lstrip("+"): value.strip("'\"") for key, _, value in pairs}
         decisive = sorted(argument for argument in arguments if not argument.startswith(PLACEMENT))
         anew = datetime.now().strftime("_%Y-%m-%d_%H-%M-%S") if given.get("resume") == "never" else ""
         experiments = re.sub(r"[^a-z0-9-]+", "_", given.get("experiment", "none"))
         digest = runs.digest({"arguments": decisive})[:8]
         in_workspace = given.get("hydra/launcher") == "azureml"
-        outputs = Path(given.get("outputs", "outputs"))
+        outputs = Path(config.outputs)
         outputs.mkdir(parents=True, exist_ok=True)
         return cls(
             name=f"{experiments}-{digest}{anew}",
             outputs=outputs,
-            tracking_uri=given.get("tracking.uri", ""),
-            experiment=given.get("tracking.experiment", TrainConfig().tracking.experiment),
-            command=f"python train.py {' '.join(arguments)}",
+            tracking_uri=config.tracking.uri,
+            experiment=config.tracking.experiment,
+            command=f"python train.py {shlex.join(arguments)}",
             has_own_parent=in_workspace or given.get("hydra.launcher.dry_run") == "true",
         )
 

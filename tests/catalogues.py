@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from data.catalogue.cleaning import CatalogueFilter
+from data.catalogue.cleaning import PLAIN_CELLS, CatalogueFilter, CellRules, Columns
 from data.catalogue.partitions import Partitions, partition_file, write_atomically
 from data.modules import preparation
 from data.questions.splits import name_order, unseen_limit, within_limit
@@ -31,11 +31,17 @@ class Catalogue:
     counts: list[tuple[str, int]]
 
 
-def clean(path: Path, columns: dict[str, str], attributes: list[str], rule: CatalogueFilter) -> Catalogue:
+def clean(
+    path: Path,
+    columns: Columns,
+    attributes: list[str],
+    rule: CatalogueFilter,
+    rules: CellRules = PLAIN_CELLS,
+) -> Catalogue:
     """A table -> its products."""
     with tempfile.TemporaryDirectory() as work:
         parts = Partitions(Path(work))
-        counts = preparation.clean_catalogue(path, columns, attributes, rule, parts)
+        counts = preparation.clean_catalogue(path, columns, attributes, rule, parts, rules=rules)
         unread = pl.read_parquet(parts.folder / "unread.parquet")
         return Catalogue(
             pl.concat(parts.read("catalogue")), pl.concat([unread, *parts.read("aside")]), counts

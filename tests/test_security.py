@@ -133,12 +133,12 @@ def test_names_in_a_table_are_no_paths(tmp_path: Path, name: str) -> None:
 
 def test_a_bomb_of_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few kilobytes that would become gigabytes."""
-    from data.catalogue import reading
+    from data.catalogue import text_files
 
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"0,0\n" * 20_000_000))
     assert path.stat().st_size < 200_000
-    monkeypatch.setattr(reading, "MAX_UNPACKED", 10_000_000)
+    monkeypatch.setattr(text_files, "MAX_UNPACKED", 10_000_000)
     with pytest.raises(ValueError, match=r"bomb.csv.gz: unpacks to more than .* unpack it first"):
         read_table(path)
 

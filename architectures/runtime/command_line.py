@@ -1,8 +1,49 @@
-"""Checks of an entry script's command line: unknown keys, invalid values, numbers out of range."""
+"""The command line of an entry script: values that Hydra cannot parse, unknown keys, invalid values."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+KEY_AND_VALUE = re.compile(r"([+~]{0,2}[\w./@-]+)=(.*)", re.DOTALL)
+STRUCTURES = ("[", "{", "'", '"')  # with which a value begins whose mistakes Hydra tells
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's command line takes it, whatever it holds."""
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text.replace("${", "\\${"))
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f'"{escaped}{trailing * chr(92)}"'
+
+
+def plain_arguments(
+    arguments: Sequence[str], parse: Callable[[str], object], texts: Sequence[str] = ()
+) -> list[str]:
+    """Arguments whose values Hydra can parse: others, such as a path with '=' or spaces, are quoted.
+
+    Args:
+        parse: Hydra's parser of one argument, which raises an exception where it cannot. texts: keys whose
+        values are texts, which are quoted in any case.
+    """
+    plain = []
+    for argument in arguments:
+        match = KEY_AND_VALUE.fullmatch(argument)
+        if match:
+            key, value = match.groups()
+            is_text = key.lstrip("+") in texts and not value.startswith(("'", '"'))
+            is_foreign = bool(value) and not value.startswith(STRUCTURES) and not _parses(parse, argument)
+            argument = f"{key}={quoted(value)}" if is_text or is_foreign else argument
+        plain.append(argument)
+    return plain
+
+
+def _parses(parse: Callable[[str], object], argument: str) -> bool:
+    """Whether a parser takes an argument."""
+    try:
+        parse(argument)
+    except Exception:  # noqa: BLE001 Hydra's own exceptions, which this layer does not know
+        return False
+    return True
 
 
 def check_settings(

@@ -1,8 +1,11 @@
 """Calls to an MLflow server that every part of tracking shares: client, experiment, parent run."""
 
+import fcntl
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_PARAMETER_LENGTH = 250  # characters; the resolved YAML holds what is longer
+SQLITE = "sqlite:///"
 RUN_TAG = "strata.run"  # tag by which a run is found whose id never arrived
 
 
@@ -37,7 +41,21 @@ def mlflow_client(uri: str) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
         logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(uri)
+    if not uri.startswith(SQLITE):
+        return MlflowClient(uri)
+    with store_lock(Path(uri.removeprefix(SQLITE))):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)  # makes the tables of a new store
+    return client
+
+
+@contextmanager
+def store_lock(database: Path) -> Iterator[None]:
+    """Held while a SQLite store may be made: of several processes one makes it, and the others wait."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f"{database.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def experiment_id(client: "MlflowClient", name: str, uri: str) -> str:
@@ -47,7 +65,7 @@ def experiment_id(client: "MlflowClient", name: str, uri: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment:
         return str(experiment.experiment_id)
-    database = uri.removeprefix("sqlite:///")
+    database = uri.removeprefix(SQLITE)
     is_local = database != uri
     artifacts = Path(database).resolve().with_name("mlartifacts").as_uri() if is_local else None
     return str(client.create_experiment(name, artifacts))

@@ -17,6 +17,11 @@ def is_first_process() -> bool:
     return not ranks or int(ranks[0]) == 0
 
 
+def is_alone() -> bool:
+    """Whether no launcher has numbered this process."""
+    return not any(name in os.environ for name in RANKS)
+
+
 def end_children() -> None:
     """End the processes that this one has started: they would wait for it."""
     import psutil

@@ -41,8 +41,14 @@ def check_columns(values: Values) -> Iterator[str]:
     """Columns that a catalogue must have."""
     if values.get("data.task") != "retail":
         return
+    columns = values.get("data.columns", {})
+    for role, column in columns.items():
+        is_list = role == "category" and isinstance(column, list)
+        names = column if is_list else [column or ""]
+        if not all(isinstance(name, str) for name in names):
+            yield f"data.columns.{role}={column}: must be the name of a column; quote it, as '\"{column}\"'"
     for column in ("name", "category"):
-        if not values.get("data.columns", {}).get(column):
+        if not columns.get(column):
             yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
 
 

@@ -1,6 +1,7 @@
 """`data`: which table is learnt, and how it becomes prompts."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -8,6 +9,8 @@ from config.schema.fields import setting
 from config.schema.questions import ImagesConfig, QualityConfig, QuestionsConfig
 
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
+MISSING_WORDS = "nan none null nil n/a n.a. na #n/a <na> nat undefined - -- --- \u2013 \u2014".split()
+MISSING_WORDS.append("no rating available")  # the crawl of Flipkart
 CLEANING = ["lowercase", "links", "symbols", "stop_words"]
 MIN_SEQUENCE = 64
 
@@ -26,8 +29,8 @@ class DataConfig:
     )
     path: str = setting(
         MISSING,
-        ".csv, .csv.gz, .parquet or .jsonl; for labels and instructions also a folder of them, or"
-        " hub:OWNER/NAME/FOLDER",
+        ".csv, .tsv, .xlsx, .parquet, .json or .jsonl, also compressed (.gz, .zip, .zst); for labels and"
+        " instructions also a folder of them, or hub:OWNER/NAME/FOLDER",
     )
     version: str = setting(
         "",
@@ -55,13 +58,25 @@ class DataConfig:
             " prepared elsewhere"
         ),
     )
-    columns: dict[str, str] = setting(
+    columns: dict[str, Any] = setting(
         dict.fromkeys(COLUMNS, ""),
-        "role -> the table's column for it; empty: the table has none",
+        "role -> the table's column for it; empty: the table has none. category may be a list of columns, one"
+        " for each level, the highest first",
         items=COLUMNS,
     )
     attributes: list[str] = setting(
         [], "columns that hold one attribute each, in addition to or instead of specifications"
+    )
+    encoding: str = setting("", "encoding of a text table, such as cp1252; empty: found from its bytes")
+    separator: str = setting(
+        "", "what separates the fields of a CSV table, such as ';'; empty: found from its rows"
+    )
+    missing: list[str] = setting(
+        MISSING_WORDS,
+        "task retail: cells that count as missing, in any case of letters; empty ones always do",
+    )
+    category_separator: str = setting(
+        "", "task retail: what separates the levels of a category, such as '/'; empty: '>>' or '>'"
     )
     root: str = setting("", "first-level category to keep; empty: all")
     departments: list[str] = setting([], "second-level categories to keep; empty: all")
@@ -105,9 +120,12 @@ class DataConfig:
     )
     label_kind: str = setting(
         "single",
-        "task labels. single: one label a text; multiple: a list, or text with ';'; any: two labels, no (the"
-        " column is empty) and yes",
+        "task labels. single: one label a text; multiple: a list, or text with ';', '|' or ',' between them;"
+        " any: two labels, no (the column is empty) and yes",
         choices=["single", "multiple", "any"],
+    )
+    min_label_rows: int = setting(
+        1, "task labels: rows that a label must have; one with fewer is left out", at_least=1
     )
     clean: list[str] = setting(
         [], "task labels: lowercase the text, remove links, symbols, stop_words", items=CLEANING, item="step"

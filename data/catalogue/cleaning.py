@@ -3,30 +3,40 @@ frames.
 
 A column map names the raw columns. Rows that cannot be trusted go to a quarantine frame with the reason, and
 the number of rows after
-every step is kept: nothing disappears unseen. `sound_rows` and `described` see one part of the table; between
-them `kept_rows` chooses from numbers about all of its rows.
+every step is kept: nothing disappears unseen. `valid_rows` and `build_catalogue` see one part of the table;
+between them `select_rows` chooses from numbers about all of its rows.
 """
 
 from dataclasses import dataclass
 
 import polars as pl
 
+from data.catalogue.cells import cell_text, clean_text, first_number
+from data.catalogue.forms import (
+    UNREADABLE_FORM,
+    category_levels,
+    has_other_trees,
+    image_addresses,
+    published_form,
+    specification_pairs,
+)
+from data.catalogue.normalisation import padded_words
 from data.catalogue.reading import STOP_WORDS
 
 REQUIRED = ("name", "category")
 
 OPTIONAL = ("id", "description", "specifications", "image", "brand", "rating")
 
-STRING = r'"(?:[^"\\]|\\.)*"'
+Columns = dict[str, str | list[str]]  # role -> the table's column, or its columns for the levels of category
 
-ENTRY = rf'\{{\s*(?:"key"\s*(?:=>|:)\s*({STRING})\s*,\s*)?"value"\s*(?:=>|:)\s*({STRING}|nil|null)\s*\}}'
+PAIR = pl.Struct({"key": pl.String, "value": pl.String})
 
-BARE_ENTRY = ENTRY.replace(f"({STRING})", STRING).replace(f"({STRING}|nil|null)", f"(?:{STRING}|nil|null)")
+NAMELESS = "no name or no category"
 
-SPECIFICATIONS = (
-    rf'^\s*\{{\s*"product_specification"\s*(?:=>|:)\s*'
-    rf"(?:nil|null|{BARE_ENTRY}|\[\s*(?:{BARE_ENTRY}(?:\s*,\s*{BARE_ENTRY})*)?\s*\])\s*\}}\s*$"
-)
+NOTED = {  # columns that say of a row what is worth a line in the log
+    "other_trees": "rows with several category trees, of which the first counts",
+    "unread_rating": "rows with a rating that is no number",
+}
 
 
 @dataclass(frozen=True)
@@ -41,85 +51,105 @@ class CatalogueFilter:
     drop_missing_levels: bool
 
 
-def check_columns(columns: dict[str, str], attributes: list[str], there: list[str]) -> None:
+@dataclass(frozen=True)
+class CellRules:
+    """How cells are read: words for a missing value, and what separates the levels of a category."""
+
+    missing: tuple[str, ...] = ()
+    category_separator: str = ""
+
+
+PLAIN_CELLS = CellRules()
+
+
+def mapped_columns(columns: Columns, attributes: list[str]) -> list[str]:
+    """Every column of the table that is read, each once."""
+    names: list[str] = []
+    for column in columns.values():
+        names += [column] if isinstance(column, str) else column
+    return list(dict.fromkeys([*names, *attributes]))
+
+
+def check_columns(columns: Columns, attributes: list[str], there: list[str]) -> None:
     """Raises ValueError naming every column that the table lacks."""
-    missing = [column for column in [*columns.values(), *attributes] if column not in there]
+    missing = [column for column in mapped_columns(columns, attributes) if column not in there]
     if missing:
         raise ValueError(
             f"the table has no column {', '.join(map(repr, missing))} (it has {', '.join(there)}):"
-            f" mend data.columns"
+            f" set data.columns or data.attributes to its names"
         )
 
 
 def map_columns(
-    raw: pl.DataFrame, first: int, columns: dict[str, str], attributes: list[str]
+    raw: pl.DataFrame, first: int, columns: Columns, attributes: list[str], rules: CellRules
 ) -> pl.DataFrame:
-    """Raw columns -> the names used here, and the row's number, from ``first`` on; attribute columns
-    become key and value.
+    """Raw columns -> the names used here, clean, and the row's number, from ``first`` on; attribute columns
+    become key and value, the category becomes ``levels``.
     """
-    raw = raw.with_columns(pl.exclude(pl.List, pl.Struct).cast(pl.String))
-    mapped = [
-        pl.col(source).str.strip_chars().replace("", None).alias(name) for name, source in columns.items()
-    ]
-    absent = [pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in columns]
-    frame = raw.select(mapped).with_columns(absent)
-    pairs = [pl.struct(pl.lit(a).alias("key"), raw[a].cast(pl.String).alias("value")) for a in attributes]
-    table = (
-        pl.concat_list(pairs)
-        if pairs
-        else pl.lit([], pl.List(pl.Struct({"key": pl.String, "value": pl.String})))
+    texts = raw.select(cell_text(name, raw.schema[name]) for name in mapped_columns(columns, attributes))
+    cells: dict[str, pl.Expr] = {}
+    for name in OPTIONAL:
+        column = columns.get(name)
+        cells[name] = pl.col(column) if isinstance(column, str) else pl.lit(None, pl.String)
+    for name in ("id", "rating"):
+        cells[name] = clean_text(cells[name], rules.missing)
+    cells["name"] = clean_text(pl.col(str(columns["name"])), rules.missing)
+    for name in ("description", "specifications", "image"):
+        edged = cells[name].str.strip_chars()
+        cells[name] = pl.when(clean_text(cells[name], rules.missing).is_not_null()).then(edged)
+    pairs = [attribute_pair(name, rules) for name in attributes]
+    table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(PAIR))
+    # A brand such as NA is one where the product's name has it.
+    brand = clean_text(cells["brand"], ())
+    is_named = padded_words(cells["name"]).str.contains(padded_words(brand), literal=True)
+    cells["brand"] = pl.coalesce(
+        clean_text(brand, rules.missing), pl.when(is_named & brand.str.contains(r"\pL")).then(brand)
     )
-    numbered = frame.with_columns(table_attributes=table).with_row_index("row", first)
+    frame = texts.select(**cells, **category_cells(columns["category"], rules), table_attributes=table)
+    numbered = frame.with_row_index("row", first)
     return numbered.with_columns(id=pl.coalesce("id", pl.format("row-{}", "row")))
 
 
-def unescape(text: pl.Expr) -> pl.Expr:
-    """A quoted literal's content -> text: escaped quotes, slashes and backslashes undone, edges stripped."""
-    return text.str.replace_all(r"\\([\"/\\])", "$1").str.replace_all(r"\\[nt]", " ").str.strip_chars()
-
-
-def parse_specifications() -> list[pl.Expr]:
-    """Ruby-hash or JSON specifications -> ``attributes`` (list of key, value) and ``notes`` (values that
-    have no key).
-    """
-    entries = pl.col("specifications").fill_null("").str.extract_all(ENTRY)
-    groups = pl.element().str.extract_groups(ENTRY)
-    key = unescape(groups.struct.field("1").str.strip_prefix('"').str.strip_suffix('"'))
-    value = unescape(groups.struct.field("2").str.strip_prefix('"').str.strip_suffix('"'))
-    pair = pl.struct(key=key, value=value)
-    keyed = pl.element().struct.field("key").fill_null("") != ""
-    valued = ~pl.element().struct.field("value").fill_null("").is_in(["", "nil", "null"])
-    pairs = entries.list.eval(pair).list.concat("table_attributes").list.eval(pl.element().filter(valued))
-    return [
-        pairs.list.eval(pl.element().filter(keyed)).alias("attributes"),
-        pairs.list.eval(pl.element().filter(~keyed).struct.field("value")).alias("notes"),
-    ]
-
-
-def parse_category() -> pl.Expr:
-    """'["A >> B >> C"]' or 'A >> B' or 'A > B' -> list of all its levels."""
-    tree = unescape(pl.col("category").str.strip_prefix('["').str.strip_suffix('"]'))
-    return (
-        tree.str.replace_all(r"\s+>>?\s+", "\u0001")
-        .str.split("\u0001")
-        .list.eval(pl.element().str.strip_chars())
+def attribute_pair(column: str, rules: CellRules) -> pl.Expr:
+    """An attribute column as key and value."""
+    return pl.struct(
+        attribute_key(pl.lit(column)).alias("key"), clean_text(pl.col(column), rules.missing).alias("value")
     )
 
 
-def parse_images() -> list[pl.Expr]:
-    """JSON list (or plain text) of addresses -> ``images`` that are http(s) addresses, and how many items
-    were not.
+def attribute_key(text: pl.Expr) -> pl.Expr:
+    """The name of an attribute without colons, which separate it from its value in an answer."""
+    return clean_text(text, ()).str.replace_all(r"\s*:\s*", " - ").str.strip_chars(" -")
+
+
+def category_cells(column: str | list[str], rules: CellRules) -> dict[str, pl.Expr]:
+    """``category`` as text, its ``levels``, and whether there are ``other_trees``, of one column or of one
+    for each level; levels below a missing one do not count.
     """
-    items = (
-        pl.col("image")
-        .fill_null("")
-        .str.extract_all(r'"[^"]*"|[^\s,\[\]"]+')
-        .list.eval(pl.element().str.strip_chars('"'))
-    )
-    valid = pl.element().str.contains(r"^https?://[^\s/]+\.[^\s/]+/\S+$")
+    if isinstance(column, str):
+        levels = category_levels(pl.col(column), rules.category_separator, rules.missing)
+        trees = has_other_trees(pl.col(column)).fill_null(False)
+        return {"category": clean_text(pl.col(column), rules.missing), "levels": levels, "other_trees": trees}
+    cells = []
+    for place in range(len(column)):
+        above = [clean_text(pl.col(name), rules.missing) for name in column[: place + 1]]
+        cells.append(pl.when(pl.all_horizontal(cell.is_not_null() for cell in above)).then(above[-1]))
+    levels = pl.concat_list(cells).list.drop_nulls()
+    return {"category": levels.list.join(" > "), "levels": levels, "other_trees": pl.lit(False)}
+
+
+def parse_specifications(missing: tuple[str, ...]) -> list[pl.Expr]:
+    """Specifications in the published form and attribute columns -> ``attributes`` (list of key, value) and
+    ``notes`` (values that have no key).
+    """
+    field = pl.element().struct.field
+    clean = pl.struct(key=attribute_key(field("key")), value=clean_text(field("value"), missing))
+    is_keyed = field("key").fill_null("") != ""
+    pairs = specification_pairs().list.concat("table_attributes").list.eval(clean)
+    pairs = pairs.list.eval(pl.element().filter(field("value").is_not_null()))
     return [
-        items.list.eval(pl.element().filter(valid)).alias("images"),
-        items.list.eval(pl.element().filter(~valid)).list.len().alias("invalid_images"),
+        pairs.list.eval(pl.element().filter(is_keyed)).alias("attributes"),
+        pairs.list.eval(pl.element().filter(~is_keyed).struct.field("value")).alias("notes"),
     ]
 
 
@@ -153,37 +183,51 @@ def valid_rows(
     raw: pl.DataFrame,
     part: int,
     height: int,
-    columns: dict[str, str],
+    columns: Columns,
     attributes: list[str],
     rule: CatalogueFilter,
+    rules: CellRules,
 ) -> dict[str, pl.DataFrame]:
     """A part of the raw table -> sound ``rows``, those set ``aside``, and the ``keys`` of the sound ones:
-    what `kept_rows` asks for.
+    what `select_rows` chooses by.
     """
-    frame = map_columns(raw, part * height + 1, columns, attributes)
+    frame = map_columns(raw, part * height + 1, columns, attributes, rules)
     frame, nameless = quarantine(
-        frame, pl.any_horizontal(pl.col(c).is_null() for c in REQUIRED), "no name or no category"
+        frame, pl.col("name").is_null() | (pl.col("levels").list.len() == 0), NAMELESS
     )
-    specified = pl.col("specifications").is_not_null() & ~pl.col("specifications").str.contains(
-        SPECIFICATIONS
+    rating = first_number(pl.col("rating"))
+    frame = frame.with_columns(
+        published=published_form(pl.col("specifications")),
+        rating=rating,
+        unread_rating=pl.col("rating").is_not_null() & rating.is_null(),
     )
-    frame, unparsed = quarantine(frame, specified, "specifications cannot be parsed")
-    frame = frame.with_columns(levels=parse_category())
+    is_unread = pl.col("specifications").is_not_null() & pl.col("published").is_null()
+    frame, unparsed = quarantine(frame, is_unread, UNREADABLE_FORM)
+    frame = frame.with_columns(specifications="published").drop("published")
+    return {
+        "rows": frame.drop(NOTED),
+        "aside": pl.concat([nameless, unparsed]),
+        "keys": keys_of(frame, "id" in columns, rule),
+    }
+
+
+def keys_of(frame: pl.DataFrame, has_ids: bool, rule: CatalogueFilter) -> pl.DataFrame:
+    """What `select_rows` needs of each sound row."""
     own = (
         pl.col("table_attributes").list.eval(pl.element().struct.field("value").fill_null("")).list.join("\0")
     )
     content = pl.struct(*sorted({*REQUIRED, *OPTIONAL} - {"id"}), own)
     level = [pl.col("levels").list.get(i, null_on_oob=True) for i in range(4)]
-    keys = frame.select(
+    return frame.select(
         "row",
-        identity=(pl.col("id") if "id" in columns else content).hash(),
+        *NOTED,
+        identity=(pl.col("id") if has_ids else content).hash(),
         depth=pl.col("levels").list.len(),
         root=level[0] == rule.root,
         department=level[1].is_in(list(rule.departments)),
         level_3=pl.when(level[2].is_not_null()).then(level[2].hash()),
         level_4=pl.when(level[3].is_not_null()).then(level[3].hash()),
     )
-    return {"rows": frame, "aside": pl.concat([nameless, unparsed]), "keys": keys}
 
 
 def select_rows(keys: pl.DataFrame, rule: CatalogueFilter) -> tuple[pl.DataFrame, int, list[tuple[str, int]]]:
@@ -209,7 +253,9 @@ def select_rows(keys: pl.DataFrame, rule: CatalogueFilter) -> tuple[pl.DataFrame
     return keys, depth, counts
 
 
-def build_catalogue(rows: pl.DataFrame, kept: pl.DataFrame, depth: int) -> pl.DataFrame:
+def build_catalogue(
+    rows: pl.DataFrame, kept: pl.DataFrame, depth: int, missing: tuple[str, ...]
+) -> pl.DataFrame:
     """The rows of a part that are ``kept`` (row, place), in order of their place -> products.
 
     Columns: id, name, brand, rating, levels (list), level_1 ... level_n, attributes (list of key, value),
@@ -223,8 +269,7 @@ def build_catalogue(rows: pl.DataFrame, kept: pl.DataFrame, depth: int) -> pl.Da
         .join(kept.lazy(), on="row")
         .sort("place")
         .with_columns(levels)
-        .with_columns(*parse_specifications(), *parse_images(), plain_words())
-        .with_columns(pl.col("name").str.replace_all(r"\s+", " "))
+        .with_columns(*parse_specifications(missing), *image_addresses(), plain_words())
         .drop("category", "specifications", "image", "table_attributes", "row", "place")
         .collect()
     )

@@ -1,32 +1,115 @@
-"""CSV files with damaged records: what can be read, and what cannot with the reason."""
+"""Text tables with damaged records: the rows that can be read, and those that cannot with line and reason."""
 
 import csv
+import gzip
+import json
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from data.catalogue.text_files import open_unpacked
+
 UNREADABLE = {"row": pl.Int64, "reason": pl.String, "raw": pl.String}
+SHOWN = 2000  # characters of a damaged record
+
+Json = Any  # a value that JSON can hold
+Bad = list[tuple[int, str, str]]  # (line, reason, the record's beginning)
 
 
-def read_damaged_csv(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a file in UTF-8, also compressed; bytes that are no UTF-8 become U+FFFD. Raises ValueError
+    if it is cut off.
+    """
+    try:
+        with open_unpacked(path) as file:
+            for line in file:
+                yield line.decode("utf-8", errors="replace")
+    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def unique_names(header: list[str]) -> list[str]:
+    """The names of columns as polars makes them: twins get a number."""
+    names: list[str] = []
+    repeats: dict[str, int] = {}
+    for name in header:
+        if name in names:
+            number = repeats.get(name, 0)
+            repeats[name] = number + 1
+            name = f"{name}_duplicated_{number}"
+        names.append(name)
+    return names
+
+
+def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A CSV file of which some records are damaged: (rows, unreadable records with the reason)."""
     csv.field_size_limit(sys.maxsize)
     good: list[list[str | None]] = []
-    bad: list[tuple[int, str, str]] = []
-    try:
-        text = pl.read_csv(
-            path, has_header=False, separator="\0", quote_char=None, infer_schema=False, encoding="utf8-lossy"
-        )
-    except (pl.exceptions.ComputeError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as .csv: {str(error).splitlines()[0]}") from None
-    reader = csv.reader(f"{line}\n" for line in text.to_series().fill_null("").to_list())
-    header = next(reader)
+    bad: Bad = []
+    reader = csv.reader(text_lines(path), delimiter=separator)
+    header = [name.removeprefix("\ufeff") for name in next(reader)]
     for record in reader:
-        if len(record) == len(header):
-            good.append([value or None for value in record])
-        elif record:
+        text = separator.join(record)
+        if not record:
+            continue
+        if len(record) != len(header):
             reason = f"{len(record)} fields where the header has {len(header)}"
-            bad.append((reader.line_num, reason, ",".join(record)[:2000]))
-    rows = pl.DataFrame(good, schema=dict.fromkeys(header, pl.String), orient="row")
+            bad.append((reader.line_num, reason, text[:SHOWN]))
+        elif "\ufffd" in text:
+            bad.append((reader.line_num, "bytes that are not UTF-8", text[:SHOWN]))
+        else:
+            good.append([value or None for value in record])
+    rows = pl.DataFrame(good, schema=dict.fromkeys(unique_names(header), pl.String), orient="row")
     return rows, pl.DataFrame(bad, schema=UNREADABLE, orient="row")
+
+
+def read_json_lines(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """JSON lines of which some are damaged: (rows, lines that are no object, with the reason).
+
+    NaN counts as null. A column of several types is text, with lists and objects as JSON.
+    """
+    rows: list[dict[str, Json]] = []
+    bad: Bad = []
+    for number, line in enumerate(text_lines(path), 1):
+        line = line.strip().removeprefix("\ufeff")
+        if not line:
+            continue
+        reason = ""
+        try:
+            value = json.loads(line, parse_constant=lambda _: None)
+        except (ValueError, RecursionError) as error:
+            value, reason = None, f"not JSON: {error}"
+        if not reason and not isinstance(value, dict):
+            reason = "not a JSON object"
+        if not reason and "\ufffd" in line:
+            reason = "bytes that are not UTF-8"
+        if reason:
+            bad.append((number, reason, line[:SHOWN]))
+        else:
+            rows.append(value)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {}
+    for name in names:
+        columns[name] = column_of(name, [row.get(name) for row in rows])
+    return pl.DataFrame(columns), pl.DataFrame(bad, schema=UNREADABLE, orient="row")
+
+
+def column_of(name: str, values: list[Json]) -> pl.Series:
+    """Values of JSON as a column of their common type, else as text."""
+    try:
+        return pl.Series(name, values, strict=True)
+    except (TypeError, pl.exceptions.PolarsError, OverflowError):
+        return pl.Series(name, [json_text(value) for value in values], dtype=pl.String)
+
+
+def json_text(value: Json) -> str | None:
+    """A value as text: strings as they are, the rest as JSON writes it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return json.dumps(value, ensure_ascii=False)

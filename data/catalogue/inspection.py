@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from data.catalogue.reading import read_table
+from data.catalogue.text_files import FOUND, TextForm
 from data.catalogue.versions import Download, describe_versions
 from data.markdown import markdown_table
 
@@ -21,6 +22,12 @@ MAX_ATTRIBUTE_VALUES = 60  # distinct values that an attribute may have, whateve
 
 # In a column's name: it changes, or tells nothing of the product.
 NO_ATTRIBUTE = re.compile(r"time|date|price|cost|url|link|rating|stock")
+
+LEVEL = re.compile(r"categ|department|section|group|class|family|type|master|article|level")
+MAX_LEVEL_VALUES = 500
+MOST_PARENTS = 1.02  # higher values for each lower one, on average
+
+NO_WORDS = ("null", "true", "false", "nan", "inf")  # what Hydra takes for a value of another type
 
 SHORT, LONG = 40, 100  # mean characters: of an attribute at most, of a description at least
 
@@ -108,6 +115,23 @@ def propose_columns(columns: list[dict[str, Any]], rows: int) -> tuple[dict[str,
     return found, attributes
 
 
+def category_columns(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
+    """The columns that look like the levels of one category tree, the highest first: each value of a lower
+    one belongs to one value of the higher. Fewer than two if there is no such tree.
+    """
+    others = {column for role, column in found.items() if role != "category"}
+    texts = frame.select(pl.col(pl.String)).columns
+    named = [name for name in texts if name not in others and LEVEL.search(name.lower())]
+    counts = {name: frame[name].n_unique() for name in named}
+    levels: list[str] = []
+    for name in sorted(named, key=lambda name: counts[name]):
+        if not 1 < counts[name] <= MAX_LEVEL_VALUES:
+            continue
+        if not levels or frame.select(levels[-1], name).n_unique() <= MOST_PARENTS * counts[name]:
+            levels.append(name)
+    return levels
+
+
 def name_rank(column: str, words: tuple[str, ...]) -> int | None:
     """How plainly a column's name tells of a role; None if it does not."""
     name = column.lower().replace(" ", "_").replace("-", "_")
@@ -125,27 +149,35 @@ def name_rank(column: str, words: tuple[str, ...]) -> int | None:
     )
 
 
-def inspect_table(path: Path) -> str:
+def inspect_table(path: Path, form: TextForm = FOUND) -> str:
     """What is in the table, the map that it suggests, and the command to try. Raises ValueError if it
     cannot be read.
     """
-    frame, unread = read_table(path)
+    frame, unread = read_table(path, form)
     some = frame.head(SAMPLE)
     columns = profile(some).to_dicts() if some.width else []
     if not some.height or not columns:
         raise ValueError(f"{path} holds no rows")
     found, attributes = propose_columns(columns, some.height)
+    levels = category_columns(some, found)
     roles = {column: role for role, column in found.items()} | dict.fromkeys(attributes, "attribute")
+    if len(levels) > 1:
+        attributes = [name for name in attributes if name not in levels]
+        roles |= {name: f"category, level {level}" for level, name in enumerate(levels, 1)}
     parts = [
         f"{path}: {frame.height:,} rows, {frame.width} columns, {unread.height} records that cannot be read",
         profile_table(columns, roles),
     ]
-    missing = [role for role in ("name", "category") if role not in found]
+    held = {*found, "category"} if len(levels) > 1 else set(found)
+    missing = [role for role in ("name", "category") if role not in held]
     if missing:
         setting = f"data.columns.{missing[0]}=COLUMN"
         parts.append(f"No column looks like {' or '.join(missing)}, which is needed: set {setting}.")
     arguments = [f"data.path={hydra_quoted(str(path))}"]
     arguments += [f"data.columns.{role}={hydra_quoted(column)}" for role, column in found.items()]
+    if len(levels) > 1:
+        arguments = [one for one in arguments if not one.startswith("data.columns.category=")]
+        arguments.append(f"data.columns.category=[{','.join(map(hydra_quoted, levels))}]")
     if attributes:
         arguments.append(f"data.attributes=[{','.join(map(hydra_quoted, attributes))}]")
     parts.append(f"try:  python train.py data=table {shlex.join(arguments)} stage=prepare")
@@ -172,12 +204,13 @@ def inspect(settings: dict[str, Any], outputs: Path, download: Download) -> str:
     """
     if settings["version"]:
         return describe_versions(settings["version"], settings["against"], outputs / "cache", download)
-    return inspect_table(Path(settings["path"]))
+    return inspect_table(Path(settings["path"]), TextForm(settings["encoding"], settings["separator"]))
 
 
 def hydra_quoted(name: str) -> str:
-    """A name as Hydra's command line takes it."""
-    if re.fullmatch(r"[\w./-]+", name):
+    """A name as Hydra's command line takes it: quoted, unless it reads as a plain word."""
+    if re.fullmatch(r"[A-Za-z./][A-Za-z0-9_./-]*", name) and name.lower() not in NO_WORDS:
         return name
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name.replace("${", "\\${"))
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f'"{escaped}{trailing * chr(92)}"'

@@ -1,4 +1,8 @@
-"""Text normalisation shared by questions and scoring: case, spacing, whole words."""
+"""Text normalisation shared by questions and scoring: case, spacing, whole words, what stands apart from a
+name.
+"""
+
+from collections.abc import Callable
 
 import polars as pl
 
@@ -15,3 +19,32 @@ def padded_words(text: pl.Expr) -> pl.Expr:
         text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars(),
         pl.lit(" "),
     )
+
+
+def word_tokens(text: pl.Expr) -> pl.Expr:
+    """Each word between spaces of its own, so that occurrences can be counted: ' red  mug '."""
+    words = text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "  ").str.strip_chars()
+    return pl.concat_str(pl.lit(" "), words, pl.lit(" "))
+
+
+def sign_tokens(text: pl.Expr) -> pl.Expr:
+    """As `word_tokens`, of every sign but white space."""
+    return text.str.to_lowercase().str.replace_all(r"\s+", "").str.replace_all(r"(.)", " $1 ")
+
+
+def stands_beside(text: pl.Expr, value: pl.Expr, name: pl.Expr) -> pl.Expr:
+    """Whether ``text`` holds ``value`` as whole words outside the ``name`` in it, which may hold it, too.
+
+    A value that is the name itself must occur once more. Null where the value is null.
+    """
+
+    def beside(tokens: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+        whole, part, own = tokens(text), tokens(value), tokens(name)
+        in_all = whole.str.count_matches(part, literal=True)
+        in_name = own.str.count_matches(part, literal=True)
+        names = whole.str.count_matches(own, literal=True)
+        inside = pl.when(part == own).then(1).otherwise(in_name * names)
+        return in_all > inside
+
+    has_words = value.str.contains(r"[\p{L}\p{N}]")
+    return pl.when(has_words).then(beside(word_tokens)).otherwise(beside(sign_tokens))

@@ -19,6 +19,7 @@ import polars as pl
 from tqdm import tqdm
 
 from data.catalogue.reading import write_partitions
+from data.catalogue.text_files import TextForm
 
 PARTITION_ROWS = 50_000  # rows of a part
 
@@ -106,16 +107,16 @@ class Partitions:
             height,
         )
 
-    def cut(self, table: Path) -> None:
-        """The table -> parts ``raw``, and ``unread``. Raises ValueError if it, or the cluster, cannot be
-        had.
+    def cut(self, table: Path, form: TextForm, columns: list[str]) -> None:
+        """The ``columns`` of a table -> parts ``raw``, and ``unread``. Raises ValueError if the table cannot
+        be read or the cluster cannot be reached.
         """
         if self.engine == "ray":
             self.connect()
         if not (self.folder / "raw").exists():
             work = self.folder / f"raw.{os.uname().nodename}-{os.getpid()}"
             shutil.rmtree(work, ignore_errors=True)
-            unread = write_partitions(table, work, self.height)
+            unread = write_partitions(table, work, self.height, form, columns)
             write_atomically(unread, self.folder / "unread.parquet")
             try:
                 work.rename(self.folder / "raw")

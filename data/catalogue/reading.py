@@ -1,8 +1,8 @@
-"""Tables on disk -> frames: CSV, Parquet, JSON lines; what cannot be read is set aside with the reason,
-never lost unseen.
+"""Tables on disk -> frames: CSV, Excel, Parquet, JSON and JSON lines. A record that cannot be read is set
+aside with its line and the reason.
 """
 
-import gzip
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,11 +10,18 @@ from pathlib import Path
 import polars as pl
 from tqdm import tqdm
 
-from data.catalogue.damaged import UNREADABLE, read_damaged_csv
+from data.catalogue.damaged import UNREADABLE, read_damaged_csv, read_json_lines
+from data.catalogue.text_files import COMPRESSIONS, FOUND, TextForm, kind_of, plain_text
 
 log = logging.getLogger(__name__)
 
-TABLE_FORMATS = ".csv, .csv.gz, .parquet, .json or .jsonl"
+TABLE_FORMATS = ".csv, .tsv, .xlsx, .parquet, .json or .jsonl"
+CSV_KINDS, JSON_LINES_KINDS, EXCEL_KINDS = ("csv", "tsv", "txt"), ("jsonl", "ndjson"), ("xlsx", "xls", "ods")
+TEXT_KINDS = (*CSV_KINDS, *JSON_LINES_KINDS, "json")
+FOUND_BY_ENDING = ("csv", "tsv", "parquet", *JSON_LINES_KINDS, "json", "xlsx")  # tables of a folder
+TABLE_ENDINGS = tuple(
+    f".{kind}{compression}" for kind in FOUND_BY_ENDING for compression in ("", *COMPRESSIONS)
+)
 
 STOP_WORDS = """
 a about above after again all am an and any are as at be because been before being below between both but
@@ -26,50 +33,50 @@ to too under until up very was we were what when where which while who why will 
 
 BATCH_ROWS = 50_000  # rows
 
-MAX_UNPACKED = 8 * 2**30  # bytes that a .gz file may become, since it is unpacked in memory
-
-MAX_COMPRESSION_RATIO = 1032  # of DEFLATE
-
 
 class DamagedRecords(Exception):
-    """Some records of a CSV file are not as its header says."""
+    """Some records of a text table are not as the others."""
 
 
-def read_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read a table, also gzipped: CSV (as strings), Parquet, JSON (a list of objects) or JSON lines.
+def read_table(path: Path, form: TextForm = FOUND) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read a table, also compressed: CSV and Excel (as strings), Parquet, JSON or JSON lines.
 
-    Gives (rows, records that could not be read, with the reason).
+    Gives (rows, records that could not be read, with line and reason).
     Raises ValueError if the file is missing, empty, or of another kind.
     """
     try:
-        return pl.concat(read_batches(path)), pl.DataFrame(schema=UNREADABLE)
+        return pl.concat(read_batches(path, form)), pl.DataFrame(schema=UNREADABLE)
     except DamagedRecords:
-        return read_damaged_csv(path)
+        return read_damaged(path, form)
 
 
-def table_columns(path: Path) -> list[str]:
-    """The names of a table's columns, of which no more is read than that takes. Raises ValueError as
+def table_columns(path: Path, form: TextForm) -> list[str]:
+    """The names of a table's columns, read from as little of it as possible. Raises ValueError as
     `read_table` does.
     """
     try:
-        return next(read_batches(path)).columns
+        return next(read_batches(path, form)).columns
     except DamagedRecords:
-        return read_damaged_csv(path)[0].columns
+        return read_damaged(path, form)[0].columns
 
 
-def write_partitions(path: Path, folder: Path, height: int) -> pl.DataFrame:
-    """A table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so on; what could not
-    be read, as in `read_table`.
+def write_partitions(
+    path: Path, folder: Path, height: int, form: TextForm, columns: list[str]
+) -> pl.DataFrame:
+    """The ``columns`` of a table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so
+    on. Gives what could not be read, as `read_table` does.
 
-    Only a damaged CSV file and .json are in memory as a whole. Raises ValueError as `read_table` does.
+    Only a damaged text file, .json and Excel are in memory as a whole. Raises ValueError as `read_table`
+    does.
     """
     folder.mkdir(parents=True)
     try:
-        write_even(tqdm(read_batches(path), desc="reading", unit="batch", delay=2), folder, height)
+        frames = (frame.select(columns) for frame in read_batches(path, form))
+        write_even(tqdm(frames, desc="reading", unit="batch", delay=2), folder, height)
         return pl.DataFrame(schema=UNREADABLE)
     except DamagedRecords:
-        rows, unread = read_damaged_csv(path)
-    write_even([rows], folder, height)
+        rows, unread = read_damaged(path, form)
+    write_even([rows.select(columns)], folder, height)
     return unread
 
 
@@ -85,56 +92,93 @@ def write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int) -> Non
         held.write_parquet(folder / f"{part:05}.parquet")
 
 
-def read_batches(path: Path) -> Iterator[pl.DataFrame]:
-    """The rows of a table in order, some at a time. Raises ValueError if it cannot be read; Damaged if
-    some records of CSV cannot.
+def read_batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
+    """The rows of a table in order, some at a time. Raises ValueError if it cannot be read; DamagedRecords
+    if some records of a text table cannot.
     """
     if not path.is_file():
         raise ValueError(f"no table at {path}: set data.path to a {TABLE_FORMATS} file")
-    kind = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
+    kind = kind_of(path)
     try:
-        if path.name.lower().endswith(".gz"):
-            check_unpacked_size(path)
-        if kind == "json":
-            yield pl.read_json(path, infer_schema_length=None)
+        if kind in EXCEL_KINDS:
+            yield read_excel(path)
         elif kind == "parquet":
             yield from collect_in_order(pl.scan_parquet(path))
-        elif kind in ("jsonl", "ndjson"):
-            yield from collect_in_order(pl.scan_ndjson(path, infer_schema_length=None))
-        elif kind == "csv":
-            yield from collect_in_order(pl.scan_csv(path, infer_schema=False))
+        elif kind in TEXT_KINDS:
+            yield from read_text(path, form)
         else:
             raise ValueError(f"{path}: unknown kind of table '.{kind}': use {TABLE_FORMATS}")
     except pl.exceptions.NoDataError:
         raise ValueError(f"{path} is empty") from None
-    except (
-        pl.exceptions.ComputeError,
-        pl.exceptions.SchemaError,
-        OSError,
-        EOFError,
-    ) as error:  # the last of a .gz that is cut off
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError, EOFError) as error:
         line = str(error).splitlines()[0]
-        if kind == "csv" and isinstance(error, pl.exceptions.ComputeError):
-            log.warning("%s: reading record by record, since some are damaged (%s)", path, line)
+        if kind in TEXT_KINDS and not isinstance(error, OSError | EOFError):
+            log.warning("%s: reading record by record, because some are damaged (%s)", path, line)
             raise DamagedRecords from None
         raise ValueError(f"{path} cannot be read as .{kind}: {line}") from None
 
 
-def check_unpacked_size(path: Path) -> None:
-    """Raises ValueError if a .gz file would unpack to more than memory should hold; EOFError if it is cut
-    off.
-    """
-    if path.stat().st_size * MAX_COMPRESSION_RATIO <= MAX_UNPACKED:
-        return
-    unpacked = 0
-    with gzip.open(path) as file:
-        while size := len(file.read(2**24)):
-            unpacked += size
-            if unpacked > MAX_UNPACKED:
-                raise ValueError(
-                    f"{path}: unpacks to more than {MAX_UNPACKED:,} bytes; if it is what you"
-                    f" expect, unpack it first"
-                )
+def read_text(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
+    """The rows of a text table in order, some at a time."""
+    kind = kind_of(path)
+    with plain_text(path, form) as text:
+        if kind in CSV_KINDS:
+            yield from collect_in_order(pl.scan_csv(text.path, infer_schema=False, separator=text.separator))
+        elif kind == "json" and not is_json_lines(text.path):
+            yield objects_of(pl.read_json(text.path, infer_schema_length=None), path)
+        else:
+            yield from collect_in_order(pl.scan_ndjson(text.path, infer_schema_length=None))
+
+
+def read_damaged(path: Path, form: TextForm) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A text table of which some records are damaged: (rows, unreadable records with line and reason)."""
+    with plain_text(path, form) as text:
+        if kind_of(path) in CSV_KINDS:
+            return read_damaged_csv(text.path, text.separator)
+        if kind_of(path) == "json" and not is_json_lines(text.path):
+            try:
+                json.loads(text.path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{path} cannot be read as .json: {error}") from None
+        return read_json_lines(text.path)
+
+
+def is_json_lines(path: Path) -> bool:
+    """Whether a file in UTF-8 holds one JSON object a line rather than one value."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline().strip()
+        second = file.readline().strip()
+    return first.startswith("{") and first.endswith("}") and second.startswith("{")
+
+
+def objects_of(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """The rows of a JSON file; those of the list where it is one object around a list of objects."""
+    lists = [name for name, kind in frame.schema.items() if kind == pl.List(pl.Struct)]
+    if frame.height == 1 and len(lists) == 1:
+        log.info("%s: the rows are in its list %r", path, lists[0])
+        return frame.select(pl.col(lists[0]).explode()).unnest(lists[0])
+    return frame
+
+
+def read_excel(path: Path) -> pl.DataFrame:
+    """The first sheet of a workbook, every cell as text. Raises ValueError if the reader is not installed."""
+    try:
+        import fastexcel
+    except ImportError:
+        raise ValueError(
+            f"{path}: reading .{kind_of(path)} needs fastexcel: pip install -r requirements/excel.txt"
+        ) from None
+    try:
+        sheets = fastexcel.read_excel(path).sheet_names
+        frame = pl.read_excel(path, infer_schema_length=0)
+    except fastexcel.FastExcelError as error:
+        raise ValueError(f"{path} cannot be read as .{kind_of(path)}: {str(error).splitlines()[0]}") from None
+    if len(sheets) > 1:
+        log.warning(
+            "%s: reads the first of its %d sheets, %r; save another one as a file of its own to read it",
+            path, len(sheets), sheets[0],
+        )  # fmt: skip
+    return frame
 
 
 def collect_in_order(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:

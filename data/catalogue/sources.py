@@ -1,15 +1,33 @@
 """The files that a path stands for: one file, a folder, or a data set on the Hugging Face Hub."""
 
+import re
 from pathlib import Path
 
-from data.catalogue.reading import TABLE_FORMATS
+from data.catalogue.reading import TABLE_ENDINGS, TABLE_FORMATS
 
-TABLE_ENDINGS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson")
+SPLITS = ("train", "validation", "test")
+SPLIT_NAME = (
+    r"(?i)(?:^|[^a-z])(?:(train)|(validation|val|dev)|(test|holdout))(?:[^a-z]|$)"  # in the name of a file
+)
+NO_TABLES = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json")  # of the Hub
+
+
+def split_of_name(file: Path) -> str | None:
+    """The split that a file's name says, train, validation or test; None if it says none."""
+    match = re.search(SPLIT_NAME, file.name)
+    return SPLITS[(match.lastindex or 1) - 1] if match else None
+
+
+def is_table(file: Path, endings: list[str]) -> bool:
+    """Whether a file of a folder is a table, or one of texts of one label."""
+    name = file.name.lower()
+    is_listed = name.endswith(TABLE_ENDINGS) or file.suffix[1:] in endings
+    return is_listed and name not in NO_TABLES and not name.startswith((".", "~$"))
 
 
 def find_files(path: str, endings: list[str]) -> list[Path]:
-    """The files that ``path`` stands for: one, the tables of a folder (FOLDER or FOLDER/PATTERN*), or of a
-    data set on the Hub.
+    """The files that ``path`` stands for: one, the tables of a folder (FOLDER or FOLDER/PATTERN*), of its
+    subfolders where it has none itself, or of a data set on the Hub.
 
     Args:
         endings: labels; a file of which one is the ending ('reviews.pos') holds one text a line, all of that
@@ -19,9 +37,9 @@ def find_files(path: str, endings: list[str]) -> list[Path]:
     if whole.is_file():
         return [whole]
     folder, pattern = (whole.parent, whole.name) if "*" in whole.name else (whole, "*")
-    found = sorted(
-        f for f in folder.glob(pattern) if f.name.lower().endswith(TABLE_ENDINGS) or f.suffix[1:] in endings
-    )
+    found = sorted(file for file in folder.glob(pattern) if is_table(file, endings))
+    if not found:  # such as data/ of the Hub's layout
+        found = sorted(file for file in folder.rglob(pattern) if is_table(file, endings))
     if not found:
         raise ValueError(
             f"no table at data.path={path}: give a {TABLE_FORMATS} file, a folder of them (or"

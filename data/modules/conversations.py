@@ -1,26 +1,15 @@
-"""Instruction data of every usual form -> conversations: lists of messages with a role and a content; what is
-unsound is set aside.
+"""Turns of any form -> conversations, lists of messages with role and content; unsound ones are set aside.
 
-Forms, told by their columns: Alpaca (instruction, input, output), pairs (prompt, completion; question,
-answer; ...), and lists of messages, as OpenAI (role, content) or ShareGPT (from, value) have them, also as
-JSON text. Pure functions from frame to frame.
+Pure functions from frame to frame; `data.modules.message_forms` reads the forms.
 """
 
-import json
+from dataclasses import dataclass
 
 import polars as pl
 
+from data.modules.message_forms import UNREADABLE_CONTENT, read_turns, unused_columns
+
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
-
-PAIRS = [
-    ("instruction", "output"),
-    ("instruction", "response"),
-    ("prompt", "completion"),
-    ("prompt", "response"),
-    ("question", "answer"),
-]
-
-LISTS = ("messages", "conversations", "conversation")
 
 ROLES = {
     "human": "user",
@@ -28,95 +17,53 @@ ROLES = {
     "gpt": "assistant",
     "assistant": "assistant",
     "model": "assistant",
+    "bot": "assistant",
+    "chatgpt": "assistant",
     "system": "system",
+    "developer": "system",  # OpenAI's name for it
 }
 
 # what other tools left at the end of answers
 ENDS = r"\s*(?:<\|endoftext\|>|<\|im_end\|>|<\|eot_id\|>|</s>|<eos>|<end_of_turn>)\s*$"
 
+MOST_ROWS = 0.5  # share of the rows that one opening may have; above it, whole conversations are compared
 
-def detect_form(columns: list[str]) -> str:
-    """Which columns hold the conversation: the name of one with messages, or 'prompt>answer'. Raises
-    ValueError if none does.
+
+@dataclass(frozen=True)
+class Conversations:
+    """What was read of one table.
+
+    ``good``: sound conversations, each once, as ``messages``, with the numbers of the answers that are not
+    trained in ``untrained``. ``bad``: those set aside, with ``reason``. ``ended``: answers that an end token
+    was taken off. ``used``: columns that were read; ``unused``: the others, with their rows of content.
     """
-    for name in LISTS:
-        if name in columns:
-            return name
-    for prompt, answer in PAIRS:
-        if prompt in columns and answer in columns:
-            return f"{prompt}>{answer}"
-    known = "; ".join([*LISTS, *(f"{prompt} and {answer}" for prompt, answer in PAIRS)])
-    raise ValueError(
-        f"no instructions in the columns {', '.join(columns)}: there must be one of {known}. Rename yours"
-    )
 
-
-def to_messages(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows in any form -> ``messages``; null where they cannot be read. Raises ValueError if no column
-    holds instructions.
-    """
-    form = detect_form(frame.columns)
-    if ">" in form:
-        prompt, answer = form.split(">")
-        asked = pl.col(prompt).cast(pl.String)
-        if "input" in frame.columns:
-            given = pl.col("input").cast(pl.String).str.strip_chars().replace("", None)
-            asked = pl.coalesce(pl.format("{}\n\n{}", asked, given), asked)
-        turns = [
-            pl.struct(role=pl.lit("user"), content=asked),
-            pl.struct(role=pl.lit("assistant"), content=pl.col(answer).cast(pl.String)),
-        ]
-        if "system" in frame.columns:
-            turns.insert(0, pl.struct(role=pl.lit("system"), content=pl.col("system").cast(pl.String)))
-        return frame.select(messages=pl.concat_list(turns).cast(MESSAGES))
-    values = frame[form]
-    if values.dtype == pl.String:
-        return pl.DataFrame(
-            {"messages": pl.Series([parse_messages(text) for text in values], dtype=MESSAGES)}
-        )
-    if not isinstance(values.dtype, pl.List) or not isinstance(values.dtype.inner, pl.Struct):
-        raise ValueError(f"the column {form} holds {values.dtype}, not a list of messages")
-    names = [field.name for field in values.dtype.inner.fields]
-    role, content = ("from", "value") if {"from", "value"} <= set(names) else ("role", "content")
-    if not {role, content} <= set(names):
-        raise ValueError(
-            f"the messages in the column {form} have {', '.join(names)}; there must be role and"
-            f" content, or from and value"
-        )
-    field = pl.element().struct.field
-    return frame.select(
-        messages=pl.col(form)
-        .list.eval(pl.struct(role=field(role), content=field(content).cast(pl.String)))
-        .cast(MESSAGES)
-    )
-
-
-def parse_messages(text: str | None) -> list[dict[str, str | None]] | None:
-    """Messages written as JSON; None if they are not."""
-    try:
-        found = json.loads(text or "")
-        return [
-            {"role": m.get("role", m.get("from")), "content": m.get("content", m.get("value"))} for m in found
-        ]
-    except (ValueError, AttributeError, TypeError):
-        return None
+    good: pl.DataFrame
+    bad: pl.DataFrame
+    ended: int
+    used: list[str]
+    unused: dict[str, int]
 
 
 def clean_messages(frame: pl.DataFrame) -> pl.DataFrame:
-    """Roles under one name, white space at the ends taken off, empty system turns and end tokens of other
-    tools taken out.
+    """``turns`` -> ``messages``: roles under one name, white space at the ends removed, empty system turns
+    and end tokens of other tools removed.
 
-    Adds ``stripped``: answers that such a token was taken off.
+    Adds ``stripped``: answers that such a token was taken off; ``untrained``: numbers of the answers of
+    weight 0.
     """
     field = pl.element().struct.field
-    role = field("role").str.to_lowercase().replace_strict(ROLES, default=pl.lit("unknown"))
+    role = field("role").str.strip_chars().str.to_lowercase().replace_strict(ROLES, default=pl.lit("unknown"))
     content = field("content").fill_null("").str.strip_chars()
     bare = pl.when(role == "assistant").then(content.str.replace(ENDS, "")).otherwise(content)
     kept = pl.element().filter((field("role") != "system") | (field("content") != ""))
-    ended = pl.col("messages").list.eval((role == "assistant") & content.str.contains(ENDS)).list.sum()
-    return frame.with_columns(
+    ended = pl.col("turns").list.eval((role == "assistant") & content.str.contains(ENDS)).list.sum()
+    weights = pl.col("turns").list.eval(field("weight").filter(role == "assistant"))
+    number = pl.int_range(pl.len(), dtype=pl.Int64)
+    return frame.select(
         stripped=ended.fill_null(0),
-        messages=pl.col("messages").list.eval(pl.struct(role=role, content=bare)).list.eval(kept),
+        untrained=weights.list.eval(number.filter(pl.element() == 0)),
+        messages=pl.col("turns").list.eval(pl.struct(role=role, content=bare)).list.eval(kept),
     )
 
 
@@ -127,6 +74,7 @@ def reason() -> pl.Expr:
     turns = roles.list.len()
     said = pl.col("messages").list.eval(pl.element().struct.field("content"))
     systems = roles.list.eval(pl.element() == "system").list.sum()
+    answers = roles.list.count_matches("assistant")
     alternate = spoken.list.eval(
         pl.element()
         == pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("user")).otherwise(pl.lit("assistant"))
@@ -136,6 +84,8 @@ def reason() -> pl.Expr:
         .then(pl.lit("no messages could be read"))
         .when(roles.list.contains("unknown"))
         .then(pl.lit("a role that is none of system, user, assistant"))
+        .when(said.list.contains(UNREADABLE_CONTENT))
+        .then(pl.lit("a part that is no text, such as a picture"))
         .when(said.list.contains(""))
         .then(pl.lit("an empty turn"))
         .when((systems > 1) | ((systems == 1) & (roles.list.first() != "system")))
@@ -144,6 +94,8 @@ def reason() -> pl.Expr:
         .then(pl.lit("no answer"))
         .when(~alternate.list.all())
         .then(pl.lit("turns that do not alternate, the user's first"))
+        .when(pl.col("untrained").list.len() >= answers)
+        .then(pl.lit("every answer has the weight 0"))
         .otherwise(None)
     )
 
@@ -154,11 +106,10 @@ def without_last_question(messages: pl.Expr) -> pl.Expr:
     return pl.when(last == "user").then(messages.list.head(messages.list.len() - 1)).otherwise(messages)
 
 
-def read_conversations(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """(sound conversations, each once; those set aside, with ``reason``; answers that an end token was
-    taken off)
-    """
-    rows = clean_messages(to_messages(frame)).with_columns(reason=reason()).with_row_index("row")
+def read_conversations(frame: pl.DataFrame) -> Conversations:
+    """The conversations of a table. Raises ValueError if no column holds any."""
+    turns, used = read_turns(frame)
+    rows = clean_messages(turns.to_frame()).with_columns(reason=reason()).with_row_index("row")
     bad = rows.filter(pl.col("reason").is_not_null()).select(
         "row",
         "reason",
@@ -170,16 +121,30 @@ def read_conversations(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame,
     good = rows.filter(pl.col("reason").is_null()).with_columns(
         messages=without_last_question(pl.col("messages"))
     )
-    return good.select("messages").unique(maintain_order=True), bad, int(rows["stripped"].sum())
+    good = good.select("messages", "untrained").unique(maintain_order=True)
+    return Conversations(good, bad, int(rows["stripped"].sum()), used, unused_columns(frame, used))
+
+
+def opening_text(rows: pl.DataFrame) -> pl.Series:
+    """What conversations are kept together by: their first question, case and spacing apart; all that is said
+    where one first question opens most of them.
+    """
+    field = pl.element().struct.field
+    asked = pl.col("messages").list.eval(field("content").filter(field("role") == "user"))
+    whole = pl.col("messages").list.eval(field("content")).list.join("\n")
+    keys = rows.select(
+        opening=asked.list.first().str.to_lowercase().str.replace_all(r"\s+", " "), whole=whole
+    )
+    most = keys.select(pl.len().over("opening").max()).item() or 0
+    is_shared = rows.height > 4 and most > MOST_ROWS * rows.height
+    return keys["whole" if is_shared else "opening"]
 
 
 def split_conversations(rows: pl.DataFrame, validation: float, test: float, seed: int) -> pl.DataFrame:
     """Add ``split``; conversations that begin with the same words stay together, so that no twin of a test
     row is trained on.
     """
-    field = pl.element().struct.field
-    opening = pl.col("messages").list.eval(field("content").filter(field("role") == "user")).list.first()
-    keyed = rows.with_columns(opening=opening.str.to_lowercase().str.replace_all(r"\s+", " "))
+    keyed = rows.with_columns(opening=opening_text(rows))
     order = (
         keyed.select("opening")
         .unique()
@@ -198,6 +163,19 @@ def split_conversations(rows: pl.DataFrame, validation: float, test: float, seed
     return keyed.join(order.select("opening", split=name), on="opening", maintain_order="left").drop(
         "opening"
     )
+
+
+def named_splits(rows: pl.DataFrame, validation: float, test: float, seed: int) -> pl.DataFrame:
+    """Add ``split`` as ``named``, the split in each file's name, says; what no name says is drawn."""
+    named = rows["named"].drop_nulls().unique().to_list()
+    if not named:
+        return split_conversations(rows.drop("named"), validation, test, seed)
+    rows = rows.with_columns(split=pl.col("named").fill_null("train")).drop("named")
+    if "validation" in named:
+        return rows
+    train = rows.filter(pl.col("split") == "train").drop("split")
+    others = rows.filter(pl.col("split") != "train")
+    return pl.concat([split_conversations(train, validation, 0, seed), others])
 
 
 def weight_rows(rows: pl.DataFrame, weight: float, seed: int) -> pl.DataFrame:

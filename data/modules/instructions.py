@@ -13,15 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from data.catalogue import damaged, reading
+from data.catalogue import damaged, reading, text_files
 from data.catalogue.reading import read_table
-from data.catalogue.sources import find_files
+from data.catalogue.sources import find_files, split_of_name
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import conversations
+from data.modules import conversations, message_forms
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.reports import charts
-from data.tokens import example, prompts
+from data.tokens import chat_templates, example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
 from data.tokens.example import Example
@@ -30,15 +30,10 @@ from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
 
-CODE = [Path(__file__), *source_files(conversations, reading, damaged, filters)]
-RENDERING_CODE = source_files(prompts, example, token_rows)
+CODE = [Path(__file__), *source_files(conversations, message_forms, reading, text_files, damaged, filters)]
+RENDERING_CODE = source_files(prompts, chat_templates, example, token_rows)
 # Fields of data that decide which conversations there are.
-CONTENT = (
-    "mixture",
-    "validation",
-    "test",
-    "limit",
-)
+CONTENT = ("mixture", "validation", "test", "limit", "encoding", "separator")
 RENDERED_AT_ONCE = 4096  # conversations
 
 
@@ -79,9 +74,8 @@ class InstructionData(TokenDataModule):
         s = self.settings
         weights = self.weights(files)
         good, quarantine, counts = self.read_files(list(chain.from_iterable(files.values())), weights)
-        rows = conversations.split_conversations(
-            good.unique("messages", keep="first", maintain_order=True), s["validation"], s["test"], self.seed
-        )
+        distinct = good.unique("messages", keep="first", maintain_order=True)
+        rows = conversations.named_splits(distinct, s["validation"], s["test"], self.seed)
         folder = cache.begin()
         quality: list[dict[str, Any]] = []
         if s["quality"]["filters"]:
@@ -102,10 +96,10 @@ class InstructionData(TokenDataModule):
         cache.commit()
 
     def weights(self, files: dict[str, list[Path]]) -> dict[str, float]:
-        """How often the rows of each file are seen in an epoch, by its name."""
+        """How often the rows of each file are seen in an epoch, by its path."""
         weights: dict[str, float] = {}
         for path, weight in {self.settings["path"]: 1.0, **self.settings["mixture"]}.items():
-            weights |= {file.name: weight for file in files[path]}
+            weights |= {str(file): weight for file in files[path]}
         return weights
 
     def read_files(
@@ -116,19 +110,23 @@ class InstructionData(TokenDataModule):
         aside: list[pl.DataFrame] = []
         counts = []
         limit = self.settings["limit"]
+        form = text_files.TextForm(self.settings["encoding"], self.settings["separator"])
         for file in files:
-            source = pl.lit(file.name).alias("source")
-            frame, unread = read_table(file)
+            source = pl.lit(str(file)).alias("source")
+            frame, unread = read_table(file, form)
             try:
-                sound, bad, ended = conversations.read_conversations(frame)
+                found = conversations.read_conversations(frame)
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None
+            sound, bad = found.good, found.bad
             repeated = frame.height - bad.height - sound.height
-            count = {"file": file.name, "rows": frame.height, "set_aside": bad.height + unread.height}
-            counts.append({**count, "end_tokens": ended, "repeated": repeated, "weight": weights[file.name]})
+            count = {"file": str(file), "rows": frame.height, "set_aside": bad.height + unread.height}
+            count |= {"end_tokens": found.ended, "repeated": repeated, "weight": weights[str(file)]}
+            counts.append({**count, "used": found.used, "unused": found.unused})
             if limit:
                 sound = sound.sample(min(limit, sound.height), seed=self.seed, shuffle=True)
-            good.append(sound.with_columns(source))
+            named = pl.lit(split_of_name(file), pl.String).alias("named")
+            good.append(sound.with_columns(source, named))
             unread = unread.select(pl.col("row").cast(pl.UInt32), "reason", "raw")
             aside += [bad.with_columns(source), unread.with_columns(source)]
         return pl.concat(good), pl.concat(aside), counts
@@ -141,7 +139,7 @@ class InstructionData(TokenDataModule):
         counts: Counts = {}
         for split in SPLITS:
             batches = self.render_split(split)
-            counts[split] = write_examples(batches, folder / f"{split}.pt", longest)
+            counts[split] = write_examples(batches, folder / f"{split}.pt", longest, self.renderer)
         if not counts["train"]["answer_tokens"]:
             raise ValueError(
                 f"no training row has room for an answer within data.max_seq_length={longest}: raise it"
@@ -159,7 +157,7 @@ class InstructionData(TokenDataModule):
 
     def render(self, rows: pl.DataFrame) -> list[Example]:
         """Conversations -> examples."""
-        return self.renderer.render_conversations(rows["messages"].to_list())
+        return self.renderer.render_conversations(rows["messages"].to_list(), rows["untrained"].to_list())
 
     def show_example(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
@@ -174,6 +172,9 @@ class InstructionData(TokenDataModule):
 " %s (weight %g)"),
                 c["rows"], c["file"], c["set_aside"], c["repeated"], c["end_tokens"], splits, c["weight"],
             )  # fmt: skip
+            log.info("         read from the columns %s", ", ".join(c["used"]))
+            for column, count in c["unused"].items():
+                log.warning("%7d  rows of %s have a column %r, which is not used", count, c["file"], column)
         for reason, count in self.report["quarantined"]:
             log.warning("%7d  set aside: %s (%s)", count, reason, self.folder / "quarantine.parquet")
         filters.log_filters(self.report["quality"], self.folder)

@@ -6,60 +6,76 @@ wrong with it.
 """
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from data.catalogue.cells import cell_text
 from data.catalogue.reading import STOP_WORDS, read_table
-from data.catalogue.sources import find_files
+from data.catalogue.sources import SPLIT_NAME, SPLITS, find_files
+from data.catalogue.text_files import TextForm
+from data.modules.label_forms import parse_labels, without_rare
 from data.questions.splits import every_nth, round_robin
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
 
-SPLIT_NAME = (
-    r"(?i)(?:^|[^a-z])(?:(train)|(validation|val|dev)|(test|holdout))(?:[^a-z]|$)"  # in the name of a file
-)
+OWN_COLUMNS = ("row", "text", "labels", "words", "split", "file", "line", "reason", "order")
+
+
+def table_name(column: str) -> str:
+    """The name of a table's column beside this project's own."""
+    return f"table_{column}" if column in OWN_COLUMNS else column
 
 
 def read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
-    """All rows of all files, as the files have them, with ``file`` (its name) and ``line`` (from 0)."""
-    frames = []
+    """All rows of all files, as the files have them, with ``file`` (its name) and ``line`` (from 0).
+
+    A column of the table that is called as one of ``OWN_COLUMNS`` becomes ``table_NAME``. A file without the
+    columns is left out with a warning where another one has them (as the test file of a competition).
+    """
+    needed = [*settings["text_columns"], settings["label_column"]]
+    frames, lacking = [], []
     for file in find_files(path, settings["label_names"]):
-        if file.suffix[1:] in settings["label_names"]:
-            try:
-                lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{file} is not in UTF-8 ({error.reason} at byte {error.start}): convert it first"
-                ) from None
-            frame = pl.DataFrame(
-                {settings["text_columns"][0]: lines, settings["label_column"]: file.suffix[1:]}
-            )
-        else:
-            frame, unread = read_table(file)
-            if unread.height:
-                log.warning("%7d  records of %s could not be read", unread.height, file)
-        missing = [
-            column
-            for column in (*settings["text_columns"], settings["label_column"])
-            if column not in frame.columns
-        ]
+        frame = read_file(file, settings)
+        missing = [column for column in needed if column not in frame.columns]
         if missing:
-            raise ValueError(
-                f"{file} has no column {', '.join(map(repr, missing))} (it has {', '.join(frame.columns)}):"
-                " mend data.text_columns or data.label_column"
+            there = (
+                f"{file} has no column {', '.join(map(repr, missing))} (it has {', '.join(frame.columns)})"
             )
+            lacking.append(there)
+            continue
+        frame = frame.rename({name: table_name(name) for name in frame.columns})
         frames.append(frame.with_columns(file=pl.lit(file.name), line=pl.int_range(pl.len())))
+    if not frames:
+        raise ValueError(f"{lacking[0]}: set data.text_columns or data.label_column to its names")
+    for there in lacking:
+        log.warning("%s and is left out", there)
     return pl.concat(frames, how="diagonal_relaxed")
+
+
+def read_file(file: Path, settings: dict[str, Any]) -> pl.DataFrame:
+    """The rows of a table, or of a file of texts of one label."""
+    if file.suffix[1:] in settings["label_names"]:
+        try:
+            lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{file} is not in UTF-8 ({error.reason} at byte {error.start}): convert it first"
+            ) from None
+        return pl.DataFrame({settings["text_columns"][0]: lines, settings["label_column"]: file.suffix[1:]})
+    frame, unread = read_table(file, TextForm(settings["encoding"], settings["separator"]))
+    if unread.height:
+        log.warning("%7d  records of %s could not be read", unread.height, file)
+    return frame.select(pl.exclude(pl.Binary, pl.Object))
 
 
 def text_expression(columns: list[str], clean: list[str]) -> pl.Expr:
     """Columns joined by a space, then cleaned as asked (lowercase, links, symbols, stop_words), white
     space evened out.
     """
-    text = pl.concat_str([pl.col(c).cast(pl.String).fill_null("") for c in columns], separator=" ")
+    text = pl.concat_str([pl.col(c).fill_null("") for c in columns], separator=" ")
     if "lowercase" in clean:
         text = text.str.to_lowercase()
     if "links" in clean:
@@ -69,48 +85,6 @@ def text_expression(columns: list[str], clean: list[str]) -> pl.Expr:
     if "stop_words" in clean:
         text = text.str.replace_all(rf"(?i)\b(?:{'|'.join(STOP_WORDS)})\b", " ")
     return text.str.replace_all(r"\s+", " ").str.strip_chars()
-
-
-def parse_labels(column: str, kind: str, names: list[str], frame: pl.DataFrame) -> pl.Series:
-    """The label column -> a list of names a row. Numbers are places in ``names``. Raises ValueError for
-    values that are no label.
-
-    Args:
-        kind: single: one label a row; multiple: any number (a list, or text with ';' between them); any:
-        whether there is one,
-            so that ``names`` are the two words for no and yes.
-    """
-    dtype = frame.schema[column]
-    if isinstance(dtype, pl.List):
-        values = pl.col(column).list.eval(pl.element().cast(pl.String))
-    elif kind == "single":
-        values = pl.concat_list(pl.col(column).cast(pl.String).str.strip_chars()).list.drop_nulls()
-    else:
-        values = (
-            pl.col(column)
-            .cast(pl.String)
-            .fill_null("")
-            .str.split(";")
-            .list.eval(pl.element().str.strip_chars())
-        )
-    values = values.fill_null([]).list.eval(pl.element().filter(pl.element() != ""))
-    if kind == "any":
-        words = pl.when(values.list.len() > 0).then(pl.lit(names[1])).otherwise(pl.lit(names[0]))
-        return frame.select(pl.concat_list(words).alias("labels"))["labels"]
-    given = frame.select(values.alias("labels"))["labels"]
-    if not names:
-        return given
-    by_place = {str(place): name for place, name in enumerate(names)}
-    known = by_place | dict(zip(names, names, strict=True))
-    strange = [
-        value for value in given.explode().drop_nulls().unique().sort().to_list() if value not in known
-    ]
-    if strange:
-        raise ValueError(
-            f"column {column!r} holds {', '.join(map(repr, strange[:5]))}, which data.label_names"
-            f" lacks ({', '.join(names)})"
-        )
-    return given.list.eval(pl.element().replace_strict(known, return_dtype=pl.String))
 
 
 def load_labelled(
@@ -124,20 +98,43 @@ def load_labelled(
     """
     raw = read_labelled(path, settings)
     kind = settings["label_kind"]
-    found = parse_labels(settings["label_column"], kind, names or settings["label_names"], raw)
-    frame = raw.with_columns(
-        text_expression(settings["text_columns"], settings["clean"]).alias("text"), found.alias("labels")
-    )
+    label_column = table_name(settings["label_column"])
+    found = parse_labels(label_column, kind, names or settings["label_names"], raw)
+    texts = raw.select(text_cell(table_name(name), raw) for name in settings["text_columns"])
+    cleaned = texts.select(text_expression(texts.columns, settings["clean"])).to_series()
+    frame = raw.with_columns(cleaned.alias("text"), found.alias("labels"))
     frame = frame.with_columns(words=pl.col("text").str.count_matches(r"\S+"))
-    names = names or settings["label_names"] or sorted(found.explode().drop_nulls().unique().to_list())
-    missing = (pl.col("labels").list.len() == 0) & pl.lit(kind == "single")
-    reason = pl.when(pl.col("text") == "").then(pl.lit("no text")).when(missing).then(pl.lit("no label"))
+    frame, rare = without_rare(frame, settings["min_label_rows"])
+    for label, count in rare.items():
+        log.warning(
+            "%7d  rows have the label %r, fewer than data.min_label_rows: it is left out", count, label
+        )
+    names = names or settings["label_names"]
+    names = [name for name in names or sorted(found.explode().drop_nulls().unique()) if name not in rare]
+    given = pl.col("labels").list.len()
+    is_single = pl.lit(kind == "single")
+    reason = (
+        pl.when(pl.col("text") == "")
+        .then(pl.lit("no text"))
+        .when((given == 0) & is_single)
+        .then(pl.lit("no label"))
+        .when((given > 1) & is_single)
+        .then(pl.lit("several labels under data.label_kind=single"))
+    )
     frame = frame.with_columns(reason=reason)
     return (
         frame.filter(pl.col("reason").is_null()).drop("reason"),
         frame.filter(pl.col("reason").is_not_null()),
         names,
     )
+
+
+def text_cell(column: str, frame: pl.DataFrame) -> pl.Expr:
+    """A text column as text; a list of words is joined."""
+    kind = frame.schema[column]
+    if kind == pl.List(pl.String):
+        return pl.col(column).list.join(" ")
+    return cell_text(column, kind).alias(column)
 
 
 def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.DataFrame:
@@ -152,7 +149,8 @@ def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.
     frame = frame.with_columns(split=pl.coalesce(names))
     if settings["split_by"]:
         try:
-            frame = frame.with_columns(split=pl.coalesce("split", pl.sql_expr(settings["split_by"])))
+            by_rule = table_view(frame).select(pl.sql_expr(settings["split_by"]).alias("by_rule")).to_series()
+            frame = frame.with_columns(split=pl.coalesce("split", by_rule))
         except (pl.exceptions.PolarsError, TypeError) as error:
             raise ValueError(f"data.split_by: {str(error).splitlines()[0]}") from None
     given = set(frame["split"].drop_nulls().unique())
@@ -175,17 +173,26 @@ def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.
     return frame
 
 
+def table_view(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows as the table has them: its own columns under their own names."""
+    own = [name for name in OWN_COLUMNS if table_name(name) in frame.columns]
+    return frame.drop(own, strict=False).rename({table_name(name): name for name in own})
+
+
 def draw_split(frame: pl.DataFrame, split: str, chosen: pl.Expr, seed: int) -> pl.DataFrame:
     """Move the chosen ones of the training rows, lined up by label and then in a seeded order, to another
-    split.
+    split. The only row of a label stays in training.
     """
-    lined_up = frame.filter(pl.col("split") == "train").with_columns(
-        order=pl.struct("text", "file", "line").hash(seed)
-    )
+    train = frame.filter(pl.col("split") == "train")
+    counts = train["labels"].explode().drop_nulls().value_counts(name="rows")
+    only = counts.filter(pl.col("rows") == 1)["labels"]
+    is_only = pl.col("labels").list.eval(pl.element().is_in(only.implode())).list.any()
+    stays = train.filter(is_only)
+    lined_up = train.filter(~is_only).with_columns(order=pl.struct("text", "file", "line").hash(seed))
     lined_up = lined_up.sort(pl.col("labels").list.join(";"), "order").with_columns(
         split=pl.when(chosen).then(pl.lit(split)).otherwise(pl.lit("train"))
     )
-    return pl.concat([frame.filter(pl.col("split") != "train"), lined_up.drop("order")])
+    return pl.concat([frame.filter(pl.col("split") != "train"), stays, lined_up.drop("order")])
 
 
 def check_counts(counts: dict[str, dict[str, Any]], labels: list[str]) -> None:

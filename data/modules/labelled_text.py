@@ -15,10 +15,10 @@ from typing import Any
 import polars as pl
 import torch
 
-from data.catalogue import damaged, reading
+from data.catalogue import damaged, reading, text_files
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import labelled_rows
+from data.modules import label_forms, labelled_rows
 from data.modules.labelled_rows import SPLITS, check_counts, load_labelled, text_expression, with_splits
 from data.modules.token_data import TokenDataModule
 from data.questions import splits
@@ -32,9 +32,18 @@ from data.tokens.rows import Rows
 
 log = logging.getLogger(__name__)
 
-CODE = [Path(__file__), *source_files(labelled_rows, splits, reading, damaged)]
+CODE = [Path(__file__), *source_files(labelled_rows, label_forms, splits, reading, text_files, damaged)]
 TOKEN_CODE = source_files(token_rows, labelled)
-COLUMN_FIELDS = ("text_columns", "label_column", "label_names", "label_kind", "clean")
+COLUMN_FIELDS = (
+    "encoding",
+    "separator",
+    "text_columns",
+    "label_column",
+    "label_names",
+    "label_kind",
+    "clean",
+    "min_label_rows",
+)
 SPLIT_FIELDS = ("split_by", "folds", "fold", "validation", "test", "limit")
 CONTENT = (*COLUMN_FIELDS, *SPLIT_FIELDS)  # fields of data that decide which texts there are
 # steps whose rows are sorted by length together: enough to save padding, too few to make steps of one kind

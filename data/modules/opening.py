@@ -13,6 +13,16 @@ from data.questions.written import ChatFunction
 AnyData = RetailData | LabelledText | InstructionData | PocketData
 
 
+# Fields of `data` that the runs of earlier versions lack.
+LATER_FIELDS: dict[str, Any] = {
+    "encoding": "",
+    "separator": "",
+    "missing": [],
+    "category_separator": "",
+    "min_label_rows": 1,
+}
+
+
 def open_data(
     settings: dict[str, Any],
     base: str,
@@ -29,6 +39,7 @@ def open_data(
         tokenizer.
         chat, download: as `RetailData` takes them. labels: as `LabelledText` takes them.
     """
+    settings = LATER_FIELDS | settings
     if settings["task"] == "retail":
         return RetailData(settings, base, cache, seed, chat, download)
     if settings["task"] == "labels":

@@ -9,9 +9,22 @@ from typing import Any
 import polars as pl
 from tqdm import tqdm
 
-from data.catalogue.cleaning import CatalogueFilter, build_catalogue, check_columns, select_rows, valid_rows
+from data.catalogue.cleaning import (
+    NOTED,
+    PLAIN_CELLS,
+    CatalogueFilter,
+    CellRules,
+    Columns,
+    build_catalogue,
+    check_columns,
+    mapped_columns,
+    select_rows,
+    valid_rows,
+)
 from data.catalogue.partitions import PROGRESS_DELAY, Partitions, partition_file, write_atomically
 from data.catalogue.reading import table_columns
+from data.catalogue.text_files import FOUND, TextForm
+from data.modules import agreement
 from data.questions import filters, written, written_checks
 from data.questions.products import products_for_questions
 from data.questions.splits import (
@@ -30,47 +43,72 @@ from data.reports import charts
 
 Frames = dict[str, pl.DataFrame]
 Counts = list[tuple[str, int]]  # (what, rows)
+READABLE = "with a name, a category and readable specifications"
 OUTPUTS = ("catalogue", "products", "questions")
 
 
 def clean_catalogue(
     table: Path,
-    columns: dict[str, str],
+    columns: Columns,
     attributes: list[str],
     rule: CatalogueFilter,
     partitions: Partitions,
     limit: int = 0,
     seed: int = 0,
+    form: TextForm = FOUND,
+    rules: CellRules = PLAIN_CELLS,
 ) -> Counts:
     """The raw table -> partitions ``catalogue`` and ``aside``; the number of rows after every step.
 
     Args:
-        limit: keep so many products at most, drawn by the seed.
+        limit: keep so many products at most, drawn by the seed. form: encoding and separator of a text table.
+        rules: how cells are read.
 
     Raises ValueError if the table cannot be read or nothing is left.
     """
-    check_columns(columns, attributes, table_columns(table))  # before the table is read
-    partitions.cut(table)
+    check_columns(columns, attributes, table_columns(table, form))  # before the table is read
+    partitions.cut(table, form, mapped_columns(columns, attributes))
     settings = {"height": partitions.height, "columns": columns, "attributes": attributes, "rule": rule}
-    partitions.each("sound", ["raw"], valid_rows, **settings)
+    partitions.each("sound", ["raw"], valid_rows, rules=rules, **settings)
     unread = pl.read_parquet(partitions.folder / "unread.parquet").height
     readable = partitions.scan("raw").select(pl.len()).collect().item()
     keys = pl.concat(partitions.read("keys"))
     counts: Counts = [("rows in the table", readable + unread), ("readable", readable)]
-    counts.append(("with a name, a category and sound specifications", keys.height))
+    counts.append((READABLE, keys.height))
     kept, depth, steps = select_rows(keys, rule)
     counts += steps
     if kept.is_empty():
-        summary = "; ".join(f"{name}: {count}" for name, count in counts)
-        raise ValueError(
-            f"no product is left of {table} ({summary}): loosen data.root, data.departments or data.min_rows"
-        )
+        raise ValueError(nothing_left(table, counts, pl.concat(partitions.read("aside"))))
+    noted = [(NOTED[name], int(keys[name].sum())) for name in NOTED]
+    counts += [(what, count) for what, count in noted if count]
     if limit:
         kept = kept.sample(min(limit, kept.height), seed=seed, shuffle=True)
         counts.append(("with data.limit", kept.height))
     write_kept(kept.select("row").with_row_index("place"), partitions)
-    partitions.each("clean", ["rows", "kept"], catalogue_step, depth=depth)
+    partitions.each("clean", ["rows", "kept"], catalogue_step, depth=depth, missing=rules.missing)
     return counts
+
+
+def clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], seed: int) -> Counts:
+    """`clean_catalogue` by the fields of the configuration group `data`."""
+    rule = CatalogueFilter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
+    columns = {name: column for name, column in s["columns"].items() if column}
+    form = TextForm(s["encoding"], s["separator"])
+    rules = CellRules(tuple(s["missing"]), s["category_separator"])
+    return clean_catalogue(table, columns, s["attributes"], rule, partitions, s["limit"], seed, form, rules)
+
+
+def nothing_left(table: Path, counts: Counts, aside: pl.DataFrame) -> str:
+    """The message for a table of which no product is left: the counts, and the first row set aside for each
+    reason.
+    """
+    summary = "; ".join(f"{name}: {count}" for name, count in counts)
+    message = f"no product is left of {table} ({summary})"
+    if dict(counts)[READABLE]:
+        return f"{message}: relax data.root, data.departments or data.min_rows"
+    for row, reason, raw in aside.unique("reason", keep="first", maintain_order=True).rows():
+        message += f"; row {row}: {reason}: {raw[:200]}"
+    return message
 
 
 def write_kept(kept: pl.DataFrame, partitions: Partitions) -> None:
@@ -82,9 +120,11 @@ def write_kept(kept: pl.DataFrame, partitions: Partitions) -> None:
             write_atomically(kept.filter(pl.col("row").is_between(first, last)), path)
 
 
-def catalogue_step(rows: pl.DataFrame, kept: pl.DataFrame, part: int, depth: int) -> Frames:
+def catalogue_step(
+    rows: pl.DataFrame, kept: pl.DataFrame, part: int, depth: int, missing: tuple[str, ...]
+) -> Frames:
     """Step ``clean``."""
-    return {"catalogue": build_catalogue(rows, kept, depth)}
+    return {"catalogue": build_catalogue(rows, kept, depth, missing)}
 
 
 def products_step(catalogue: pl.DataFrame, part: int, max_details: int, seed: int) -> Frames:
@@ -150,13 +190,14 @@ def ask_questions(
 
 
 def write_questions(
-    chat: ChatFunction, catalogue: pl.DataFrame, products: pl.DataFrame, count: int, system: str
+    chat: ChatFunction, catalogue: pl.DataFrame, s: dict[str, Any], system: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """(questions that a language model has written, what was set aside, what was repaired)
 
     Raises ValueError if no question is sound.
     """
-    descriptions = catalogue["description"]
+    products = products_for_questions(catalogue, s["max_details"])
+    descriptions, count = catalogue["description"], s["questions"]["per_product"]
     answers = chat(written.build_requests(products, descriptions, count, system), written.SCHEMA)
     items, unread = written.read_answers(products, answers)
     sound, aside, repaired = written_checks.check_questions(items, products, descriptions)
@@ -186,29 +227,26 @@ def prepare(
         its system
             prompt, where templates do not.
     """
-    rule = CatalogueFilter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
-    columns = {name: column for name, column in s["columns"].items() if column}
-    counts = clean_catalogue(table, columns, s["attributes"], rule, partitions, s["limit"], seed)
+    counts = clean_by_settings(table, partitions, s, seed)
     sound: pl.DataFrame | None = None
     reasons: Counts = []
     repaired: dict[str, int] = {}
     if s["questions"]["source"] == "endpoint":
         assert chat, "data.questions.source=endpoint needs a function that answers requests"
         catalogue = pl.concat(partitions.read("catalogue"))
-        products = products_for_questions(catalogue, s["max_details"])
-        per_product = s["questions"]["per_product"]
-        sound, aside, repaired = write_questions(chat, catalogue, products, per_product, system)
+        sound, aside, repaired = write_questions(chat, catalogue, s, system)
         aside.write_parquet(folder / "questions_set_aside.parquet")
         reasons = count_reasons(aside)
     ask_questions(partitions, s, seed, sound)
     for name in tqdm(OUTPUTS, desc="writing", unit="table", delay=PROGRESS_DELAY):
         partitions.scan(name).sink_parquet(folder / f"{name}.parquet")
+    disagreeing = agreement.set_aside_disagreeing(folder)
     quality = filter_questions(s["quality"], folder) if s["quality"]["filters"] else []
     quarantine = pl.concat([pl.read_parquet(partitions.folder / "unread.parquet"), *partitions.read("aside")])
     quarantine.write_parquet(folder / "quarantine.parquet")
     report = {"counts": counts, "quarantined": count_reasons(quarantine), "quality": quality}
-    written_report = {"written_set_aside": reasons, "written_repaired": list(repaired.items())}
-    return report | written_report | question_counts(folder)
+    report |= {"written_set_aside": reasons, "written_repaired": list(repaired.items())}
+    return report | {"disagreeing": disagreeing} | question_counts(folder)
 
 
 def filter_questions(settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:

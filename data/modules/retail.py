@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from data.catalogue import cleaning, damaged, normalisation, reading, versions
+from data.catalogue import cells, cleaning, damaged, forms, normalisation, reading, text_files, versions
 from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import preparation
+from data.modules import agreement, preparation
 from data.modules.token_data import TokenDataModule
 from data.questions import (
     filling,
@@ -33,20 +33,27 @@ from data.questions import (
 )  # fmt: skip
 from data.questions.written import ChatFunction
 from data.scoring import lookups, verdicts
-from data.tokens import example, prompts
+from data.tokens import chat_templates, escaping, example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
+from data.tokens.escaping import escape_frame
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
 
-CATALOGUE_CODE = source_files(reading, damaged, cleaning, normalisation)
+READING_CODE = source_files(reading, text_files, damaged)
+CATALOGUE_CODE = [*READING_CODE, *source_files(cleaning, cells, forms, normalisation)]
 TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions)
 WRITTEN_CODE = source_files(written, written_checks)
-CODE = [*CATALOGUE_CODE, *TEMPLATE_CODE, *WRITTEN_CODE, *source_files(splits, filters, preparation)]
-RENDERING_CODE = source_files(prompts, example, token_rows)
+CODE = [
+    *CATALOGUE_CODE,
+    *TEMPLATE_CODE,
+    *WRITTEN_CODE,
+    *source_files(splits, filters, preparation, agreement),
+]
+RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, token_rows, agreement)
 RENDERED_AT_ONCE = 16_384  # questions
 SPARE_TOKENS = 8  # that an answer may be longer than the longest one in training
 # fields of data.questions, and of data, that do not change the questions
@@ -167,7 +174,8 @@ class RetailData(TokenDataModule):
         counts: Counts = {}
         for split in SPLITS:
             batches = self.render_split(split)
-            counts[split] = write_examples(batches, folder / f"{split}.pt", longest)
+            counts[split] = write_examples(batches, folder / f"{split}.pt", longest, self.renderer)
+        counts["train"] |= agreement.check_tokenizer(self.renderer, self.questions("train"), self.products)
         if not counts["validation"]["rows"]:
             raise ValueError(
                 "no question is left for validation, by which the best model is chosen: raise"
@@ -210,6 +218,10 @@ class RetailData(TokenDataModule):
             log.warning("%7d  written questions set aside: %s (%s)", count, reason, path)
         for what, count in report["written_repaired"]:
             log.info("%7d  written questions repaired: %s", count, what)
+        for verdict, count in report["disagreeing"]:
+            path = folder / agreement.SET_ASIDE
+            log.warning("%7d  questions set aside: their own answer is judged %s (%s)", count, verdict, path)
+        agreement.log_changed(self.token_report["train"])
         filters.log_filters(report["quality"], folder)
         log.info("questions: %s", ", ".join(f"{count} {name}" for name, count in report["splits"]))
         for row in report["leakage"]:
@@ -236,11 +248,13 @@ class RetailData(TokenDataModule):
     @property
     def products(self) -> pl.DataFrame:
         """The catalogue that answers are scored against."""
-        return pl.read_parquet(self.folder / "products.parquet")
+        products = pl.read_parquet(self.folder / "products.parquet")
+        return escape_frame(products, self.renderer.special)
 
     def questions(self, split: str) -> pl.DataFrame:
         """Questions of a split, with context, answer and truth."""
-        return pl.read_parquet(self.folder / "questions.parquet").filter(pl.col("split") == split)
+        questions = pl.read_parquet(self.folder / "questions.parquet").filter(pl.col("split") == split)
+        return escape_frame(questions, self.renderer.special)
 
     def evaluation_questions(self, count: int) -> pl.DataFrame:
         """The questions that models are compared on: ``count`` of the test split and about unseen products

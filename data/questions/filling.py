@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
+BRACE = "\u0002"  # stands for a brace of a value until all placeholders are filled
+
 PAIRS = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
 
 
@@ -15,11 +17,12 @@ def pick(options: Iterable[str], seed: int) -> pl.Expr:
 
 def fill(template: pl.Expr, **values: pl.Expr) -> pl.Expr:
     """A template column with its {placeholders} replaced, row by row, by other columns; a missing value
-    becomes ''.
+    becomes ''. A brace within a value stays as it is.
     """
     for name, value in values.items():
-        template = template.str.replace_all(f"{{{name}}}", value.fill_null(""), literal=True)
-    return template
+        shielded = value.fill_null("").str.replace_all("{", BRACE, literal=True)
+        template = template.str.replace_all(f"{{{name}}}", shielded, literal=True)
+    return template.str.replace_all(BRACE, "{", literal=True)
 
 
 def grammar(template: pl.Expr) -> pl.Expr:

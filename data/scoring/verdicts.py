@@ -13,7 +13,7 @@ Each answer gets one of six verdicts, so the classes sum to n:
 
 import polars as pl
 
-from data.catalogue.normalisation import normalise, padded_words
+from data.catalogue.normalisation import normalise, stands_beside
 from data.questions.phrases import GOES_WITH
 from data.scoring.published import named_product
 
@@ -44,7 +44,7 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     compared = matched_products(answered, products).with_columns(
         exists=pl.col("exists").fill_null(False),
         fits=pl.col("fits").fill_null(False),
-        told=states_value(
+        told=stands_beside(
             pl.col("prediction").str.split("Product Name:").list.first(),
             pl.col("value"),
             pl.col("asked_name"),
@@ -112,14 +112,6 @@ def detail_pairs(answer: pl.Expr) -> pl.Expr:
 def pair_keys(pairs: pl.Expr) -> pl.Expr:
     """The keys of 'key\\u0001value', each once."""
     return pairs.list.eval(pl.element().str.split("\u0001").list.first()).list.unique(maintain_order=True)
-
-
-def states_value(sentence: pl.Expr, value: pl.Expr, name: pl.Expr) -> pl.Expr:
-    """Whether the sentence holds the value as whole words, outside the product's name (which may hold it,
-    too).
-    """
-    without = normalise(sentence).str.split(name).list.join(" . ")
-    return padded_words(without).str.contains(padded_words(value), literal=True)
 
 
 def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:

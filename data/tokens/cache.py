@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from data.files import Cache, digest_of, write_json
+from data.tokens.chat_templates import check_embedded
 from data.tokens.example import Example
+from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
@@ -32,11 +34,15 @@ def cached_tokens(root: Path, content: Sequence[Any], make: Callable[[Path], Cou
     return cache.path, json.loads((cache.path / "report.json").read_text(encoding="utf-8"))
 
 
-def write_examples(batches: Iterable[list[Example]], path: Path, longest: int) -> dict[str, int]:
+def write_examples(
+    batches: Iterable[list[Example]], path: Path, longest: int, renderer: Renderer
+) -> dict[str, int]:
     """Write examples, which come some at a time, as token rows; what was counted.
 
     Args:
-        longest: ids of a row; further ones are cut off.
+        longest: ids of a row; further ones are cut off. renderer: made the examples.
+
+    Raises ValueError for a token that the model has no embedding for.
     """
     parts, answers, prompts, cut_off = [TokenRows.of([], longest)], [0], list[int](), 0
     for examples in batches:  # as Python lists of ids they take thirty times the memory
@@ -45,6 +51,8 @@ def write_examples(batches: Iterable[list[Example]], path: Path, longest: int) -
         prompts += [example.prompt_length for example in examples]
         cut_off += sum(len(example.ids) > longest for example in examples)
     rows = TokenRows.joined(parts)
+    largest = int(rows.ids.max()) if len(rows.ids) else 0
+    check_embedded(renderer.tokenizer, renderer.base, largest)
     rows.save(path)
     return {
         "rows": len(rows),

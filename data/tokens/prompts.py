@@ -1,5 +1,4 @@
-"""One way for training, prediction and chat: a turn, or a conversation of several -> token ids and answer
-mask.
+"""One way for training, prediction and chat: turns -> token ids and answer mask.
 
 ids       <bos> <start_of_turn> user ... ? <end_of_turn> <start_of_turn> model \\n The ... <end_of_turn> <eos>
 answer      0         0          0   0   0       0              0          0    0   1   1       1          1
@@ -15,30 +14,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from data.tokens.chat_templates import (
+    END,
+    PUBLISHED_TEMPLATE,
+    START,
+    TEMPLATE_VARIABLES,
+    Message,
+    Segment,
+    load_tokenizer,
+    with_fixed_date,
+    without_answers,
+    without_system,
+)
+from data.tokens.escaping import escape_text
 from data.tokens.example import Example
 
-START, END = "<start_of_turn>", "<end_of_turn>"
-
-# What chat templates ask for, fixed so that a prompt is the same every day.
-TEMPLATE_VARIABLES = {"enable_thinking": False, "date_string": "26 Jul 2024"}
-
-PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' -%}
-{%- set turns = messages[1:] if said else messages -%}
-{%- for message in turns -%}
-{%- if message.role == 'user' -%}
-{{ (bos_token ~ '' if loop.first else ' ') ~ '<start_of_turn>user\n' ~ (said if loop.first else '') ~ message.content -}}
-{{ '<end_of_turn> <start_of_turn>model\n' }}
-{%- else -%}
-{{ message.content ~ '\n<end_of_turn>' }}
-{%- endif -%}
-{%- endfor -%}"""  # noqa: E501 Renderer.published() as a template
-
 TEXTS_AT_ONCE = 4096  # texts that the tokenizer takes at a time
-
-
-Message = dict[str, str]  # role (system, user, assistant) and content
-
-Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
+LETTER_TOKENS = 8  # that one letter may take, at most
 
 
 class Renderer:
@@ -49,22 +41,8 @@ class Renderer:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer. Raises ValueError, saying how to mend it, if there is none."""
-        from transformers import AutoTokenizer
-
-        try:
-            return AutoTokenizer.from_pretrained(self.base)
-        except (OSError, ValueError) as error:
-            where = (
-                "that folder"
-                if Path(self.base).is_dir()
-                else "the Hub's cache, and the Hub cannot be reached"
-            )
-            raise ValueError(
-                f"no tokenizer for model.base={self.base} in {where}: download the model first, or"
-                f" set model.base to a folder"
-                f" ({str(error).splitlines()[0]})"
-            ) from None
+        """The tokenizer. Raises ValueError as `load_tokenizer` does."""
+        return load_tokenizer(self.base)
 
     @cached_property
     def turns(self) -> bool:
@@ -75,14 +53,14 @@ class Renderer:
     @cached_property
     def template(self) -> str:
         """What this renderer does, for cache keys: the format's version and the tokenizer's own template."""
-        return f"published-1 {START}" if self.turns else f"chat-1 {self.tokenizer.chat_template}"
+        return f"published-1 {START}" if self.turns else f"chat-2 {self.chat_template}"
 
     @property
     def chat_template(self) -> str:
         """The format as a Jinja template, for servers: what they make of messages has the ids that
         `conversation()` gives.
         """
-        return PUBLISHED_TEMPLATE if self.turns else str(self.tokenizer.chat_template)
+        return PUBLISHED_TEMPLATE if self.turns else with_fixed_date(str(self.tokenizer.chat_template))
 
     def save(self, folder: Path) -> None:
         """The tokenizer with the format as its chat template, and that once more as chat_template.jinja."""
@@ -99,13 +77,8 @@ class Renderer:
         )
 
     def harmless(self, text: str) -> str:
-        """Text from a table or a visitor with control tokens broken up, so that it cannot close a turn or
-        open one.
-        """
-        for token in self.special:
-            if token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        """Text from a table or a visitor with control tokens broken up."""
+        return escape_text(text, self.special)
 
     def segments(self, messages: list[Message]) -> list[list[Segment]]:
         """A conversation as text with control tokens, prompts and answers in turn; without a last answer,
@@ -136,7 +109,7 @@ class Renderer:
     def published(self, messages: list[Message]) -> list[Segment]:
         """With Gemma's turn tokens; a conversation ends with EOS."""
         found: list[Segment] = []
-        prompt = str(self.tokenizer.bos_token)
+        prompt = self.tokenizer.bos_token or ""
         for message in messages:
             if message["role"] == "user":
                 found.append((f"{prompt}{START}user\n{message['content']}{END} {START}model\n", False))
@@ -148,24 +121,42 @@ class Renderer:
         return found
 
     def apply(self, messages: list[Message], prompt: bool) -> str:
-        """What the model's own template makes of it; a template that knows no system turn gets it before
-        the first user's.
+        """What the model's own template makes of it; where it has no sound system turn, that stands before
+        the first user's text. Raises ValueError if the template refuses the messages.
         """
         from jinja2 import TemplateError
 
-        def made(of: list[Message]) -> str:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    of, tokenize=False, add_generation_prompt=prompt, **TEMPLATE_VARIABLES
-                )
-            )
-
         try:
-            text = made(messages)
-        except TemplateError:
-            text = made(without_system(messages))
+            return self.applied(messages if self.knows_system else without_system(messages), prompt)
+        except TemplateError as error:
+            raise ValueError(f"the chat template of {self.base} refuses a conversation: {error}") from None
+
+    def applied(self, messages: list[Message], prompt: bool) -> str:
+        """What the template makes of the messages as they are."""
+        text = str(
+            self.tokenizer.apply_chat_template(
+                messages,
+                chat_template=self.chat_template,
+                tokenize=False,
+                add_generation_prompt=prompt,
+                **TEMPLATE_VARIABLES,
+            )
+        )
         bos = self.tokenizer.bos_token
         return bos + text if bos and self.begins_with_bos and not text.startswith(bos) else text
+
+    @cached_property
+    def knows_system(self) -> bool:
+        """Whether the template has a system turn that stays where it is once a question is answered."""
+        from jinja2 import TemplateError
+
+        asked: list[Message] = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+        try:
+            prompt = self.applied(asked, True)
+            whole = self.applied([*asked, {"role": "assistant", "content": "a"}], False)
+        except TemplateError:
+            return False
+        return whole.startswith(prompt)
 
     def answered(self, earlier: list[Message], answer: Message) -> list[Segment]:
         """A prompt and its answer. Raises ValueError if the template does not put the one after the other."""
@@ -244,9 +235,16 @@ class Renderer:
             return self.encoded(self.apply(prompt, True))
         return self.encoded("".join(text for text, _ in self.published(prompt)))
 
-    def render_conversations(self, conversations: list[list[Message]]) -> list[Example]:
-        """Conversations -> examples, one or (see `segments`) several each, trained on every answer."""
-        rows = [row for conversation in conversations for row in self.segments(conversation)]
+    def render_conversations(
+        self, conversations: list[list[Message]], untrained: list[list[int]] | None = None
+    ) -> list[Example]:
+        """Conversations -> examples, one or (see `segments`) several each, trained on every answer but those
+        whose numbers are in ``untrained``.
+        """
+        rows: list[list[Segment]] = []
+        left_out_of = untrained or [[]] * len(conversations)
+        for conversation, left_out in zip(conversations, left_out_of, strict=True):
+            rows += without_answers(self.segments(conversation), left_out)
         pieces = iter(self.encode([text for row in rows for text, _ in row]))
         found = []
         for row in rows:
@@ -281,18 +279,18 @@ class Renderer:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def show(self, example: Example) -> str:
-        """One example for a terminal, a bar after each token; what is not trained is dimmed."""
-        pieces = [self.tokenizer.decode([i]).replace("\n", "\\n\n") for i in example.ids]
+        """One example for a terminal, a bar after each token; what is not trained is dimmed. Tokens that hold
+        parts of one letter stand together.
+        """
         dimmed = []
-        for piece, is_trained in zip(pieces, example.mask, strict=True):
-            dimmed.append(piece if is_trained else f"\033[2m{piece}\033[0m")
+        mask = example.mask
+        begin = 0
+        for end in range(1, len(example.ids) + 1):
+            piece = self.tokenizer.decode(example.ids[begin:end])
+            is_cut = "\ufffd" in piece and end < len(example.ids) and mask[end] == mask[begin]
+            if is_cut and end - begin < LETTER_TOKENS:
+                continue
+            text = piece.replace("\n", "\\n\n")
+            dimmed.append(text if mask[begin] else f"\033[2m{text}\033[0m")
+            begin = end
         return "\033[2m|\033[0m".join(dimmed)
-
-
-def without_system(messages: list[Message]) -> list[Message]:
-    """System turns put before the first user turn's text, for models that know none."""
-    said = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
-    rest = [m for m in messages if m["role"] != "system"]
-    if not said:
-        return rest
-    return [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]]

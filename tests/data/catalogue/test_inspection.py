@@ -86,3 +86,26 @@ def test_odd_tables_are_shown(tmp_path: Path) -> None:
     text = inspection.inspect_table(tmp_path / "t.parquet")
     assert len(text) < 3000
     assert "a\\|b" in text
+
+
+def test_columns_of_one_tree_are_proposed_as_its_levels(tmp_path: Path) -> None:
+    rows = [
+        ("Home", "Kitchen", "Mugs"),
+        ("Home", "Kitchen", "Jugs"),
+        ("Home", "Bath", "Towels"),
+        ("Wear", "Tops", "Tees"),
+    ]
+    frame = pl.DataFrame(
+        {
+            "title": [f"Thing {i} of the shop" for i in range(40)],
+            "articleType": [rows[i % 4][2] for i in range(40)],
+            "masterCategory": [rows[i % 4][0] for i in range(40)],
+            "subCategory": [rows[i % 4][1] for i in range(40)],
+            "colour": ["red", "blue"] * 20,
+        }
+    )
+    frame.write_csv(tmp_path / "t.csv")
+    text = inspection.inspect_table(tmp_path / "t.csv")
+    assert "'data.columns.category=[masterCategory,subCategory,articleType]'" in text
+    assert "data.attributes=[colour]" in text.replace("'", "")
+    assert "category, level 2" in text

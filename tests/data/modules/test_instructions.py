@@ -38,15 +38,16 @@ def messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
     ],
 )
 def test_every_form_is_the_same_conversation(row: dict[str, Any]) -> None:
-    good, bad, _ = conversations.read_conversations(pl.DataFrame([row], strict=False))
+    read = conversations.read_conversations(pl.DataFrame([row], strict=False))
+    good, bad = read.good, read.bad
     assert bad.height == 0
     assert good["messages"].to_list() == [WANTED]
 
 
 def test_an_input_stands_below_its_instruction_and_a_system_text_before_all() -> None:
-    good, _, _ = conversations.read_conversations(
+    good = conversations.read_conversations(
         pl.DataFrame([{"system": "Be brief.", "instruction": "Sum up:", "input": "long", "output": "short"}])
-    )
+    ).good
     turns = [("system", "Be brief."), ("user", "Sum up:\n\nlong"), ("assistant", "short")]
     assert good["messages"].to_list() == [messages(turns)]
 
@@ -70,16 +71,18 @@ def test_what_cannot_be_learnt_is_set_aside_with_the_reason(
     frame = pl.DataFrame(
         {"messages": pl.Series([messages(turns), messages(TURNS)], dtype=conversations.MESSAGES)}
     )
-    good, bad, _ = conversations.read_conversations(frame)
+    read = conversations.read_conversations(frame)
+    good, bad = read.good, read.bad
     assert good["messages"].to_list() == [messages(TURNS)]
     assert reason in bad["reason"][0]
     assert bad["row"].to_list() == [0]
 
 
 def test_json_that_is_none_is_set_aside() -> None:
-    good, bad, _ = conversations.read_conversations(
+    read = conversations.read_conversations(
         pl.DataFrame({"messages": ["[{", "3", "[3]", None, json.dumps(WANTED)]})
     )
+    good, bad = read.good, read.bad
     assert (good.height, bad["reason"].unique().to_list()) == (1, ["no messages could be read"])
 
 
@@ -106,7 +109,7 @@ def pairs(count: int, prefix: str = "") -> pl.DataFrame:
 
 
 def test_the_same_opening_never_stands_on_both_sides() -> None:
-    rows = conversations.split_conversations(conversations.read_conversations(pairs(200))[0], 0.2, 0.1, 1)
+    rows = conversations.split_conversations(conversations.read_conversations(pairs(200)).good, 0.2, 0.1, 1)
     sides = (
         rows.with_columns(opening=pl.col("messages").list.first().struct.field("content"))
         .group_by("opening")
@@ -117,7 +120,7 @@ def test_the_same_opening_never_stands_on_both_sides() -> None:
 
 
 def test_weights_count_training_rows_alone() -> None:
-    rows = conversations.split_conversations(conversations.read_conversations(pairs(200))[0], 0.2, 0.1, 1)
+    rows = conversations.split_conversations(conversations.read_conversations(pairs(200)).good, 0.2, 0.1, 1)
     for weight, count in ((0.5, 70), (1, 140), (2.25, 315)):
         made = dict(conversations.weight_rows(rows, weight, 1).group_by("split").len().rows())
         assert made == {"train": count, "validation": 40, "test": 20}
@@ -130,6 +133,8 @@ def data_of(folder: Path, **settings: Any) -> InstructionData:
         "validation": 0.2,
         "test": 0.0,
         "limit": 0,
+        "encoding": "",
+        "separator": "",
         "max_seq_length": 64,
         "quality": {"filters": []},
     }
@@ -165,7 +170,7 @@ def test_a_mixture_shares_no_opening_between_training_and_validation(tmp_path: P
     pl.concat([pairs(100), pairs(50, "Other ")]).write_parquet(tmp_path / "more.parquet")
     data = data_of(tmp_path, mixture={str(tmp_path / "more.parquet"): 2.0})
     rows = data.rows_of("train")
-    more = rows.filter(pl.col("source") == "more.parquet")
+    more = rows.filter(pl.col("source") == str(tmp_path / "more.parquet"))
     assert more.height == 2 * more.unique("messages").height > 60
     openings = {
         split: set(data.rows_of(split)["messages"].list.first().struct.field("content"))

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from config.schema.data import DataConfig
-from data.modules.labelled_rows import SPLIT_NAME, parse_labels, text_expression, with_splits
+from data.catalogue.sources import SPLIT_NAME
+from data.modules.label_forms import parse_labels
+from data.modules.labelled_rows import text_expression, with_splits
 from data.modules.labelled_text import LabelledText
 from data.tokens.batches import Batching
 from tests.conftest import POCKET, real
@@ -200,14 +202,14 @@ def test_leaks_are_counted(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"path": "nowhere.csv"}, "no table at data.path=nowhere.csv"),
-        ({"text_columns": ["title"]}, "no column 'title'.*mend data.text_columns"),
+        ({"text_columns": ["title"]}, "no column 'title'.*set data.text_columns"),
         ({"label_column": "tag"}, "no column 'tag'"),
         ({"label_names": ["red", "green"]}, "holds 'blue', which data.label_names lacks"),
         ({"label_names": ["red", "green", "blue", "pink"]}, "no training row has the label 'pink'"),
         ({"validation": 0.0}, "no row is left for validation"),
         ({"split_by": "CASE WHEN nothing < 3 THEN 'train' END"}, "data.split_by"),
         ({"split_by": "CASE WHEN line < 30 THEN 'learn' ELSE 'test' END"}, "data.split_by gives learn"),
-        ({"text_columns": ["label"], "label_column": "text", "limit": 0}, "no training row has the label"),
+        ({"text_columns": ["label"], "label_column": "text", "limit": 0}, "no row is left for validation"),
     ],
 )
 def test_unusable_data_is_refused(table: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:

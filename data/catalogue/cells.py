@@ -1,0 +1,90 @@
+"""Cells of any table -> text: every type as text, white space evened out, words for a missing value taken as
+missing, numbers read from text.
+
+All text of a table enters through `cell_text` and `clean_text`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+import polars as pl
+
+CONTROL = r"[\p{Cc}\s\x{2028}\x{2029}\x{feff}]+"
+
+NUMBER = r"\d{1,3}(?:[.,\s\x{a0}]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
+
+ESCAPED_LETTERS = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+
+
+def cell_text(name: str, kind: pl.DataType) -> pl.Expr:
+    """A column of any type as text: whole floats without a point, lists and objects as JSON.
+
+    Raises ValueError for a type that holds no text.
+    """
+    cell = pl.col(name)
+    if isinstance(kind, pl.List | pl.Array | pl.Struct):
+        text = pl.struct(v=cell).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+        return pl.when(cell.is_not_null()).then(text).alias(name)
+    if kind.is_float():
+        is_whole = (cell == cell.floor()) & (cell.abs() < 2**53)
+        whole = cell.cast(pl.Int64, strict=False).cast(pl.String)
+        number = pl.when(is_whole).then(whole).otherwise(cell.cast(pl.String))
+        return pl.when(~cell.is_nan()).then(number).alias(name)
+    if kind == pl.Duration:
+        return cell.dt.to_string("polars")
+    if kind in (pl.Binary, pl.Object):
+        raise ValueError(f"the column {name!r} holds {kind}, which is no text: choose another column")
+    return cell.cast(pl.String)
+
+
+def clean_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:
+    """White space and control characters become one space, edges go; an empty cell and a word for a missing
+    value (in any case) become null.
+    """
+    cleaned = text.str.replace_all(CONTROL, " ").str.strip_chars()
+    words = [word.lower() for word in missing]
+    is_missing = (cleaned == "") | cleaned.str.to_lowercase().is_in(words)
+    return pl.when(~is_missing).then(cleaned)
+
+
+def with_letters(text: pl.Expr) -> pl.Expr:
+    """Escapes of letters beyond ASCII, as JSON writes them (``\\u00e9``), as the letters."""
+    has_escapes = text.str.contains(r"\\u[0-9a-fA-F]{4}")
+    return (
+        pl.when(has_escapes).then(text.map_elements(decode_letters, return_dtype=pl.String)).otherwise(text)
+    )
+
+
+def decode_letters(text: str) -> str:
+    """Replace the escapes of letters in one text; those of ASCII, such as a quote, stay."""
+
+    def letters(match: re.Match[str]) -> str:
+        decoded = str(json.loads(f'"{match.group()}"'))
+        is_safe = not decoded.isascii() and not any(0xD800 <= ord(letter) < 0xE000 for letter in decoded)
+        return decoded if is_safe else match.group()
+
+    return ESCAPED_LETTERS.sub(letters, text)
+
+
+def first_number(text: pl.Expr) -> pl.Expr:
+    """The first number of a text: '4.9 out of 5', '4,9', 'Rs. 1,299.00', '1.299,00 EUR'; null without one.
+
+    Where there are points and commas, the last one is the decimal mark. A lone comma before three digits
+    separates thousands, any other mark is the decimal one.
+    """
+    number = text.str.extract(f"({NUMBER})").str.replace_all(r"[\s\x{a0}]", "")
+    has_both = number.str.contains(r"\..*,|,.*\.")
+    decimal_comma = number.str.contains(r",\d+$") & number.str.contains(r"\..*,")
+    both = (
+        pl.when(decimal_comma)
+        .then(number.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
+        .otherwise(number.str.replace_all(",", "", literal=True))
+    )
+    is_thousands = number.str.contains(r"^[1-9]\d{0,2}(?:,\d{3})+$|^[1-9]\d{0,2}(?:\.\d{3}){2,}$")
+    single = (
+        pl.when(is_thousands)
+        .then(number.str.replace_all(r"[.,]", ""))
+        .otherwise(number.str.replace(",", ".", literal=True))
+    )
+    return pl.when(has_both).then(both).otherwise(single).cast(pl.Float64, strict=False)

@@ -1,0 +1,276 @@
+"""How a text table is written: its compression, encoding, line ends and separator, found from its bytes.
+
+`plain_text` gives any such file as UTF-8 with Unix line ends; what it finds beyond that is logged.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import logging
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+log = logging.getLogger(__name__)
+
+COMPRESSIONS = (".gz", ".zip", ".zst")
+SEPARATORS = (",", ";", "\t", "|")
+SAMPLE_BYTES = 2**18  # from which the encoding's marks, the line ends and the separator are found
+CHUNK_BYTES = 2**22
+GUESS_BYTES = 2**16  # of lines that are not ASCII, from which an unmarked encoding is guessed
+MAX_UNPACKED = 8 * 2**30  # bytes that a compressed file may become
+MAX_COMPRESSION_RATIO = 1032  # of DEFLATE
+
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# Encodings that spreadsheets and shops write, the most frequent first. A guess is one of them.
+ENCODINGS = (
+    "cp1252 cp1251 cp932 gb18030 cp949 big5 cp1250 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874"
+).split()
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """Encoding and separator of a text table; '' for what is to be found."""
+
+    encoding: str = ""
+    separator: str = ""
+
+
+FOUND = TextForm()  # both are found
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A text table in UTF-8 at ``path``, which polars can read, and its separator."""
+
+    path: Path
+    separator: str
+
+
+def kind_of(path: Path) -> str:
+    """The last part of a file's name without the compression: csv, jsonl, ..."""
+    name = path.name.lower()
+    for ending in COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return name.rsplit(".", 1)[-1]
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file that may be compressed. Raises ValueError for a .zip that holds several files."""
+    ending = path.suffix.lower()
+    if ending == ".gz":
+        with gzip.open(path) as file:
+            yield file  # type: ignore[misc]  # a GzipFile reads as any binary file
+    elif ending == ".zst":
+        import pyarrow
+
+        with pyarrow.input_stream(str(path), compression="zstd") as file:
+            yield file
+    elif ending == ".zip":
+        with open_zip(path) as archive:
+            names = [one.filename for one in archive.infolist() if not is_hidden(one)]
+            if len(names) != 1:
+                raise ValueError(
+                    f"{path}: holds {len(names)} files ({', '.join(names[:5])}); unpack it first"
+                )
+            with archive.open(names[0]) as file:
+                yield file
+    else:
+        with path.open("rb") as file:
+            yield file
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """A .zip archive. Raises ValueError if it is damaged."""
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def is_hidden(member: zipfile.ZipInfo) -> bool:
+    """Whether a member of an archive is a folder, or what macOS adds."""
+    return member.is_dir() or member.filename.startswith("__MACOSX/")
+
+
+def check_unpacked_size(path: Path) -> None:
+    """Raises ValueError if a compressed file would unpack to more than memory should hold; EOFError if it is
+    cut off.
+    """
+    if path.stat().st_size * MAX_COMPRESSION_RATIO <= MAX_UNPACKED:
+        return
+    unpacked = 0
+    with open_unpacked(path) as file:
+        while size := len(file.read(CHUNK_BYTES)):
+            unpacked += size
+            if unpacked > MAX_UNPACKED:
+                raise ValueError(
+                    f"{path}: unpacks to more than {MAX_UNPACKED:,} bytes; if that is what you expect,"
+                    " unpack it first"
+                )
+
+
+@lru_cache
+def log_once(message: str) -> None:
+    """Log what a run needs to say once, however often a file is opened."""
+    log.info("%s", message)
+
+
+@contextmanager
+def plain_text(path: Path, form: TextForm) -> Iterator[PlainText]:
+    """A text table as polars reads it: the file itself where it is UTF-8 with Unix line ends, else a
+    converted copy, which is deleted afterwards.
+
+    Raises ValueError for an unknown encoding, or text that is not in the encoding given.
+    """
+    if path.suffix.lower() in COMPRESSIONS:
+        check_unpacked_size(path)
+    with open_unpacked(path) as file:
+        sample = file.read(SAMPLE_BYTES)
+    state = path.stat()
+    encoding = form.encoding or find_encoding(path, sample, (state.st_size, state.st_mtime_ns))
+    check_encoding(path, encoding)
+    text = sample.decode(encoding, errors="replace")
+    has_old_line_ends = "\r" in text and "\n" not in text
+    first_line = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
+    stated = first_line[4:] if first_line.lower().startswith("sep=") and len(first_line) == 5 else ""
+    text = text.replace("\r", "\n") if has_old_line_ends else text
+    body = text.split("\n", 1)[-1] if stated else text
+    separator = ","
+    if kind_of(path) in ("csv", "tsv", "txt"):
+        separator = form.separator or stated or find_separator(body)
+        if separator != "," and not form.separator:
+            log_once(f"{path}: the fields are separated by {separator!r}")
+    if encoding == "utf-8" and not has_old_line_ends and not stated and path.suffix.lower() != ".zip":
+        yield PlainText(path, separator)
+        return
+    with tempfile.TemporaryDirectory(prefix="strata-") as folder:
+        copy = Path(folder) / f"table.{kind_of(path)}"
+        convert(path, encoding, copy, skip_first_line=bool(stated))
+        yield PlainText(copy, separator)
+
+
+def convert(path: Path, encoding: str, copy: Path, skip_first_line: bool) -> None:
+    """Write a file again in UTF-8 with Unix line ends. Raises ValueError if it is not in ``encoding``."""
+    with open_unpacked(path) as file, copy.open("w", encoding="utf-8", newline="") as out:
+        reader = io.TextIOWrapper(file, encoding=encoding, newline=None)
+        try:
+            if skip_first_line:
+                reader.readline()
+            while text := reader.read(CHUNK_BYTES):
+                out.write(text)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} is not in the encoding {encoding} ({error.reason} at byte {error.start} of a block):"
+                " set data.encoding, as data.encoding=cp1252"
+            ) from None
+
+
+def check_encoding(path: Path, encoding: str) -> None:
+    """Raises ValueError if Python does not know an encoding of text."""
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ValueError(
+            f"data.encoding={encoding}: not known; use one such as utf-8, cp1252 or utf-16"
+        ) from None
+
+
+@lru_cache  # what is found is logged once for each state of a file
+def find_encoding(path: Path, sample: bytes, state: tuple[int, int]) -> str:
+    """The encoding of a file: by its mark, by the zeros of UTF-16, else UTF-8; a guess where it is neither.
+
+    A guess is logged. A file of UTF-8 with some damaged lines counts as UTF-8; the reader sets those aside.
+    """
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if sample.startswith(mark):
+            if name != "utf-8-sig":
+                log.info("%s: read as %s", path, name)
+            return name
+    half = len(sample) // 2
+    for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if half and sample[offset::2].count(0) > 0.8 * half:
+            log.info("%s: read as %s", path, name)
+            return name
+    if is_utf8(path):
+        return "utf-8"
+    return guess_encoding(path)
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether all of a file is UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open_unpacked(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def guess_encoding(path: Path) -> str:
+    """The likeliest encoding of a file that is not all UTF-8, by its lines beyond ASCII."""
+    from charset_normalizer import from_bytes
+
+    lines: list[bytes] = []
+    valid = size = 0
+    with open_unpacked(path) as file:
+        for line in file:
+            if size < GUESS_BYTES and not line.isascii():
+                lines.append(line)
+                size += len(line)
+                valid += is_valid(line)
+    if valid > len(lines) / 2:
+        return "utf-8"
+    matches = list(from_bytes(b"".join(lines)))
+    guess = ENCODINGS[0]
+    if matches:
+        least, most = matches[0].chaos + 0.05, matches[0].coherence - 0.05
+        likely = [match for match in matches if match.chaos <= least and match.coherence >= most]
+        names = {name for match in likely for name in (match.encoding, *match.could_be_from_charset)}
+        guess = next((name for name in ENCODINGS if name in names), matches[0].encoding)
+    log.warning(
+        "%s: not UTF-8; read as %s, a guess from its letters. If names look wrong, set data.encoding=NAME",
+        path, guess,
+    )  # fmt: skip
+    return guess
+
+
+def is_valid(line: bytes) -> bool:
+    """Whether a line is UTF-8."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def find_separator(text: str) -> str:
+    """The separator with which most records have as many fields as the header, and the most fields."""
+    best, most = ",", (0.0, 1)
+    for separator in SEPARATORS:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))[:200]
+        rows = [row for row in rows[:-1] or rows if row]
+        width = len(rows[0]) if rows else 0
+        if width < 2:
+            continue
+        even = Counter(map(len, rows))[width] / len(rows)
+        if (round(even, 1), width) > most:
+            best, most = separator, (round(even, 1), width)
+    return best

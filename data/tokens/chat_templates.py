@@ -1,0 +1,113 @@
+"""Chat templates and the tokenizers that carry them: what is fixed in them, what they may lack, and the turns
+that they are given.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+START, END = "<start_of_turn>", "<end_of_turn>"
+
+Message = dict[str, str]  # role (system, user, assistant) and content
+
+Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
+
+TODAY = datetime(2024, 7, 26)  # for templates that ask for the date, so that a prompt is the same every day
+
+
+def fixed_time(form: str) -> str:
+    """The date and time that a template gets instead of now."""
+    return TODAY.strftime(form)
+
+
+# What chat templates ask for.
+TEMPLATE_VARIABLES: dict[str, bool | str | Callable[[str], str]] = {
+    "enable_thinking": False,
+    "date_string": fixed_time("%d %b %Y"),
+    "strftime_now": fixed_time,
+}
+
+PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' -%}
+{%- set turns = messages[1:] if said else messages -%}
+{%- for message in turns -%}
+{%- if message.role == 'user' -%}
+{{ (bos_token ~ '' if loop.first else ' ') ~ '<start_of_turn>user\n' ~ (said if loop.first else '') ~ message.content -}}
+{{ '<end_of_turn> <start_of_turn>model\n' }}
+{%- else -%}
+{{ message.content ~ '\n<end_of_turn>' }}
+{%- endif -%}
+{%- endfor -%}"""  # noqa: E501 Renderer.published() as a template
+
+
+def with_fixed_date(template: str) -> str:
+    """A template that asks for no date: a server, too, makes the same prompt every day."""
+    call = r"""strftime_now\(\s*(['"])(.*?)\1\s*\)"""
+    return re.sub(call, lambda match: repr(fixed_time(match.group(2))), template)
+
+
+def load_tokenizer(base: str) -> Any:  # a tokenizer of transformers, whose class depends on the base
+    """The tokenizer of a model in a folder or on the Hub. Raises ValueError if there is none, or it names no
+    end-of-text token, which every answer is trained to end with.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        where = "that folder" if Path(base).is_dir() else "the Hub's cache, and the Hub cannot be reached"
+        raise ValueError(
+            f"no tokenizer for model.base={base} in {where}: download the model first, or"
+            f" set model.base to a folder"
+            f" ({str(error).splitlines()[0]})"
+        ) from None
+    if tokenizer.eos_token is None:
+        raise ValueError(
+            f"the tokenizer of model.base={base} names no end-of-text token, so no answer could end: set"
+            " eos_token in its tokenizer_config.json"
+        )
+    return tokenizer
+
+
+def embedding_rows(base: str) -> int:
+    """Rows of a model's token embedding; 0 where there is no configuration to tell it."""
+    from transformers import AutoConfig
+
+    try:
+        return int(AutoConfig.from_pretrained(base).get_text_config().vocab_size)
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def check_embedded(tokenizer: Any, base: str, largest: int) -> None:
+    """Raises ValueError if a token id is beyond the rows of the model's embedding."""
+    rows = embedding_rows(base)
+    if rows and largest >= rows:
+        token = tokenizer.convert_ids_to_tokens(largest)
+        raise ValueError(
+            f"the token {token!r} has the id {largest}, and the embedding of model.base={base} has"
+            f" {rows} rows: the tokenizer is of another model, or tokens were added to it alone"
+        )
+
+
+def without_answers(rows: list[list[Segment]], left_out: list[int]) -> list[list[Segment]]:
+    """The rows of a conversation (one, or one for each answer) with some answers not trained."""
+    if not left_out:
+        return rows
+    if len(rows) > 1:
+        return [row for number, row in enumerate(rows) if number not in left_out]
+    row, number = [], 0
+    for text, trained in rows[0]:
+        row.append((text, trained and number not in left_out))
+        number += trained
+    return [row]
+
+
+def without_system(messages: list[Message]) -> list[Message]:
+    """System turns put before the first user turn's text, for models that know none."""
+    said = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    rest = [m for m in messages if m["role"] != "system"]
+    if not said:
+        return rest
+    return [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]]

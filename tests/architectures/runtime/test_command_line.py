@@ -1,0 +1,76 @@
+"""Whatever a user types after `key=` reaches the program as it was typed."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from architectures.runtime.command_line import plain_arguments
+from data.catalogue.inspection import hydra_quoted
+
+parse = OverridesParser.create().parse_override
+
+
+def received(argument: str) -> object:
+    """The value that the program gets for one argument."""
+    override = parse(argument)
+    return OmegaConf.create({"key": override.value()}).key
+
+
+def without_line_breaks(text: str) -> bool:
+    return not set(text) & set("\r\n\0")
+
+
+@given(st.text().filter(without_line_breaks))
+def test_every_sentence_is_a_text(text: str) -> None:
+    if text.startswith(("'", '"')):
+        return  # quoted by the user, as Hydra wants it
+    (argument,) = plain_arguments([f"text={text}"], parse, ["text"])
+    assert received(argument) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["123", "true", "null", "a, b", "50% off", "a=b: (c)", "${HOME}", 'say "hi"', "é"]
+)
+def test_a_text_that_hydra_would_read_otherwise(text: str) -> None:
+    (argument,) = plain_arguments([f"text={text}"], parse, ["text"])
+    assert received(argument) == text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/data/a=b (1).csv", "Größe & mehr.csv", "名称.csv", "it's.csv", "50%.csv", "back\\slash (1).csv"],
+)
+def test_a_path_of_any_letters_is_a_value(path: str) -> None:
+    (argument,) = plain_arguments([f"data.path={path}"], parse)
+    assert received(argument) == path
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "trainer.epochs=3",
+        "model=a,b",
+        "data.attributes=[a,b]",
+        "+experiment=job-1",
+        "-m",
+        "data.attributes=[a,b",
+        "x='quoted'",
+        "~data.limit",
+        "data.version=",
+    ],
+)
+def test_what_hydra_reads_stays_as_it_is(argument: str) -> None:
+    assert plain_arguments([argument], parse) == [argument]
+
+
+@given(st.text(min_size=1).filter(without_line_breaks))
+def test_a_column_of_any_name_can_be_typed(name: str) -> None:
+    assert received(f"data.columns.name={hydra_quoted(name)}") == name
+    assert received(f"data.attributes=[{hydra_quoted(name)}]") == [name]
+
+
+@pytest.mark.parametrize("name", ["1_0", "null", "true", "Größe", "nan", "1e3", "a b"])
+def test_a_column_called_as_a_value_is_quoted(name: str) -> None:
+    assert hydra_quoted(name) == f'"{name}"'
