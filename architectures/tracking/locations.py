@@ -13,5 +13,17 @@ def redact(text: object) -> str:
 
 
 def tracking_uri(setting: str, outputs: Path) -> str:
-    """The tracking server: as set, else MLFLOW_TRACKING_URI, else a SQLite file in the outputs folder."""
-    return setting or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs.resolve() / 'mlflow.db'}"
+    """The tracking server: as set, else MLFLOW_TRACKING_URI, else a SQLite file in the outputs folder.
+
+    Raises ValueError for a folder whose name such an address cannot hold.
+    """
+    uri = setting or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return uri
+    database = outputs.resolve() / "mlflow.db"
+    if "?" in str(database):
+        raise ValueError(
+            f"outputs={outputs}: the address of a SQLite file cannot hold '?'; choose another folder, or set"
+            " tracking.uri"
+        )
+    return f"sqlite:///{database}"

@@ -48,6 +48,16 @@ def clean_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:
     return pl.when(~is_missing).then(cleaned)
 
 
+def trim_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:
+    """A long text, whose inner white space stays: edges go; empty cells and words for a missing value become
+    null.
+    """
+    trimmed = text.str.strip_chars()
+    words = [word.lower() for word in missing]
+    start = trimmed.str.head(1 + max(map(len, words), default=0)).str.to_lowercase()
+    return pl.when((trimmed != "") & ~start.is_in(words)).then(trimmed)
+
+
 def with_letters(text: pl.Expr) -> pl.Expr:
     """Escapes of letters beyond ASCII, as JSON writes them (``\\u00e9``), as the letters."""
     has_escapes = text.str.contains(r"\\u[0-9a-fA-F]{4}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data.catalogue.cells import cell_text, clean_text, first_number
+from data.catalogue.cells import cell_text, clean_text, first_number, trim_text
 from data.catalogue.forms import (
     UNREADABLE_FORM,
     category_levels,
@@ -95,8 +95,7 @@ def map_columns(
         cells[name] = clean_text(cells[name], rules.missing)
     cells["name"] = clean_text(pl.col(str(columns["name"])), rules.missing)
     for name in ("description", "specifications", "image"):
-        edged = cells[name].str.strip_chars()
-        cells[name] = pl.when(clean_text(cells[name], rules.missing).is_not_null()).then(edged)
+        cells[name] = trim_text(cells[name], rules.missing)
     pairs = [attribute_pair(name, rules) for name in attributes]
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(PAIR))
     # A brand such as NA is one where the product's name has it.
@@ -138,18 +137,22 @@ def category_cells(column: str | list[str], rules: CellRules) -> dict[str, pl.Ex
     return {"category": levels.list.join(" > "), "levels": levels, "other_trees": pl.lit(False)}
 
 
-def parse_specifications(missing: tuple[str, ...]) -> list[pl.Expr]:
-    """Specifications in the published form and attribute columns -> ``attributes`` (list of key, value) and
-    ``notes`` (values that have no key).
+def clean_pairs(missing: tuple[str, ...]) -> pl.Expr:
+    """Specifications in the published form and attribute columns -> list of key and value, without missing
+    values.
     """
     field = pl.element().struct.field
     clean = pl.struct(key=attribute_key(field("key")), value=clean_text(field("value"), missing))
-    is_keyed = field("key").fill_null("") != ""
     pairs = specification_pairs().list.concat("table_attributes").list.eval(clean)
-    pairs = pairs.list.eval(pl.element().filter(field("value").is_not_null()))
+    return pairs.list.eval(pl.element().filter(field("value").is_not_null()))
+
+
+def attributes_and_notes() -> list[pl.Expr]:
+    """``pairs`` -> ``attributes`` (list of key, value) and ``notes`` (values that have no key)."""
+    is_keyed = pl.element().struct.field("key").fill_null("") != ""
     return [
-        pairs.list.eval(pl.element().filter(is_keyed)).alias("attributes"),
-        pairs.list.eval(pl.element().filter(~is_keyed).struct.field("value")).alias("notes"),
+        pl.col("pairs").list.eval(pl.element().filter(is_keyed)).alias("attributes"),
+        pl.col("pairs").list.eval(pl.element().filter(~is_keyed).struct.field("value")).alias("notes"),
     ]
 
 
@@ -269,7 +272,8 @@ def build_catalogue(
         .join(kept.lazy(), on="row")
         .sort("place")
         .with_columns(levels)
-        .with_columns(*parse_specifications(missing), *image_addresses(), plain_words())
-        .drop("category", "specifications", "image", "table_attributes", "row", "place")
+        .with_columns(clean_pairs(missing).alias("pairs"))
+        .with_columns(*attributes_and_notes(), *image_addresses(), plain_words())
+        .drop("pairs", "category", "specifications", "image", "table_attributes", "row", "place")
         .collect()
     )

@@ -5,6 +5,7 @@ that they are given.
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def load_tokenizer(base: str) -> Any:  # a tokenizer of transformers, whose clas
     return tokenizer
 
 
+@lru_cache
 def embedding_rows(base: str) -> int:
     """Rows of a model's token embedding; 0 where there is no configuration to tell it."""
     from transformers import AutoConfig

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from architectures.tracking.locations import tracking_uri
 from tests.conftest import ROOT
 
 CLAIM = """
@@ -39,6 +42,14 @@ def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path: Path)
     folders = at_once(CLAIM, str(tmp_path), 6)
     assert len(set(folders)) == 6
     assert all(Path(folder).is_dir() for folder in folders)
+
+
+def test_an_outputs_folder_of_odd_letters_holds_the_store_or_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "50% of #1 =x"
+    uri = tracking_uri("", folder)
+    assert at_once(STORE, uri, 1) and (folder / "mlflow.db").is_file()
+    with pytest.raises(ValueError, match=r"cannot hold '\?'"):
+        tracking_uri("", tmp_path / "what?")
 
 
 def test_runs_that_start_together_make_one_sound_store(tmp_path: Path) -> None:
