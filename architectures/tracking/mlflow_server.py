@@ -64,6 +64,9 @@ def experiment_id(client: "MlflowClient", name: str, uri: str) -> str:
     """
     experiment = client.get_experiment_by_name(name)
     if experiment:
+        if experiment.lifecycle_stage == "deleted":
+            log.warning("the MLflow experiment %r was deleted; it is restored", name)
+            client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)
     database = uri.removeprefix(SQLITE)
     is_local = database != uri

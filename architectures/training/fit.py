@@ -136,7 +136,7 @@ def with_less_memory(settings: FitSettings, inputs: FitInputs) -> FitSettings:
         half,
     )
     if settings.processes > 1:
-        raise Interrupted("out of memory", together=False)
+        raise Interrupted("out of memory", together=False, saved=False)
     return replace(settings, micro_batch=half)
 
 

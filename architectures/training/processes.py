@@ -39,7 +39,8 @@ def run_until_done(task: Callable[[Signals], None]) -> None:
     try:
         task(signals)
     except Interrupted as reason:
-        log.warning("stopped (%s); the same command with resume=auto continues from there", reason)
+        where = "there" if reason.saved else "the last checkpoint, or begins anew where there is none"
+        log.warning("stopped (%s); the same command with resume=auto continues from %s", reason, where)
         if not reason.together:
             end_children()
         # the first process watches the others, and takes a status of theirs for a failure; which it is, if

@@ -12,12 +12,12 @@ HANDLED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 class Interrupted(Exception):
     """The run stopped and can be resumed. ``together``: whether all of its processes stopped at the same
-    step.
+    step. ``saved``: whether a checkpoint of that step was written.
     """
 
-    def __init__(self, reason: str, together: bool = True) -> None:
+    def __init__(self, reason: str, together: bool = True, saved: bool = True) -> None:
         super().__init__(reason)
-        self.together = together
+        self.together, self.saved = together, saved
 
 
 class Signals:
@@ -34,7 +34,7 @@ class Signals:
         is_second = self.received == signal.SIGINT == number
         self.received = number
         if is_second or not self.waiting:
-            raise Interrupted(signal.Signals(number).name)
+            raise Interrupted(signal.Signals(number).name, saved=False)
         log.warning("%s: saving at the end of this step", signal.Signals(number).name)
 
     def listen(self) -> None:

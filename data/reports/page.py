@@ -19,7 +19,7 @@ h1{font-size:1.7rem;margin:.2em 0 .6em} summary,h2{font-size:1.2rem;font-weight:
 section,details{border-top:1px solid var(--line);margin-top:1.4rem;padding-top:.9rem} summary{cursor:pointer}
 .wide{overflow-x:auto} table{border-collapse:collapse;margin:.7rem 0;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .65rem;border-bottom:1px solid var(--line);vertical-align:top} th{background:var(--soft);text-align:left}
-td,th{white-space:nowrap} details td{white-space:normal;max-width:34rem}
+td{white-space:nowrap} th{white-space:normal;vertical-align:bottom} details td{white-space:normal;max-width:34rem}
 tr:hover td{background:var(--soft)} img{max-width:100%} code,pre{background:var(--soft);font-size:13px}
 pre{padding:.6rem .8rem;overflow-x:auto} nav a{margin-right:1rem;color:var(--accent)} li{margin:.2rem 0}
 """  # noqa: E501
