@@ -1,0 +1,40 @@
+"""Fields that name columns and folders, and the keys that other frameworks use."""
+
+import pytest
+
+from config import schema
+from tests.config.test_schema import composed
+
+TABLE = ["data=table", "data.path=x.csv", "data.columns.name=a"]
+
+
+@pytest.mark.parametrize("category", ["b", "[b,c]", '["Größe",c]'])
+def test_a_category_is_one_column_or_one_for_each_level(category: str) -> None:
+    config = composed(*TABLE, f"data.columns.category={category}")
+    assert schema.problems_of(config) == []
+    assert schema.typed(config).data.columns["name"] == "a"
+
+
+@pytest.mark.parametrize("setting", ["data.columns.brand=[b,c]", "data.columns.brand=10"])
+def test_another_column_is_one_name(setting: str) -> None:
+    (problem,) = schema.problems_of(composed(*TABLE, "data.columns.category=b", setting))
+    assert "data.columns.brand=" in problem and "must be the name of a column; quote it" in problem
+
+
+def test_a_folder_that_an_address_cannot_hold_is_refused() -> None:
+    (problem,) = schema.problems_of(composed("outputs='what?'"))
+    assert "cannot hold '?'" in problem
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("trainer.grad_clip", "trainer.max_grad_norm"),
+        ("trainer.grad_clp", "trainer.max_grad_norm"),
+        ("trainer.gradient_clip_val", "trainer.max_grad_norm"),
+        ("trainer.num_train_epochs", "trainer.epochs"),
+        ("lr", "trainer.learning_rate"),
+    ],
+)
+def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: str) -> None:
+    assert schema.unknown_key(typed) == f"{typed}: no such key; did you mean {meant}?"
