@@ -110,8 +110,8 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
     module = architectures.load_answering_model(path)
     data = open_data(origin, module.model_settings["base"], outputs)
     data.prepare_data()
-    settings = architectures.override(origin["evaluation"], config) | {"baselines": []}
     (place := folder / "incumbent").mkdir(exist_ok=True)
+    settings = architectures.override(origin["evaluation"], config) | {"baselines": []}
     evaluate(module, data, settings, place, architectures.exported_folder(module, path, place))
     return read_run(place, label=name)
 

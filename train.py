@@ -213,14 +213,13 @@ def start(config: DictConfig) -> None:
 
 def run_sweep(arguments: list[str], config: TrainConfig) -> int:
     """Run the jobs of a sweep; print them side by side, the best first; how many are not finished."""
-    plan = sweeps.Sweep.of(arguments, config)
-    uri, parent = architectures.tracking_uri(plan.tracking_uri, plan.outputs), ""
+    plan, tracking = sweeps.Sweep.of(arguments, config), config.tracking
+    uri, parent = architectures.tracking_uri(tracking.uri, plan.outputs), ""
     if not plan.has_own_parent:
-        parent = architectures.start_parent_run(uri, plan.experiment, f"sweep {plan.name}", plan.command)
+        parent = architectures.start_parent_run(uri, tracking.experiment, f"sweep {plan.name}", plan.command)
     os.environ |= {sweeps.NAME_VARIABLE: plan.name, sweeps.PARENT_VARIABLE: parent}
     start()
-    jobs = plan.jobs()
-    left = sweeps.unfinished(jobs)
+    left = sweeps.unfinished(jobs := plan.jobs())
     if text := sweep.report_sweep([job for job in jobs if job not in left], plan.folder):
         print(f"\n{text}")
         files = [*evaluated_runs.artifacts(plan.folder), plan.folder / sweeps.LEDGER]
@@ -238,11 +237,13 @@ def main() -> None:
     sys.argv[1:] = arguments = command_line.with_experiment(plain)
     try:
         is_sweep, configs = command_line.check(arguments)
-        folder = None if is_sweep else command_line.run_folder(arguments, configs, architectures.is_alone())
-        sys.argv += [f"hydra.run.dir={architectures.quoted(str(folder))}"] if folder else []
+        if is_sweep:
+            sys.exit(min(run_sweep(arguments, configs[0]), 1))
+        folder = command_line.run_folder(arguments, configs, architectures.is_alone())
     except ValueError as error:
         sys.exit(f"error: {error}")
-    sys.exit(min(run_sweep(arguments, configs[0]), 1) if is_sweep else start())
+    sys.argv += [f"hydra.run.dir={architectures.quoted(str(folder))}"] if folder else []
+    start()
 
 
 if __name__ == "__main__":

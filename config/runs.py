@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +134,14 @@ def claim_folder(config: TrainConfig) -> Path:
     own.
     """
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{config.experiment}"
-    for number in count(1):
-        folder = Path(config.outputs) / "runs" / (name if number == 1 else f"{name}_{number}")
+    folder, number = Path(config.outputs) / "runs" / name, 1
+    while True:
         try:
             folder.mkdir(parents=True)
+            return folder
         except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("count() does not end")
+            number += 1
+            folder = folder.with_name(f"{name}_{number}")
 
 
 def check_same(folder: Path, config: TrainConfig) -> None:

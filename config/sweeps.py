@@ -27,12 +27,10 @@ PLACEMENT = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that a command line describes. tracking_uri, experiment: as the command line sets them."""
+    """A sweep that a command line describes."""
 
     name: str
     outputs: Path
-    tracking_uri: str
-    experiment: str
     command: str
     has_own_parent: bool  # a workspace nests its jobs itself; a dry run has none
 
@@ -62,8 +60,6 @@ class Sweep:
         return cls(
             name=f"{experiments}-{digest}{anew}",
             outputs=outputs,
-            tracking_uri=config.tracking.uri,
-            experiment=config.tracking.experiment,
             command=f"python train.py {shlex.join(arguments)}",
             has_own_parent=in_workspace or given.get("hydra.launcher.dry_run") == "true",
         )

@@ -39,7 +39,7 @@ def run_until_done(task: Callable[[Signals], None]) -> None:
     try:
         task(signals)
     except Interrupted as reason:
-        where = "there" if reason.saved else "the last checkpoint, or begins anew where there is none"
+        where = "there" if reason.saved else "the last checkpoint, or from the start if there is none"
         log.warning("stopped (%s); the same command with resume=auto continues from %s", reason, where)
         if not reason.together:
             end_children()

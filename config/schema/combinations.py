@@ -62,7 +62,7 @@ def check_filters(values: Values) -> Iterator[str]:
 
 
 def check_tasks(values: Values) -> Iterator[str]:
-    """Settings that one task alone has, and addresses that cannot be used."""
+    """Settings that one task alone has, and addresses with a password."""
     if values.get("stage") == "images" and values.get("data.task") != "retail":
         yield "stage=images: is for data.task=retail"
     is_causal_lm = values.get("model.method") == "fine-tune" and values.get("data.task") != "labels"
@@ -73,8 +73,6 @@ def check_tasks(values: Values) -> Iterator[str]:
             "tracking.uri: contains a user or a password, which would be written into every run; set"
             " MLFLOW_TRACKING_URI instead"
         )
-    if "?" in str(values.get("outputs", "")):
-        yield f"outputs={values['outputs']}: the address of its SQLite file cannot hold '?'; choose another"
 
 
 def check_versions(values: Values) -> Iterator[str]:

@@ -9,8 +9,10 @@ from config.schema.fields import setting
 from config.schema.questions import ImagesConfig, QualityConfig, QuestionsConfig
 
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
-MISSING_WORDS = "nan none null nil n/a n.a. na #n/a <na> nat undefined - -- --- \u2013 \u2014".split()
-MISSING_WORDS.append("no rating available")  # the crawl of Flipkart
+NO_RATING = "no rating available"  # of Flipkart's crawl
+MISSING_WORDS = "nan none null nil n/a n.a. na #n/a <na> nat undefined - -- --- \u2013 \u2014".split() + [
+    NO_RATING
+]
 CLEANING = ["lowercase", "links", "symbols", "stop_words"]
 MIN_SEQUENCE = 64
 

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-CONTROL = r"[\p{Cc}\s\x{2028}\x{2029}\x{feff}]+"
+# Control characters and white space but the plain space; and runs that become one space.
+UNUSUAL = (
+    r"\x{0}-\x{1f}\x{7f}-\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}"
+)
+GAP = rf" *[{UNUSUAL}][{UNUSUAL} ]*|  +"
 
 NUMBER = r"\d{1,3}(?:[.,\s\x{a0}]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
 
@@ -22,39 +26,40 @@ def cell_text(name: str, kind: pl.DataType) -> pl.Expr:
 
     Raises ValueError for a type that holds no text.
     """
-    cell = pl.col(name)
+    cell: pl.Expr = pl.col(name)
+    text = cell
     if isinstance(kind, pl.List | pl.Array | pl.Struct):
-        text = pl.struct(v=cell).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-        return pl.when(cell.is_not_null()).then(text).alias(name)
-    if kind.is_float():
+        encoded = pl.struct(v=cell).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+        text = pl.when(cell.is_not_null()).then(encoded)
+    elif kind.is_float():
         is_whole = (cell == cell.floor()) & (cell.abs() < 2**53)
         whole = cell.cast(pl.Int64, strict=False).cast(pl.String)
         number = pl.when(is_whole).then(whole).otherwise(cell.cast(pl.String))
-        return pl.when(~cell.is_nan()).then(number).alias(name)
-    if kind == pl.Duration:
-        return cell.dt.to_string("polars")
-    if kind in (pl.Binary, pl.Object):
+        text = pl.when(~cell.is_nan()).then(number)
+    elif kind == pl.Duration:
+        text = cell.dt.to_string("polars")
+    elif kind in (pl.Binary, pl.Object):
         raise ValueError(f"the column {name!r} holds {kind}, which is no text: choose another column")
-    return cell.cast(pl.String)
+    else:
+        text = cell.cast(pl.String)
+    return text.alias(name)
 
 
 def clean_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:
-    """White space and control characters become one space, edges go; an empty cell and a word for a missing
-    value (in any case) become null.
+    """White space and control characters become one space, the edges are stripped; an empty cell and a word
+    for a missing value (in any case) become null.
     """
-    cleaned = text.str.replace_all(CONTROL, " ").str.strip_chars()
-    words = [word.lower() for word in missing]
-    is_missing = (cleaned == "") | cleaned.str.to_lowercase().is_in(words)
-    return pl.when(~is_missing).then(cleaned)
+    return trim_text(text.str.replace_all(GAP, " "), missing)
 
 
 def trim_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:
-    """A long text, whose inner white space stays: edges go; empty cells and words for a missing value become
-    null.
+    """A long text, whose inner white space stays: the edges are stripped; an empty cell and a word for a
+    missing value become null.
     """
     trimmed = text.str.strip_chars()
     words = [word.lower() for word in missing]
-    start = trimmed.str.head(1 + max(map(len, words), default=0)).str.to_lowercase()
+    longest = max(map(len, words), default=0)
+    start = trimmed.str.head(longest + 1).str.to_lowercase()  # a longer text is no such word
     return pl.when((trimmed != "") & ~start.is_in(words)).then(trimmed)
 
 

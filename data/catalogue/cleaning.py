@@ -70,14 +70,16 @@ def mapped_columns(columns: Columns, attributes: list[str]) -> list[str]:
     return list(dict.fromkeys([*names, *attributes]))
 
 
-def check_columns(columns: Columns, attributes: list[str], there: list[str]) -> None:
-    """Raises ValueError naming every column that the table lacks."""
-    missing = [column for column in mapped_columns(columns, attributes) if column not in there]
+def choose_columns(there: list[str], columns: Columns, attributes: list[str]) -> list[str]:
+    """Those columns of a table that are read. Raises ValueError naming every one that the table lacks."""
+    read = mapped_columns(columns, attributes)
+    missing = [column for column in read if column not in there]
     if missing:
         raise ValueError(
             f"the table has no column {', '.join(map(repr, missing))} (it has {', '.join(there)}):"
             f" set data.columns or data.attributes to its names"
         )
+    return read
 
 
 def map_columns(
@@ -98,15 +100,19 @@ def map_columns(
         cells[name] = trim_text(cells[name], rules.missing)
     pairs = [attribute_pair(name, rules) for name in attributes]
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(PAIR))
-    # A brand such as NA is one where the product's name has it.
-    brand = clean_text(cells["brand"], ())
-    is_named = padded_words(cells["name"]).str.contains(padded_words(brand), literal=True)
-    cells["brand"] = pl.coalesce(
-        clean_text(brand, rules.missing), pl.when(is_named & brand.str.contains(r"\pL")).then(brand)
-    )
-    frame = texts.select(**cells, **category_cells(columns["category"], rules), table_attributes=table)
+    cells["brand"] = brand_cell(cells["brand"], cells["name"], rules.missing)
+    mapped = {**cells, **category_cells(columns["category"], rules), "table_attributes": table}
+    frame = texts.lazy().select(**mapped).collect()  # lazily, so that what several cells need is made once
     numbered = frame.with_row_index("row", first)
     return numbered.with_columns(id=pl.coalesce("id", pl.format("row-{}", "row")))
+
+
+def brand_cell(brand: pl.Expr, name: pl.Expr, missing: tuple[str, ...]) -> pl.Expr:
+    """A clean brand. A word for a missing value, such as NA, is a brand where the product's name has it."""
+    stated = clean_text(brand, ())
+    is_named = padded_words(name).str.contains(padded_words(stated), literal=True)
+    has_letters = stated.str.contains(r"\pL")
+    return pl.coalesce(clean_text(brand, missing), pl.when(is_named & has_letters).then(stated))
 
 
 def attribute_pair(column: str, rules: CellRules) -> pl.Expr:
@@ -143,7 +149,7 @@ def clean_pairs(missing: tuple[str, ...]) -> pl.Expr:
     """
     field = pl.element().struct.field
     clean = pl.struct(key=attribute_key(field("key")), value=clean_text(field("value"), missing))
-    pairs = specification_pairs().list.concat("table_attributes").list.eval(clean)
+    pairs = specification_pairs().list.eval(clean).list.concat("table_attributes")
     return pairs.list.eval(pl.element().filter(field("value").is_not_null()))
 
 

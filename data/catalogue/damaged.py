@@ -4,7 +4,6 @@ import csv
 import gzip
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,6 @@ def unique_names(header: list[str]) -> list[str]:
 
 def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A CSV file of which some records are damaged: (rows, unreadable records with the reason)."""
-    csv.field_size_limit(sys.maxsize)
     good: list[list[str | None]] = []
     bad: Bad = []
     reader = csv.reader(text_lines(path), delimiter=separator)

@@ -204,7 +204,7 @@ def inspect(settings: dict[str, Any], outputs: Path, download: Download) -> str:
     """
     if settings["version"]:
         return describe_versions(settings["version"], settings["against"], outputs / "cache", download)
-    return inspect_table(Path(settings["path"]), TextForm(settings["encoding"], settings["separator"]))
+    return inspect_table(Path(settings["path"]), TextForm.of(settings))
 
 
 def hydra_quoted(name: str) -> str:

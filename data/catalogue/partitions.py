@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 from tqdm import tqdm
 
-from data.catalogue.reading import write_partitions
+from data.catalogue.reading import Choose, write_partitions
 from data.catalogue.text_files import TextForm
 
 PARTITION_ROWS = 50_000  # rows of a part
@@ -107,16 +107,16 @@ class Partitions:
             height,
         )
 
-    def cut(self, table: Path, form: TextForm, columns: list[str]) -> None:
-        """The ``columns`` of a table -> parts ``raw``, and ``unread``. Raises ValueError if the table cannot
-        be read or the cluster cannot be reached.
+    def cut(self, table: Path, form: TextForm, choose: Choose) -> None:
+        """The columns of a table that ``choose`` keeps -> parts ``raw``, and ``unread``. Raises ValueError if
+        the table cannot be read, lacks a column, or the cluster cannot be reached.
         """
         if self.engine == "ray":
             self.connect()
         if not (self.folder / "raw").exists():
             work = self.folder / f"raw.{os.uname().nodename}-{os.getpid()}"
             shutil.rmtree(work, ignore_errors=True)
-            unread = write_partitions(table, work, self.height, form, columns)
+            unread = write_partitions(table, work, self.height, form, choose)
             write_atomically(unread, self.folder / "unread.parquet")
             try:
                 work.rename(self.folder / "raw")

@@ -4,7 +4,7 @@ aside with its line and the reason.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -33,6 +33,8 @@ to too under until up very was we were what when where which while who why will 
 
 BATCH_ROWS = 50_000  # rows
 
+Choose = Callable[[list[str]], list[str]]
+
 
 class DamagedRecords(Exception):
     """Some records of a text table are not as the others."""
@@ -50,33 +52,25 @@ def read_table(path: Path, form: TextForm = FOUND) -> tuple[pl.DataFrame, pl.Dat
         return read_damaged(path, form)
 
 
-def table_columns(path: Path, form: TextForm) -> list[str]:
-    """The names of a table's columns, read from as little of it as possible. Raises ValueError as
-    `read_table` does.
-    """
-    try:
-        return next(read_batches(path, form)).columns
-    except DamagedRecords:
-        return read_damaged(path, form)[0].columns
+def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choose: Choose) -> pl.DataFrame:
+    """Some columns of a table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so on.
+    Gives what could not be read, as `read_table` does.
 
+    Only a damaged text file, .json and Excel are in memory as a whole.
 
-def write_partitions(
-    path: Path, folder: Path, height: int, form: TextForm, columns: list[str]
-) -> pl.DataFrame:
-    """The ``columns`` of a table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so
-    on. Gives what could not be read, as `read_table` does.
+    Args:
+        choose: the table's columns -> those to keep. It sees them before a row is read.
 
-    Only a damaged text file, .json and Excel are in memory as a whole. Raises ValueError as `read_table`
-    does.
+    Raises ValueError as `read_table` and ``choose`` do.
     """
     folder.mkdir(parents=True)
     try:
-        frames = (frame.select(columns) for frame in read_batches(path, form))
+        frames = (frame.select(choose(frame.columns)) for frame in read_batches(path, form))
         write_even(tqdm(frames, desc="reading", unit="batch", delay=2), folder, height)
         return pl.DataFrame(schema=UNREADABLE)
     except DamagedRecords:
         rows, unread = read_damaged(path, form)
-    write_even([rows.select(columns)], folder, height)
+    write_even([rows.select(choose(rows.columns))], folder, height)
     return unread
 
 

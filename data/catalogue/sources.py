@@ -12,9 +12,9 @@ SPLIT_NAME = (
 NO_TABLES = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json")  # of the Hub
 
 
-def split_of_name(file: Path) -> str | None:
+def split_of_name(name: str) -> str | None:
     """The split that a file's name says, train, validation or test; None if it says none."""
-    match = re.search(SPLIT_NAME, file.name)
+    match = re.search(SPLIT_NAME, name)
     return SPLITS[(match.lastindex or 1) - 1] if match else None
 
 

@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import logging
+import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -15,14 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Self
 
 log = logging.getLogger(__name__)
+csv.field_size_limit(sys.maxsize)  # a cell may be of any length
 
 COMPRESSIONS = (".gz", ".zip", ".zst")
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_BYTES = 2**18  # from which the encoding's marks, the line ends and the separator are found
+SAMPLE_RECORDS = 200
 CHUNK_BYTES = 2**22
 GUESS_BYTES = 2**16  # of lines that are not ASCII, from which an unmarked encoding is guessed
 MAX_UNPACKED = 8 * 2**30  # bytes that a compressed file may become
@@ -47,6 +51,11 @@ class TextForm:
 
     encoding: str = ""
     separator: str = ""
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> Self:
+        """As the fields of the configuration group `data` say."""
+        return cls(settings["encoding"], settings["separator"])
 
 
 FOUND = TextForm()  # both are found
@@ -139,12 +148,10 @@ def plain_text(path: Path, form: TextForm) -> Iterator[PlainText]:
     """
     if path.suffix.lower() in COMPRESSIONS:
         check_unpacked_size(path)
-    with open_unpacked(path) as file:
-        sample = file.read(SAMPLE_BYTES)
     state = path.stat()
-    encoding = form.encoding or find_encoding(path, sample, (state.st_size, state.st_mtime_ns))
-    check_encoding(path, encoding)
-    text = sample.decode(encoding, errors="replace")
+    encoding = form.encoding or find_encoding(path, (state.st_size, state.st_mtime_ns))
+    check_encoding(encoding)
+    text = read_sample(path).decode(encoding, errors="replace")
     has_old_line_ends = "\r" in text and "\n" not in text
     first_line = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
     stated = first_line[4:] if first_line.lower().startswith("sep=") and len(first_line) == 5 else ""
@@ -180,7 +187,13 @@ def convert(path: Path, encoding: str, copy: Path, skip_first_line: bool) -> Non
             ) from None
 
 
-def check_encoding(path: Path, encoding: str) -> None:
+def read_sample(path: Path) -> bytes:
+    """The beginning of a file, unpacked."""
+    with open_unpacked(path) as file:
+        return file.read(SAMPLE_BYTES)
+
+
+def check_encoding(encoding: str) -> None:
     """Raises ValueError if Python does not know an encoding of text."""
     try:
         "".encode(encoding)
@@ -191,11 +204,12 @@ def check_encoding(path: Path, encoding: str) -> None:
 
 
 @lru_cache  # what is found is logged once for each state of a file
-def find_encoding(path: Path, sample: bytes, state: tuple[int, int]) -> str:
+def find_encoding(path: Path, state: tuple[int, int]) -> str:
     """The encoding of a file: by its mark, by the zeros of UTF-16, else UTF-8; a guess where it is neither.
 
     A guess is logged. A file of UTF-8 with some damaged lines counts as UTF-8; the reader sets those aside.
     """
+    sample = read_sample(path)
     for mark, name in BYTE_ORDER_MARKS.items():
         if sample.startswith(mark):
             if name != "utf-8-sig":
@@ -265,8 +279,8 @@ def find_separator(text: str) -> str:
     """The separator with which most records have as many fields as the header, and the most fields."""
     best, most = ",", (0.0, 1)
     for separator in SEPARATORS:
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator))[:200]
-        rows = [row for row in rows[:-1] or rows if row]
+        rows = list(islice(csv.reader(io.StringIO(text), delimiter=separator), SAMPLE_RECORDS))
+        rows = [row for row in rows[:-1] or rows if row]  # the last one may be cut off
         width = len(rows[0]) if rows else 0
         if width < 2:
             continue

@@ -10,12 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from data.catalogue.normalisation import normalise
 from data.scoring import lookups, verdicts
 from data.tokens.prompts import Renderer
 
 log = logging.getLogger(__name__)
 
 SAMPLE = 1000  # answers that are judged
+PART = 50_000  # questions that are judged at a time where the sample is not all right
 MOST_CHANGED = 0.05  # share of the answers that a tokenizer may spoil
 SET_ASIDE = "questions_disagreeing.parquet"
 
@@ -28,20 +30,30 @@ def judged_wrong(questions: pl.DataFrame, answers: pl.Series, products: pl.DataF
 
 def set_aside_disagreeing(folder: Path) -> list[tuple[str, int]]:
     """Take the questions out of questions.parquet whose own answers are not judged right, if a sample has
-    any. Gives (verdict, questions).
+    any. Gives (verdict, questions). Reads a part of the tables at a time.
     """
-    products = pl.read_parquet(folder / "products.parquet")
-    questions = pl.read_parquet(folder / "questions.parquet")
-    sample = lookups.spread(questions, SAMPLE)
-    if judged_wrong(sample, sample["answer"], products).is_empty():
+    questions = pl.scan_parquet(folder / "questions.parquet")
+    count = questions.select(pl.len()).collect().item()
+    sample = questions.gather_every(max(1, count // SAMPLE)).collect()
+    if wrong_answers(sample, folder).is_empty():
         return []
-    wrong = judged_wrong(questions, questions["answer"], products)
+    parts = (questions.slice(start, PART).collect() for start in range(0, count, PART))
+    wrong = pl.concat([wrong_answers(part, folder) for part in parts])
     wrong.write_parquet(folder / SET_ASIDE)
     key = ["product_id", "question"]
-    questions.join(wrong, on=key, how="anti", maintain_order="left").write_parquet(
-        folder / "questions.parquet"
-    )
+    sound = questions.join(wrong.lazy().select(key), on=key, how="anti", maintain_order="left")
+    sound.sink_parquet(folder / "sound.parquet")
+    (folder / "sound.parquet").replace(folder / "questions.parquet")
     return wrong.group_by("verdict").len().sort("verdict").rows()
+
+
+def wrong_answers(questions: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """`judged_wrong` of the questions' own answers, with the products that these are about or name."""
+    ids = pl.concat([questions["product_id"], questions["answer_id"]]).unique()
+    products = pl.scan_parquet(folder / "products.parquet")
+    names = products.filter(pl.col("id").is_in(ids.implode())).select(normalise(pl.col("name"))).collect()
+    is_named = normalise(pl.col("name")).is_in(names.to_series().implode())
+    return judged_wrong(questions, questions["answer"], products.filter(is_named).collect())
 
 
 def check_tokenizer(renderer: Renderer, questions: pl.DataFrame, products: pl.DataFrame) -> dict[str, Any]:
@@ -58,9 +70,9 @@ def check_tokenizer(renderer: Renderer, questions: pl.DataFrame, products: pl.Da
         counts["changed_answer"] = wrong["prediction"][0]
     if wrong.height > MOST_CHANGED * sample.height:
         raise ValueError(
-            f"the tokenizer of model.base={renderer.base} does not give back {wrong.height} of"
-            f" {sample.height} answers, so that even a perfect model would be judged wrong; the first becomes"
-            f" {counts['changed_answer']!r}: use another base"
+            f"the tokenizer of model.base={renderer.base} does not reproduce {wrong.height} of"
+            f" {sample.height} answers, so even a perfect model is judged wrong; the first becomes"
+            f" {counts['changed_answer']!r}: choose another base"
         )
     return counts
 
@@ -69,7 +81,7 @@ def log_changed(counts: dict[str, Any]) -> None:
     """Warn of answers that the tokenizer does not give back."""
     if counts["changed"]:
         log.warning(
-            "%d of %d answers are not given back by the tokenizer, and a model that has learnt them is judged"
-            " wrong; the first becomes %r",
+            "the tokenizer does not reproduce %d of %d answers, so a model that learns them is judged wrong;"
+            " the first becomes %r",
             counts["changed"], counts["checked"], counts["changed_answer"],
         )  # fmt: skip

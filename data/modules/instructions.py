@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from data.catalogue import damaged, reading, text_files
+from data.catalogue import cells, damaged, reading, sources, text_files
 from data.catalogue.reading import read_table
 from data.catalogue.sources import find_files, split_of_name
 from data.files import Cache, digest_of, source_files, write_json
@@ -30,7 +30,8 @@ from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
 
-CODE = [Path(__file__), *source_files(conversations, message_forms, reading, text_files, damaged, filters)]
+READING_CODE = source_files(reading, text_files, damaged, cells, sources)
+CODE = [Path(__file__), *READING_CODE, *source_files(conversations, message_forms, filters)]
 RENDERING_CODE = source_files(prompts, chat_templates, example, token_rows)
 # Fields of data that decide which conversations there are.
 CONTENT = ("mixture", "validation", "test", "limit", "encoding", "separator")
@@ -53,8 +54,9 @@ class InstructionData(TokenDataModule):
         s = self.settings
         files = {path: find_files(path, []) for path in [s["path"], *s["mixture"]]}
         content = {key: s[key] for key in CONTENT} | {"quality": filters.content_settings(s["quality"])}
-        every_file = chain.from_iterable(files.values())
-        self.digest = digest_of(content, self.seed, pl.__version__, *every_file, *CODE)
+        every_file = list(chain.from_iterable(files.values()))
+        names = [file.name for file in every_file]  # they say the split
+        self.digest = digest_of(names, content, self.seed, pl.__version__, *every_file, *CODE)
         cache = Cache(self.cache, "conversations", self.digest)
         if not cache.ready:
             self.make_rows(files, cache)
@@ -110,7 +112,7 @@ class InstructionData(TokenDataModule):
         aside: list[pl.DataFrame] = []
         counts = []
         limit = self.settings["limit"]
-        form = text_files.TextForm(self.settings["encoding"], self.settings["separator"])
+        form = text_files.TextForm.of(self.settings)
         for file in files:
             source = pl.lit(str(file)).alias("source")
             frame, unread = read_table(file, form)
@@ -125,7 +127,7 @@ class InstructionData(TokenDataModule):
             counts.append({**count, "used": found.used, "unused": found.unused})
             if limit:
                 sound = sound.sample(min(limit, sound.height), seed=self.seed, shuffle=True)
-            named = pl.lit(split_of_name(file), pl.String).alias("named")
+            named = pl.lit(split_of_name(file.name), pl.String).alias("named")
             good.append(sound.with_columns(source, named))
             unread = unread.select(pl.col("row").cast(pl.UInt32), "reason", "raw")
             aside += [bad.with_columns(source), unread.with_columns(source)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from data.catalogue.cells import cell_text
 from data.catalogue.forms import list_items
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,7 @@ def label_lists(values: pl.Series, kind: str) -> pl.Expr:
     """The cells of a label column as lists of texts."""
     if isinstance(values.dtype, pl.List):
         return pl.col(values.name).list.eval(pl.element().cast(pl.String))
-    cell = pl.col(values.name).cast(pl.String)
-    if values.dtype.is_float():
-        cell = pl.col(values.name).fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    cell = cell_text(values.name, values.dtype)
     is_list = cell.str.contains(LIST)
     if kind == "single":
         whole = pl.concat_list(cell).list.drop_nulls()

@@ -13,7 +13,7 @@ import polars as pl
 
 from data.catalogue.cells import cell_text
 from data.catalogue.reading import STOP_WORDS, read_table
-from data.catalogue.sources import SPLIT_NAME, SPLITS, find_files
+from data.catalogue.sources import SPLITS, find_files, split_of_name
 from data.catalogue.text_files import TextForm
 from data.modules.label_forms import parse_labels, without_rare
 from data.questions.splits import every_nth, round_robin
@@ -65,7 +65,7 @@ def read_file(file: Path, settings: dict[str, Any]) -> pl.DataFrame:
                 f"{file} is not in UTF-8 ({error.reason} at byte {error.start}): convert it first"
             ) from None
         return pl.DataFrame({settings["text_columns"][0]: lines, settings["label_column"]: file.suffix[1:]})
-    frame, unread = read_table(file, TextForm(settings["encoding"], settings["separator"]))
+    frame, unread = read_table(file, TextForm.of(settings))
     if unread.height:
         log.warning("%7d  records of %s could not be read", unread.height, file)
     return frame.select(pl.exclude(pl.Binary, pl.Object))
@@ -134,19 +134,15 @@ def text_cell(column: str, frame: pl.DataFrame) -> pl.Expr:
     kind = frame.schema[column]
     if kind == pl.List(pl.String):
         return pl.col(column).list.join(" ")
-    return cell_text(column, kind).alias(column)
+    return cell_text(column, kind)
 
 
 def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.DataFrame:
     """Add ``split``: as the files' names say, else as ``split_by`` says, else drawn so that every label
     has its share in each.
     """
-    file = pl.col("file").str.extract_groups(SPLIT_NAME)
-    names = [
-        pl.when(file.struct.field(str(i)).is_not_null()).then(pl.lit(split))
-        for i, split in enumerate(SPLITS, 1)
-    ]
-    frame = frame.with_columns(split=pl.coalesce(names))
+    named = {file: split_of_name(file) for file in frame["file"].unique()}
+    frame = frame.with_columns(split=pl.col("file").replace_strict(named, return_dtype=pl.String))
     if settings["split_by"]:
         try:
             by_rule = table_view(frame).select(pl.sql_expr(settings["split_by"]).alias("by_rule")).to_series()

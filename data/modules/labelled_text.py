@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from data.catalogue import damaged, reading, text_files
+from data.catalogue import cells, damaged, forms, reading, sources, text_files
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import label_forms, labelled_rows
@@ -32,7 +32,8 @@ from data.tokens.rows import Rows
 
 log = logging.getLogger(__name__)
 
-CODE = [Path(__file__), *source_files(labelled_rows, label_forms, splits, reading, text_files, damaged)]
+READING_CODE = source_files(reading, text_files, damaged, cells, forms, sources)
+CODE = [Path(__file__), *READING_CODE, *source_files(labelled_rows, label_forms, splits)]
 TOKEN_CODE = source_files(token_rows, labelled)
 COLUMN_FIELDS = (
     "encoding",

@@ -3,6 +3,7 @@
 Between the steps stand the few numbers that depend on the whole table. `prepare` runs all of them.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,11 @@ from data.catalogue.cleaning import (
     CellRules,
     Columns,
     build_catalogue,
-    check_columns,
-    mapped_columns,
+    choose_columns,
     select_rows,
     valid_rows,
 )
 from data.catalogue.partitions import PROGRESS_DELAY, Partitions, partition_file, write_atomically
-from data.catalogue.reading import table_columns
 from data.catalogue.text_files import FOUND, TextForm
 from data.modules import agreement
 from data.questions import filters, written, written_checks
@@ -66,8 +65,7 @@ def clean_catalogue(
 
     Raises ValueError if the table cannot be read or nothing is left.
     """
-    check_columns(columns, attributes, table_columns(table, form))  # before the table is read
-    partitions.cut(table, form, mapped_columns(columns, attributes))
+    partitions.cut(table, form, partial(choose_columns, columns=columns, attributes=attributes))
     settings = {"height": partitions.height, "columns": columns, "attributes": attributes, "rule": rule}
     partitions.each("sound", ["raw"], valid_rows, rules=rules, **settings)
     unread = pl.read_parquet(partitions.folder / "unread.parquet").height
@@ -93,7 +91,7 @@ def clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], se
     """`clean_catalogue` by the fields of the configuration group `data`."""
     rule = CatalogueFilter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
     columns = {name: column for name, column in s["columns"].items() if column}
-    form = TextForm(s["encoding"], s["separator"])
+    form = TextForm.of(s)
     rules = CellRules(tuple(s["missing"]), s["category_separator"])
     return clean_catalogue(table, columns, s["attributes"], rule, partitions, s["limit"], seed, form, rules)
 

@@ -30,8 +30,7 @@ config = typed("data=flipkart", f"data.path={sys.argv[1]}", *sys.argv[3:])
 origin = {"data": asdict(config.data), "seed": config.seed}
 data = open_data(origin, config.model.base, Path(sys.argv[2]))
 begun = time.perf_counter()
-data.prepare_data()
-report = json.loads((data.folder / "report.json").read_text())
+report = json.loads((data.prepared_folder() / "report.json").read_text())
 seconds = time.perf_counter() - begun
 counts = dict(report["counts"])
 last, questions = report["counts"][-1][1], sum(count for _, count in report["splits"])

@@ -1,9 +1,14 @@
 """Fields that name columns and folders, and the keys that other frameworks use."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from config import schema
 from tests.config.test_schema import composed
+from tests.conftest import ROOT
 
 TABLE = ["data=table", "data.path=x.csv", "data.columns.name=a"]
 
@@ -21,9 +26,18 @@ def test_another_column_is_one_name(setting: str) -> None:
     assert "data.columns.brand=" in problem and "must be the name of a column; quote it" in problem
 
 
-def test_a_folder_that_an_address_cannot_hold_is_refused() -> None:
-    (problem,) = schema.problems_of(composed("outputs='what?'"))
-    assert "cannot hold '?'" in problem
+@pytest.mark.parametrize("more", [[], ["-m", "seed=1,2"]])
+def test_a_folder_that_an_address_cannot_hold_is_one_error(more: list[str], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "train.py",
+        f"outputs={tmp_path}/what?",
+        "trainer.max_steps=1",
+        "data.limit=40",
+    ]
+    done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot hold '?'" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

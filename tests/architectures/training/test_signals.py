@@ -23,7 +23,7 @@ def test_a_second_ctrl_c_promises_no_more_than_the_last_checkpoint(
 
 @pytest.mark.parametrize(
     ("saved", "message"),
-    [(True, "continues from there"), (False, "from the last checkpoint, or begins anew")],
+    [(True, "continues from there"), (False, "from the last checkpoint, or from the start")],
 )
 def test_the_message_says_where_a_run_continues(
     saved: bool, message: str, caplog: pytest.LogCaptureFixture

@@ -90,7 +90,9 @@ def test_a_stopped_preparation_goes_on(tmp_path: Path, here: Frames, monkeypatch
 def test_a_wrong_column_is_told_before_the_table_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Partitions, "cut", lambda *rest: pytest.fail("the table is read"))
+    monkeypatch.setattr(
+        pl.LazyFrame, "collect_batches", lambda *rest, **more: pytest.fail("the table is read")
+    )
     with pytest.raises(ValueError, match="has no column 'titel'"):
         preparation.clean_catalogue(
             TABLE,

@@ -98,6 +98,12 @@ def test_a_comma_in_every_cell_makes_no_separator() -> None:
     assert find_separator("one column\nvalue, with a comma\n") == ","
 
 
+def test_a_cell_of_any_length_does_not_hide_the_separator(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text(f"a;b\n{'x' * 200_000};1\ny;2\n")
+    assert rows(path) == [("x" * 200_000, "1"), ("y", "2")]
+
+
 def test_old_line_ends_are_read(tmp_path: Path) -> None:
     path = tmp_path / "mac.csv"
     path.write_bytes(b"a,b\r1,2\r3,4\r")

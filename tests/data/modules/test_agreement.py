@@ -181,14 +181,14 @@ def test_a_tokenizer_that_loses_letters_is_told_or_refused(
         name: pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("questions", "products")
     }
     assert agreement.check_tokenizer(RENDERER, **read)["changed"] == 0
-    with pytest.raises(ValueError, match="does not give back 3 of 30 answers"):
+    with pytest.raises(ValueError, match="does not reproduce 3 of 30 answers"):
         agreement.check_tokenizer(Forgetful(str(POCKET)), **read)
     only_one = read["questions"].filter(~pl.col("answer").str.contains("[12]7"))
     counts = agreement.check_tokenizer(Forgetful(str(POCKET)), only_one, read["products"])
     assert counts["changed"] == 1
     with caplog.at_level(logging.WARNING):
         agreement.log_changed(counts)
-    assert "1 of 28 answers are not given back" in caplog.text
+    assert "does not reproduce 1 of 28 answers" in caplog.text
 
 
 def test_the_catalogue_that_is_scored_has_no_control_token() -> None:
