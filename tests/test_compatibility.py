@@ -27,6 +27,7 @@ PRIVATE = [
     ("transformers", "transformers", "PreTrainedModel._supports_attention_backend", "transformers"),
     ("transformers", "transformers", "PreTrainedModel._supports_sdpa", "transformers"),
     ("transformers", "transformers", "PreTrainedConfig._attn_implementation", "transformers"),
+    ("transformers", "transformers.integrations.ggml", "GGUF_CONFIG_MAPPING", "transformers"),
     ("hydra-core", "hydra._internal.core_plugins.basic_sweeper", "BasicSweeper.split_arguments", "config"),
 ]
 OWN = {"architectures/compatibility", "config/compatibility.py"}

@@ -31,6 +31,8 @@ MORE = {
     "architectures/inference/endpoint_backend.py": {"openai"},
     "architectures/inference/export.py": {"huggingface_hub"},
     "architectures/inference/vllm_worker.py": {"vllm"},
+    "architectures/models/bases.py": {"huggingface_hub"},
+    "architectures/models/gguf_file.py": {"filelock", "gguf", "huggingface_hub", "tokenizers"},
     "architectures/models/lora.py": {"safetensors"},
     "architectures/runtime/startup.py": {"psutil"},
     "architectures/tracking/mlflow_server.py": {"mlflow"},

@@ -69,11 +69,11 @@ def sums(monkeypatch: pytest.MonkeyPatch, change: Any) -> list[int]:
     """
     real, calls = CausalLM.sums, [0]
 
-    def changed(self: Any, input_ids: Any, position_ids: Any, lengths: Any, *rest: Any) -> Any:
+    def changed(self: Any, input_ids: Any, lengths: Any, *rest: Any) -> Any:
         if not torch.is_grad_enabled():
-            return real(self, input_ids, position_ids, lengths, *rest)
+            return real(self, input_ids, lengths, *rest)
         calls[0] += 1
-        return change(calls[0], len(lengths), lambda: real(self, input_ids, position_ids, lengths, *rest))
+        return change(calls[0], len(lengths), lambda: real(self, input_ids, lengths, *rest))
 
     monkeypatch.setattr(CausalLM, "sums", changed)
     return calls

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from architectures.baselines.base import Progress, no_progress
 from architectures.baselines.linear import Linear
-from architectures.models import loading
+from architectures.models import bases, loading
 
 BATCH = 64  # texts in a forward pass
 
@@ -35,13 +35,13 @@ class Encoder:
     """A frozen encoder with its tokenizer.
 
     Args:
-        base: folder, Hub name, or package:NAME/FOLDER. max_length: tokens of a text; the rest is cut off.
+        base: as `resolve_base` takes it. max_length: tokens of a text; the rest is cut off.
     """
 
     def __init__(self, base: str, max_length: int) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        path = loading.resolve_base(base)
+        path = bases.resolve_base(base)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(path)
             self.net = AutoModel.from_pretrained(path).eval()

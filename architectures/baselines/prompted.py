@@ -16,7 +16,7 @@ from torch.nn import functional
 from architectures.baselines.base import Baseline, Progress, decide, no_progress
 from architectures.inference.answer_cache import AnswerCache
 from architectures.inference.chat_client import Message, RequestSettings, request_all
-from architectures.models import building, loading
+from architectures.models import bases, batch_layout, loading
 from architectures.models.types import Net, Tokenizer
 
 MAX_ANSWER_TOKENS = 64  # of an endpoint
@@ -136,7 +136,8 @@ class Prompted(Baseline):
         )
         net: Net = loading.load_base(base).eval()
         net.to("cuda" if torch.cuda.is_available() else "cpu")
-        tokenizer = AutoTokenizer.from_pretrained(loading.resolve_base(s["base"]))
+        tokenizer = AutoTokenizer.from_pretrained(bases.resolve_base(s["base"]))
+        on_end = batch_layout.keeps_documents_apart(net)
         names = [*self.labels, NONE] if self.multi_label else self.labels
         rows = [answer_pairs(tokenizer, prompt, names) for prompt in prompts]
         scores = torch.zeros(len(prompts), len(names))
@@ -145,7 +146,7 @@ class Prompted(Baseline):
         for start in range(0, len(order), size):
             places = order[start : start + size]
             pairs = [pair for place in places for pair in rows[place]]
-            scores[places] = answer_log_likelihood(net, pairs).view(len(places), len(names))
+            scores[places] = answer_log_likelihood(net, pairs, on_end).view(len(places), len(names))
             progress(len(places))
         if self.multi_label:
             return (scores[:, :-1] - scores[:, -1:]).sigmoid()
@@ -208,22 +209,20 @@ def normalise_label(answer: str) -> str:
     return re.sub(r"^\s*label\s*:", "", answer.strip().lower()).strip(" \t\n\"'`*.")
 
 
-def answer_log_likelihood(net: Net, pairs: list[tuple[Ids, Ids]]) -> Tensor:
+def answer_log_likelihood(net: Net, pairs: list[tuple[Ids, Ids]], on_end: bool) -> Tensor:
     """Log probability of each pair's second part after its first. (pairs,), on the CPU"""
     ids: Ids = []
-    positions: Ids = []
     is_answer: list[bool] = []
     for prompt, answer in pairs:
         length = len(prompt) + len(answer)
         ids += prompt + answer
-        positions += range(length)
         is_answer += [place >= len(prompt) for place in range(length)]
     lengths = [len(prompt) + len(answer) for prompt, answer in pairs]
     tokens = torch.tensor(ids, device=net.device)
     places = torch.tensor(is_answer, device=net.device).nonzero().flatten()  # of the answer tokens
-    hidden = building.hidden_states(net, tokens, torch.tensor(positions, device=net.device), lengths)
-    weight, bias, cap = building.output_head(net)
-    logits = functional.linear(hidden[places - 1], weight, bias).float()
+    hidden = batch_layout.hidden_states(net, tokens, lengths, on_end)
+    weight, bias, cap, factor = batch_layout.output_head(net)
+    logits = functional.linear(hidden[places - 1], weight, bias).float() * factor
     logits = cap * torch.tanh(logits / cap) if cap else logits
     each = functional.log_softmax(logits, 1).gather(1, tokens[places][:, None])[:, 0]
     numbers = torch.repeat_interleave(torch.tensor([len(answer) for _, answer in pairs]))

@@ -8,6 +8,13 @@ def supports_attention_backends(net: Any) -> bool:  # transformers' own classes 
     return bool(net._supports_attention_backend)
 
 
+def own_attention(net: Any) -> str:  # as above
+    """The fastest attention implementation of transformers that computes the model's attention on any
+    device.
+    """
+    return "sdpa" if net._supports_sdpa else "eager"
+
+
 def attention_name(config: Any) -> str:  # any configuration class of transformers
     """The attention implementation that a model uses."""
     return str(config._attn_implementation)
@@ -22,3 +29,11 @@ class AnyAttention:
     """A model whose encoder has checked itself which attention implementations it supports."""
 
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
+
+
+def gguf_fields_read(architecture: str) -> set[str]:
+    """Names of the metadata of a GGUF file (without their first part) that transformers reads."""
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+
+    fields: dict[str, Any] = dict(GGUF_CONFIG_MAPPING).get(architecture, {})  # type: ignore[assignment]
+    return set(fields)

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import torch
 
 from architectures.inference.backend import Answers, Decoding
-from architectures.models.loading import resolve_base
+from architectures.models.bases import resolve_base
 from architectures.models.types import Settings
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from architectures.inference.vllm_backend import ENVIRONMENT, POLL, VllmModel, last_lines, terminate
-from architectures.models.loading import resolve_base
+from architectures.models.bases import resolve_base
 
 HOST = "127.0.0.1"
 

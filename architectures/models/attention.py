@@ -38,8 +38,10 @@ class GroupedAttention(torch.autograd.Function):
         cap: float,
         window: int | None,
     ) -> Tensor:
-        """query: (tokens, heads, size); key, value: (tokens, key heads, size) -> (tokens, heads, size)"""
-        out = query.new_empty(query.shape)
+        """query: (tokens, heads, size); key: (tokens, key heads, size); value: (tokens, key heads, value
+        size) -> (tokens, heads, value size)
+        """
+        out = query.new_empty(*query.shape[:2], value.shape[2])
         kept: list[Tensor | None] = []
         for group in documents.groups:
             q, k, v = GroupedAttention.heads(group, query, key, value)
@@ -56,7 +58,7 @@ class GroupedAttention(torch.autograd.Function):
             )
             weights = scores.softmax(-1).to(query.dtype)
             mixed = torch.bmm(weights, v)
-            group.unpad(mixed.view(-1, query.shape[1], group.width, query.shape[2]), out)
+            group.unpad(mixed.view(-1, query.shape[1], group.width, value.shape[2]), out)
             kept += [weights, capped]
         ctx.save_for_backward(query, key, value, *kept)
         ctx.settings = documents, scale
@@ -67,9 +69,9 @@ class GroupedAttention(torch.autograd.Function):
         """Padded; queries that share a key head follow one another: q (documents * key heads, queries,
         size), k and v alike.
         """
-        count, size = key.shape[1:]
-        q = group.pad(query).reshape(-1, query.shape[1] // count * group.width, size)
-        k, v = (group.pad(x).reshape(-1, group.width, size) for x in (key, value))
+        shared = query.shape[1] // key.shape[1]
+        q = group.pad(query).reshape(-1, shared * group.width, query.shape[2])
+        k, v = (group.pad(x).reshape(-1, group.width, x.shape[2]) for x in (key, value))
         return q, k, v
 
     @staticmethod
@@ -80,13 +82,13 @@ class GroupedAttention(torch.autograd.Function):
         dq, dk, dv = (x.new_empty(x.shape) for x in (query, key, value))
         for group, weights, capped in zip(documents.groups, kept[::2], kept[1::2], strict=True):
             q, k, v = GroupedAttention.heads(group, query, key, value)
-            g = group.pad(gradients[0]).reshape(q.shape)
+            g = group.pad(gradients[0]).reshape(*q.shape[:2], value.shape[2])
             if group.gather is not None:  # what stands in padded places must add nothing
                 there = g.new_zeros(len(group.gather)).index_fill_(0, group.scatter, 1)
                 g = (
-                    g.view(-1, query.shape[1], group.width, query.shape[2])
+                    g.view(-1, query.shape[1], group.width, value.shape[2])
                     * there.view(-1, 1, group.width, 1)
-                ).view(q.shape)
+                ).view(g.shape)
             d = softmax_gradient(torch.bmm(g, v.mT).float(), weights.float())
             if capped is not None:
                 d.mul_(torch.mul(capped, capped).neg_().add_(1))

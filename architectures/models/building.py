@@ -2,14 +2,10 @@
 operations in place.
 """
 
-from torch import Tensor
-
-from architectures.compatibility.transformers import attention_name
-from architectures.models import attention, documents
 from architectures.models.fused_ops import fuse
 from architectures.models.loading import BaseSettings, ClassifierHead, load_base, load_classifier
-from architectures.models.lora import LoraSettings, attach_lora, base_model
-from architectures.models.types import Net, Settings
+from architectures.models.lora import LoraSettings, attach_lora
+from architectures.models.types import Net
 
 
 def build_net(
@@ -47,31 +43,3 @@ def build_net(
     if frozen:
         net = attach_lora(net, LoraSettings(lora_r, lora_alpha, lora_dropout, lora_targets), new)
     return fuse(net)
-
-
-def hidden_states(net: Net, input_ids: Tensor, position_ids: Tensor, lengths: list[int]) -> Tensor:
-    """A causal LM's last hidden states, of documents on end. input_ids, position_ids: (tokens,) -> (tokens,
-    width)
-
-    Args:
-        lengths: of the documents; their positions start at 0. An attention other than 'auto' tells documents
-        apart
-            by their positions alone.
-    """
-    model = base_model(net)
-    # a cache would mix documents
-    inputs: Settings = {"input_ids": input_ids[None], "position_ids": position_ids[None], "use_cache": False}
-    if attention_name(model.config) == attention.ATTENTION:
-        inputs["documents"] = documents.Documents(lengths, input_ids.device)
-    states: Tensor = model.base_model(**inputs).last_hidden_state
-    return states[0]
-
-
-def output_head(net: Net) -> tuple[Tensor, Tensor | None, float]:
-    """(weight, bias, cap) of the layer that turns hidden states into logits; the cap is Gemma 2's, 0 if
-    there is none.
-    """
-    model = base_model(net)
-    head = model.get_output_embeddings()
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return head.weight, head.bias, cap or 0.0

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection, SumMetric
 
-from architectures.models import building
+from architectures.models import batch_layout, building
 from architectures.models.fine_tuned import COUNTED, Counts, FineTuned
 from architectures.models.fused_ops import AnswerLoss
 from architectures.models.types import Batch, Settings
 
-INPUTS = ("input_ids", "position_ids", "lengths", "places", "targets")  # of a batch
+INPUTS = ("input_ids", "lengths", "places", "targets")  # of a batch
 
 
 class CausalLM(FineTuned):
@@ -28,6 +28,7 @@ class CausalLM(FineTuned):
 
     def __init__(self, model: Settings, optimization: Settings, origin: Settings) -> None:
         super().__init__(model, optimization, origin)
+        self.on_end: bool | None = None  # whether documents stand on end; None: not tried yet
         self.held = MetricCollection({name: SumMetric() for name in COUNTED}, compute_groups=False)
 
     def build(self, shapes_only: bool = False) -> nn.Module:
@@ -36,22 +37,25 @@ class CausalLM(FineTuned):
         net: nn.Module = building.build_net(**settings)
         return net
 
-    def forward(self, input_ids: Tensor, position_ids: Tensor, lengths: list[int]) -> Tensor:
-        """Hidden states of documents on end. input_ids, position_ids: (tokens,) -> (tokens, width)"""
-        return building.hidden_states(self.net, input_ids, position_ids, lengths)
+    def forward(self, input_ids: Tensor, lengths: list[int]) -> Tensor:
+        """Hidden states of documents. input_ids: (tokens,) -> (tokens, width)"""
+        if self.on_end is None:
+            self.on_end = batch_layout.keeps_documents_apart(self.net)
+        return batch_layout.hidden_states(self.net, input_ids, lengths, self.on_end)
 
     def sums(
-        self, input_ids: Tensor, position_ids: Tensor, lengths: list[int], places: Tensor, targets: Tensor
+        self, input_ids: Tensor, lengths: list[int], places: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(loss, right guesses, answer tokens), summed.
 
         places: (answers,) tokens that predict. targets: (answers,) what comes next.
         """
         # not self(...): under FSDP that would free what the head needs
-        hidden = self.forward(input_ids, position_ids, lengths)
-        weight, bias, cap = building.output_head(self.net)
+        hidden = self.forward(input_ids, lengths).index_select(0, places)
+        weight, bias, cap, factor = batch_layout.output_head(self.net)
+        hidden = hidden if factor == 1 else hidden * factor
         weight = weight if torch.is_grad_enabled() else weight.detach()
-        loss, right = AnswerLoss.apply(hidden.index_select(0, places), weight, bias, targets, cap)
+        loss, right = AnswerLoss.apply(hidden, weight, bias, targets, cap)
         return loss, right, torch.tensor(len(targets), device=loss.device)
 
     def count(self, batch: Batch) -> Counts:

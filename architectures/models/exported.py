@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from architectures.compatibility.transformers import commit_hash
-from architectures.models import loading, lora
+from architectures.models import bases, lora
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import write_record
@@ -38,6 +38,6 @@ def base_identity(module: FineTuned) -> list[Any]:  # plain values that JSON can
     gigabytes.
     """
     base = module.model_settings["base"]
-    paths = sorted(Path(loading.resolve_base(base)).glob("*.safetensors"))
+    paths = sorted(Path(bases.resolve_base(base)).glob("*.safetensors"))
     files = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
     return [base, commit_hash(module.net.config), files, module.model_settings["quantization"]]

@@ -3,23 +3,26 @@
 NF4: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314.
 """
 
-import importlib.util
 import logging
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 
 from architectures.compatibility.torch import cpu_multiplies_bfloat16
-from architectures.compatibility.transformers import supports_attention_backends
+from architectures.compatibility.transformers import (
+    attention_name,
+    own_attention,
+    supports_attention_backends,
+)
 from architectures.models import attention as documents
+from architectures.models.bases import resolve_base
 from architectures.models.types import Configuration, Net, Settings
 
 log = logging.getLogger(__name__)
 
 BASE_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 HEAD_DROPOUTS = ("classifier_dropout", "seq_classif_dropout")  # names in configurations, as those above
-SCALED_LOGITS = ("logits_scaling", "logit_scale", "lm_head_multiplier")
 POOLER = "pooler"  # what transformers calls the layer between an encoder and its classifier
 LARGE_BASE = 1_000_000_000  # weights from which a base is loaded in bfloat16 on a CPU too
 
@@ -48,7 +51,7 @@ class BaseSettings:
     """How a base is loaded.
 
     Args:
-        base: folder, Hub name, or package:NAME/FOLDER. init: pretrained; random: shapes only. dtype: auto,
+        base: as `resolve_base` takes it. init: pretrained; random: shapes only. dtype: auto,
         float32,
             bfloat16. quantization: none, nf4, int8. attention: auto, or an implementation of transformers.
             frozen: whether the base itself stays untrained. dropout: inside the base; None: as it is
@@ -67,24 +70,6 @@ class BaseSettings:
 def has_fast_bfloat16() -> bool:
     """Whether the hardware multiplies bfloat16 faster than float32."""
     return torch.cuda.is_available() or cpu_multiplies_bfloat16()
-
-
-def resolve_base(base: str) -> str:
-    """A base as transformers takes it: a folder or a Hub name; 'package:NAME/FOLDER' is a folder in an
-    installed package.
-
-    A relative folder is also looked up beside this package, whatever the working directory. Raises ValueError
-    if there is no such package.
-    """
-    if not base.startswith("package:"):
-        beside = Path(__file__).resolve().parents[2] / base
-        return str(beside) if not Path(base).exists() and beside.is_dir() else base
-    name, _, folder = base.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        command = f"pip install {name.replace('_', '-')}"
-        raise ValueError(f"model.base={base}: the package {name} is not installed: {command}")
-    return str(Path(spec.submodule_search_locations[0]) / folder)
 
 
 def base_dtype(config: Configuration, dtype: str, frozen: bool) -> torch.dtype:
@@ -155,51 +140,69 @@ def head_config(head: ClassifierHead) -> Settings:
 def load_base(settings: BaseSettings) -> Net:
     """A causal LM with its weights or (``init='random'``) with its shapes alone.
 
-    Raises ValueError if the base cannot be loaded, or if its loss or attention would be computed wrongly
-    here.
-    """
-    from transformers import AutoModelForCausalLM
+    A net whose attention cannot be replaced keeps that of transformers.
 
+    Raises ValueError if the base cannot be loaded, or if its attention would be computed wrongly here.
+    """
     config = load_config(settings.base, None, settings.dropout)
     check_causal_lm(config, settings)
     documents.register_attention()
     options = loading_options(config, settings, None)
-    if settings.init == "random":
-        net: Net = AutoModelForCausalLM.from_config(config, **options)
-    else:
-        path = resolve_base(settings.base)
-        options |= {"config": config, "output_loading_info": True}
-        try:
-            loaded: Net = AutoModelForCausalLM.from_pretrained(path, **options)
-        except OSError as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
-        net, info = loaded
-        warn_missing_weights(info["missing_keys"], settings.base)
-    if not supports_attention_backends(net):
-        raise ValueError(
-            f"model.base={settings.base}: the attention of a {type(net).__name__} cannot keep the"
-            f" rows of a batch apart;"
-            " choose another base"
-        )
+    net = load_causal_lm(config, settings, options)
+    if settings.attention == "auto" and not takes_document_attention(net):
+        net.set_attn_implementation(own_attention(net))
+        if (
+            attention_name(net.config) == documents.ATTENTION
+        ):  # an old class, which cannot change it once it is built
+            net = load_causal_lm(config, settings, options | {"attn_implementation": "eager"})
     return net.requires_grad_(not settings.frozen)
 
 
+def load_causal_lm(config: Configuration, settings: BaseSettings, options: Settings) -> Net:
+    """The net by the options of transformers. Raises ValueError if there are no weights."""
+    kind = causal_lm_class(config)
+    if settings.init == "random":
+        return kind.from_config(config, **options)
+    options = options | {"config": config, "output_loading_info": True}
+    try:
+        net, info = kind.from_pretrained(resolve_base(settings.base), **options)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
+    warn_missing_weights(info["missing_keys"], settings.base)
+    return net
+
+
+def causal_lm_class(config: Configuration) -> Any:  # one of transformers' Auto classes
+    """What loads a causal LM of this configuration; some exist only together with what reads their pictures.
+
+    Raises ValueError if the configuration is of no causal LM.
+    """
+    import transformers
+
+    if type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return transformers.AutoModelForCausalLM
+    if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return transformers.AutoModelForImageTextToText
+    raise ValueError(f"a {config.model_type} model is no causal language model: choose another model.base")
+
+
 def check_causal_lm(config: Configuration, settings: BaseSettings) -> None:
-    """Raise ValueError for a base whose loss or attention this project does not compute."""
+    """Raise ValueError for a base whose attention this project does not compute."""
     text = config.get_text_config()
-    scaled = [name for name in SCALED_LOGITS if getattr(text, name, None) not in (None, 1, 1.0)]
-    if scaled:
-        raise ValueError(
-            f"model.base={settings.base}: its logits are scaled ({scaled[0]}), which the loss here"
-            f" does not support;"
-            " choose another base"
-        )
     if settings.attention == "auto" and getattr(text, "attention_dropout", None):
         raise ValueError(
             "model.attention=auto does not support dropout in attention: set model.base_dropout=0, or"
             " model.attention=eager"
         )
+
+
+def takes_document_attention(net: Net) -> bool:
+    """Whether `architectures.models.attention` can compute the net's attention: it can be replaced and has
+    no sinks.
+    """
+    has_sinks = any(name.endswith(".sinks") for name, _ in net.named_parameters())
+    return supports_attention_backends(net) and not has_sinks
 
 
 def load_classifier(settings: BaseSettings, head: ClassifierHead) -> tuple[Net, list[str]]:

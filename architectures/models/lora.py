@@ -5,6 +5,7 @@ LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685.
 
 import copy
 import difflib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +14,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from architectures.models.loading import resolve_base
+from architectures.models.bases import resolve_base
+from architectures.models.loading import causal_lm_class
 from architectures.models.types import Net
+
+log = logging.getLogger(__name__)
+
+AUTO = ["auto"]  # the value of `lora_targets` that stands for `family_targets`
+MAMBA_TYPES = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+MLP_LAYERS = {"gate_proj", "up_proj", "down_proj"}
+UNADAPTED = {"gate", "router", "shared_expert_gate", "per_layer_input_gate", "per_layer_projection"}
 
 
 @dataclass(frozen=True)
 class LoraSettings:
     """An adapter: its rank, the scale alpha / r of its output, dropout of its inputs, last parts of its
-    layers' names.
+    layers' names (['auto']: those that `family_targets` finds).
     """
 
     r: int
@@ -43,13 +52,17 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
     """
     from peft import LoraConfig, get_peft_model
 
-    check_targets(settings.targets, linear_names(net.base_model))
+    targets = settings.targets
+    if targets == AUTO:
+        targets = family_targets(net)
+    check_targets(targets, linear_names(net.base_model))
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=settings.targets,
+        target_modules=targets,
         task_type="CAUSAL_LM",
+        exclude_modules=other_towers(net),
     )
     if new:
         config.task_type, config.modules_to_save = "SEQ_CLS", new
@@ -59,6 +72,45 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return wrapped
+
+
+def family_targets(net: Net) -> list[str]:
+    """Last parts of the names of what ``lora_targets: [auto]`` adapts: attention, other mixers and the MLP.
+
+    The output head and routers stay as they are, and so do experts that are held as one tensor.
+    Raises ValueError if there is nothing to adapt.
+    """
+    tower = language_tower(net)
+    found = linear_names(tower) - UNADAPTED
+    experts = sum(p.numel() for name, p in tower.named_parameters() if ".experts." in name and p.ndim == 3)
+    if experts:
+        # by these names PEFT adapts the experts, each of them, which takes a rank for every one
+        found -= MLP_LAYERS
+        log.info("the experts (%s weights) stay frozen; attention is adapted", f"{experts:,}")
+    if net.config.model_type in MAMBA_TYPES:
+        found -= {"out_proj"}  # their kernels read its weight past the adapter, so PEFT refuses it
+    if not found:
+        raise ValueError(
+            f"model.lora_targets: a {type(net).__name__} has no linear layer; set model.adapter=none"
+        )
+    return sorted(found)
+
+
+def other_towers(net: Net) -> str | None:
+    """A pattern of the layers that read pictures or sound, which have names as the language model's; None:
+    there are none.
+    """
+    language = language_tower(net)
+    others = [name for name, part in net.base_model.named_children() if part is not language]
+    if language is net.base_model or not others:
+        return None
+    return rf"(?:.*\.)?(?:{'|'.join(others)})(?:\..*)?"
+
+
+def language_tower(net: Net) -> Net:
+    """The part of a net that reads text: all but the output head, where it reads nothing else."""
+    base = net.base_model
+    return next((part for name, part in base.named_children() if name == "language_model"), base)
 
 
 def check_targets(targets: list[str], layers: set[str]) -> None:
@@ -135,7 +187,8 @@ def load_adapter_weights(net: Net, folder: Path) -> None:
 def merge_adapter(base: str, folder: Path, dtype: torch.dtype) -> Net:
     """The base in ``dtype`` (never in 4 bits) with a saved adapter added to its weights."""
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    net = AutoModelForCausalLM.from_pretrained(resolve_base(base), dtype=dtype)
+    path = resolve_base(base)
+    net = causal_lm_class(AutoConfig.from_pretrained(path)).from_pretrained(path, dtype=dtype)
     return PeftModel.from_pretrained(net, str(folder)).merge_and_unload()

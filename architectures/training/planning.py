@@ -140,7 +140,8 @@ def model_shapes(model: Settings, precision: str) -> ModelShapes:
     linear = count * sum(a * b for a, b in layers.values())
     trained = linear + text.vocab_size * width * (1 if tied else 2)
     if with_lora:
-        adapted = [layers[name] for name in model["lora_targets"] if name in layers]
+        targets = layers if model["lora_targets"] == ["auto"] else model["lora_targets"]
+        adapted = [layers[name] for name in targets if name in layers]
         trained = count * model["lora_r"] * sum(a + b for a, b in adapted)
     in_bfloat16 = base_dtype(config, model["dtype"], with_lora) == torch.bfloat16
     base_bytes = NF4_BYTES if model["quantization"] == "nf4" else 4 - 2 * in_bfloat16
@@ -289,9 +290,13 @@ def plan_text(
         assert isinstance(module, CausalLM)
         timed = time_steps(module, rows.batches, precision, PLANNED_STEPS)
         seconds, speed = step_time(timed)
-        minutes = steps * seconds / 60
         lines.append(("step", f"{seconds:.2f} s here, {speed:,.0f} tokens a second in each process"))
-        lines.append(("time", f"{minutes:.1f} minutes of training, without start, validation and evaluation"))
+        lines.append(
+            (
+                "time",
+                f"{steps * seconds / 60:.1f} minutes of training, without start, validation and evaluation",
+            )
+        )
     return "\n".join(f"{name:8}{text}" for name, text in lines)
 
 

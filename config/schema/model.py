@@ -10,7 +10,18 @@ PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 ENCODER_LAYERS = ["query", "key", "value", "dense", "out_proj", "Wqkv", "Wi", "Wo"]
 OTHER_LAYERS = ["qkv_proj", "gate_up_proj", "c_attn", "c_proj", "fc1", "fc2"]
 DISTILBERT_LAYERS = ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"]
-TARGETS = sorted([*PROJECTIONS, *ENCODER_LAYERS, *OTHER_LAYERS, *DISTILBERT_LAYERS])
+MIXER_LAYERS = [
+    "in_proj",
+    "w1",
+    "w2",
+    "w3",
+    "in_proj_qkvz",
+    "in_proj_ba",
+    "in_proj_qkv",
+    "in_proj_z",
+    "kv_b_proj",
+]
+TARGETS = sorted(["auto", *PROJECTIONS, *MIXER_LAYERS, *ENCODER_LAYERS, *OTHER_LAYERS, *DISTILBERT_LAYERS])
 METHODS = ["fine-tune", "random", "majority", "keywords", "tfidf", "embedding", "prompted"]
 ATTENTIONS = ["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"]
 
@@ -23,7 +34,8 @@ class ModelConfig:
     method: str = setting("fine-tune", "fine-tune a model, or fit a baseline classifier", choices=METHODS)
     base: str = setting(
         "architectures/pocket",
-        "base model: a folder, a Hub name, or package:NAME/FOLDER inside an installed Python package",
+        "base model: a folder, a Hub name, package:NAME/FOLDER inside an installed Python package, or a"
+        " GGUF file: FILE.gguf, package:NAME/FILE.gguf, OWNER/NAME:FILE.gguf",
     )
     init: str = setting(
         "pretrained",
@@ -41,7 +53,11 @@ class ModelConfig:
         0.1, "share of the adapter's inputs dropped in training", at_least=0, below=1
     )
     lora_targets: list[str] = setting(
-        PROJECTIONS, "names of the linear layers that get an adapter", items=TARGETS, item="layer"
+        ["auto"],
+        "names of the linear layers that get an adapter; [auto]: those of attention and MLP, whatever the"
+        " family calls them",
+        items=TARGETS,
+        item="layer",
     )
     quantization: str = setting(
         "none", "none; nf4: hold the frozen base in 4 bits (QLoRA)", choices=["none", "nf4"]

@@ -106,16 +106,14 @@ class TokenRows(Rows):
     def batch(self, rows: list[int]) -> dict[str, Any]:
         """Rows on end, without padding.
 
-        input_ids, position_ids: int64 (tokens,), positions starting at 0 in each row. lengths: of the rows, a
-        list. places: int64 (answer tokens,), where the tokens stand that predict one; targets: int64 (answer
-        tokens,), what they are to predict.
+        input_ids: int64 (tokens,). lengths: of the rows, a list. places: int64 (answer tokens,), where the
+        tokens stand that predict one; targets: int64 (answer tokens,), what they are to predict.
         """
         lengths = self.lengths[rows]
         slices = [slice(self.starts[row], self.starts[row + 1]) for row in rows]
         input_ids = torch.cat([self.ids[places] for places in slices]).long()
         answer = torch.cat([self.trained[places] for places in slices]).nonzero().flatten()
-        position_ids = torch.arange(len(input_ids)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-        packed = {"input_ids": input_ids, "position_ids": position_ids, "lengths": lengths.tolist()}
+        packed = {"input_ids": input_ids, "lengths": lengths.tolist()}
         return {**super().batch(rows), **packed, "places": answer - 1, "targets": input_ids[answer]}
 
     def blank(self, batch: dict[str, Any]) -> dict[str, Any]:

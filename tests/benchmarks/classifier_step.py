@@ -45,7 +45,7 @@ def rows_of(table: Path) -> LabelledRows:
     """The first texts of a table with a column 'text', as token ids."""
     from transformers import AutoTokenizer
 
-    from architectures.models.loading import resolve_base
+    from architectures.models.bases import resolve_base
 
     texts = pl.read_ndjson(table)["text"].head(2000).to_list()
     ids = AutoTokenizer.from_pretrained(resolve_base(BASE))(texts, truncation=True, max_length=LENGTH)[

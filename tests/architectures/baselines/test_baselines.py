@@ -14,7 +14,7 @@ from architectures.baselines.embedding import Embedding
 from architectures.baselines.linear import Tfidf
 from architectures.baselines.methods import BASELINE_CLASSES
 from architectures.baselines.simple import Keywords
-from architectures.models import loading
+from architectures.models import bases
 from architectures.training import checkpoints
 from tests.conftest import POCKET
 
@@ -198,7 +198,7 @@ def test_an_encoder_that_is_not_there_is_named() -> None:
     with pytest.raises(
         ValueError, match="the package no_such_package is not installed: pip install no-such-package"
     ):
-        loading.resolve_base("package:no_such_package/model")
+        bases.resolve_base("package:no_such_package/model")
 
 
 def test_keywords_survive_texts_without_words() -> None:

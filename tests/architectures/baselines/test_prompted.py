@@ -94,7 +94,7 @@ def test_likelihood_is_that_of_the_whole_sequence(tiny_model: Any, kind: str) ->
     net: Any = loading.load_base(loading.BaseSettings(tiny_model(kind), dtype="float32")).eval()
     pairs = [([5, 6, 7], [8, 9]), ([5, 6, 7, 11, 12, 13], [20]), ([9], [10, 11, 12])]
     with torch.inference_mode():
-        found = answer_log_likelihood(net, pairs)
+        found = answer_log_likelihood(net, pairs, on_end=True)
         for value, (start, end) in zip(found, pairs, strict=True):
             logits = net(input_ids=torch.tensor([start + end])).logits[0].log_softmax(1)
             expected = sum(float(logits[len(start) - 1 + i, token]) for i, token in enumerate(end))

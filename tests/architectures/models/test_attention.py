@@ -2,8 +2,6 @@
 own.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,7 +106,6 @@ def test_generation_from_padded_prompts_is_that_of_transformers(model_settings: 
     ("kind", "changes", "message"),
     [
         ("llama", {"base_dropout": 0.1}, r"set model\.base_dropout=0, or model\.attention=eager"),
-        ("bloom", {}, "cannot keep the rows of a batch apart"),
         ("gemma2", {"attention": "sdpa"}, "sdpa ignores the cap"),
     ],
 )
@@ -117,14 +114,6 @@ def test_what_would_go_wrong_without_a_word_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         building.build_net(**model_settings(kind, **changes))
-
-
-def test_a_base_whose_logits_are_scaled_is_refused(model_settings: Any, tmp_path: Path) -> None:
-    base = Path(model_settings("granite")["base"])
-    config = json.loads((base / "config.json").read_text()) | {"logits_scaling": 8.0}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="its logits are scaled"):
-        building.build_net(**model_settings("granite", base=str(tmp_path), init="random"))
 
 
 def test_a_classifier_has_attention_that_knows_its_cap(model_settings: Any) -> None:

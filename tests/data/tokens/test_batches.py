@@ -34,7 +34,6 @@ def test_batch_has_rows_on_end_and_answers_by_length() -> None:
         16,
     ).batch([0, 1, 2, 3])
     assert batch["input_ids"].tolist() == [0, 1, 0, 7, 5, 6, 8, 9, 4, 4]
-    assert batch["position_ids"].tolist() == [0, 1, 2, 3, 0, 1, 0, 1, 0, 1]
     assert batch["lengths"] == [4, 2, 2, 2]
     assert batch["places"].tolist() == [1, 2, 4, 6]  # nothing predicts a first id
     assert batch["targets"].tolist() == [0, 7, 6, 9]
