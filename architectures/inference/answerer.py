@@ -27,6 +27,10 @@ class TextRenderer(Protocol):
         """Ids that end an answer."""
         ...
 
+    def save(self, folder: Path) -> None:
+        """Write tokenizer and chat template."""
+        ...
+
     def encoded(self, text: str) -> list[int]:
         """The ids of a text, nothing added."""
         ...
@@ -101,5 +105,5 @@ class Answerer:
         names, size = self.settings.get("variants") or [], self.settings["batch_size"]
         return variant_answers(
             self.module, self.exported, names, self.decoding, size,
-            lambda backend, name: self.texts(backend, questions, name),
+            lambda backend, name: self.texts(backend, questions, name), self.data.renderer.save,
         )  # fmt: skip

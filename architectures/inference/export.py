@@ -2,26 +2,34 @@
 Face Hub.
 """
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from architectures.inference import gguf_export
 from architectures.models import lora
 from architectures.models.compression import check_variants
 from architectures.models.exported import base_identity, exported_folder
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import read_record, write_record
 
-KINDS = ("adapter", "merged", "gguf")
-CONVERTER = "convert_hf_to_gguf.py"  # of llama.cpp
-LOG_LINES_SHOWN = 10  # of the converter, in an error
+KINDS = ("adapter", "merged", *gguf_export.TYPES)
+
+
+class ExportRenderer(Protocol):
+    """What writes the tokenizer and the prompt's format."""
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer and chat template."""
+        ...
+
+    def modelfile(self, file: str) -> str:
+        """What Ollama is told of a GGUF file."""
+        ...
 
 
 def export_model(
@@ -30,32 +38,34 @@ def export_model(
     kind: str,
     to: str | None,
     outputs: Path,
-    save_tokenizer: Callable[[Path], None],
+    renderer: ExportRenderer,
 ) -> tuple[Path, str]:
     """Write the model at ``path``, with its tokenizer; (the folder, the model's name).
 
     Args:
-        kind: one of `KINDS`. to: folder, new or empty; None: in ``outputs``. save_tokenizer: writes the
-        tokenizer and chat
-            template into a folder.
+        kind: one of `KINDS`. to: folder, new or empty; None: in ``outputs``. renderer: of the
+        model's prompts.
 
     Raises ValueError if the folder cannot be used, or the converter to GGUF is missing or fails.
     """
     name = path.parent.name if path.name == "model" else path.stem
     folder = Path(to or outputs / "exports" / f"{name}-{kind}")
-    if kind == "gguf":
-        gguf_converter()  # before the work
+    as_gguf = kind in gguf_export.TYPES
+    if as_gguf:
+        gguf_export.converter()  # before the work
     check_empty(folder)
     with tempfile.TemporaryDirectory() as place:
         exported = exported_folder(module, path, Path(place))
-        work = Path(place) / "merged" if kind == "gguf" else folder
+        work = Path(place) / "merged" if as_gguf else folder
         if kind == "adapter":
             shutil.copytree(exported, folder, dirs_exist_ok=True)
         else:
             write_merged(module, exported, work)
-        save_tokenizer(work)
-        if kind == "gguf":
-            write_gguf(work, folder / f"{name}.gguf")
+        renderer.save(work)
+        if as_gguf:
+            file = folder / f"{name}.gguf"
+            gguf_export.write_gguf(work, file, kind, module.model_settings["base"])
+            (folder / "Modelfile").write_text(renderer.modelfile(file.name), encoding="utf-8")
     return folder, name
 
 
@@ -92,30 +102,6 @@ def write_merged(module: FineTuned, exported: Path, folder: Path) -> None:
     merged = {"adapter": "none", "quantization": "none", "dtype": "bfloat16"}
     record["model"] |= {"base": str(folder.resolve()), **merged}
     write_record(folder, record)
-
-
-def gguf_converter() -> Path:
-    """llama.cpp's converter. Raises ValueError if it is missing."""
-    place = os.environ.get("LLAMA_CPP")
-    script = Path(place) / CONVERTER if place else Path(shutil.which(CONVERTER) or CONVERTER)
-    if not script.is_file():
-        raise ValueError(
-            f"export=gguf: {script} is not there: clone llama.cpp, pip install its requirements,"
-            f" and set LLAMA_CPP to"
-            " its folder"
-        )
-    return script
-
-
-def write_gguf(merged: Path, target: Path) -> None:
-    """Convert a merged model to GGUF. Raises ValueError if the converter is missing, or fails."""
-    command = [sys.executable, str(gguf_converter()), str(merged)]
-    command += ["--outfile", str(target), "--outtype", "bf16"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not target.is_file():
-        lines = (done.stderr or done.stdout).splitlines()
-        last = "\n  ".join(lines[-LOG_LINES_SHOWN:])
-        raise ValueError(f"export=gguf: the converter ended with status {done.returncode}:\n  {last}")
 
 
 def push_to_hub(folder: Path, name: str) -> str:

@@ -13,8 +13,8 @@ from torch import nn
 from architectures.models.loading import BaseSettings, load_base
 from architectures.models.types import Net
 
-VARIANT_NAMES = "merged, nf4, int8, and pruned-SHARE such as pruned-0.3"
-VARIANT = re.compile(r"merged|nf4|int8|pruned-0\.\d+")
+VARIANT_NAMES = "merged, nf4, int8, gguf, gguf-q8_0, and pruned-SHARE such as pruned-0.3"
+VARIANT = re.compile(r"merged|nf4|int8|gguf|gguf-q8_0|pruned-0\.\d+")
 
 
 def check_variants(names: list[str]) -> list[str]:
@@ -28,7 +28,8 @@ def load_variant(merged: Path, name: str) -> Net:
     layer.
 
     Args:
-        name: one of `VARIANT_NAMES`.
+        name: one of `VARIANT_NAMES`; for a GGUF file, ``merged`` is the folder that it was converted back
+        into.
     """
     quantization = name if name in ("nf4", "int8") else "none"
     net = load_base(BaseSettings(str(merged), dtype="bfloat16", quantization=quantization))

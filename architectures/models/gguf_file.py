@@ -9,6 +9,7 @@ GGUF: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import hashlib
+import json
 import logging
 import shutil
 from collections import Counter
@@ -28,6 +29,7 @@ SUFFIX = ".gguf"
 VERSION = 1  # of the conversion; a new one converts every file again
 CONTROL = 3  # what `tokenizer.ggml.token_type` calls a control token
 TOKENIZER = "tokenizer.ggml."
+TOKENIZER_FILE = "tokenizer.json"
 CHAT_TEMPLATE = "tokenizer.chat_template"
 SPECIAL_TOKENS = {
     "bos_token": "bos_token_id",
@@ -104,6 +106,15 @@ def write_converted(path: Path, folder: Path) -> None:
     net.config.name_or_path = str(fields.get("general.name", path.stem))
     net.to(dtype).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    drop_other_tokens(folder / TOKENIZER_FILE, len(fields[f"{TOKENIZER}tokens"]))
+
+
+def drop_other_tokens(path: Path, count: int) -> None:
+    """Remove tokens that transformers has added beyond the file's: the embedding has no rows for them."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    added = content["added_tokens"]
+    content["added_tokens"] = [token for token in added if token["id"] < count]
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 def stored_dtype(kinds: Counter[str]) -> torch.dtype:

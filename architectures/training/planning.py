@@ -120,12 +120,8 @@ def layer_shapes(text: Configuration) -> dict[str, tuple[int, int]]:
     key_heads = getattr(text, "num_key_value_heads", None) or heads
     size = getattr(text, "head_dim", None) or width // heads
     inner = getattr(text, "intermediate_size", None) or 4 * width
-    attention = {
-        "q_proj": (width, heads * size),
-        "k_proj": (width, key_heads * size),
-        "v_proj": (width, key_heads * size),
-        "o_proj": (heads * size, width),
-    }
+    key, query = (width, key_heads * size), (width, heads * size)
+    attention = {"q_proj": query, "k_proj": key, "v_proj": key, "o_proj": query[::-1]}
     return attention | {"gate_proj": (width, inner), "up_proj": (width, inner), "down_proj": (inner, width)}
 
 
@@ -290,13 +286,9 @@ def plan_text(
         assert isinstance(module, CausalLM)
         timed = time_steps(module, rows.batches, precision, PLANNED_STEPS)
         seconds, speed = step_time(timed)
+        minutes = steps * seconds / 60
         lines.append(("step", f"{seconds:.2f} s here, {speed:,.0f} tokens a second in each process"))
-        lines.append(
-            (
-                "time",
-                f"{steps * seconds / 60:.1f} minutes of training, without start, validation and evaluation",
-            )
-        )
+        lines.append(("time", f"{minutes:.1f} minutes of training, without start, validation and evaluation"))
     return "\n".join(f"{name:8}{text}" for name, text in lines)
 
 

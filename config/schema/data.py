@@ -115,6 +115,11 @@ class DataConfig:
         at_least=MIN_SEQUENCE, at_most=1_000_000,
         hint="a prompt alone takes about 50 tokens, and an answer must fit after it",
     )  # fmt: skip
+    thinking: bool = setting(
+        False,
+        "whether the model reasons before it answers, where its chat template lets one choose; the reasoning"
+        " is trained if the answers of the data hold it, and left out of what is judged",
+    )
     text_columns: list[str] = setting(["text"], "task labels: columns that are read, joined by a space")
     label_column: str = setting("label", "task labels: label names, or places in label_names")
     label_names: list[str] = setting(

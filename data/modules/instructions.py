@@ -24,6 +24,7 @@ from data.reports import charts
 from data.tokens import chat_templates, example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
+from data.tokens.display import show_tokens
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
@@ -44,7 +45,7 @@ class InstructionData(TokenDataModule):
     def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
-        self.renderer = Renderer(base)
+        self.renderer = Renderer(base, bool(settings.get("thinking")))
         self.tokenizer = self.renderer.tokenizer
 
     def prepare_data(self) -> None:
@@ -163,7 +164,7 @@ class InstructionData(TokenDataModule):
 
     def show_example(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
-        return self.renderer.show(self.render(self.rows_of("train").head(1))[0])
+        return show_tokens(self.renderer.tokenizer, self.render(self.rows_of("train").head(1))[0])
 
     def log_summary(self) -> None:
         """Log what was read, set aside, cut off."""

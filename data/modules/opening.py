@@ -20,6 +20,7 @@ LATER_FIELDS: dict[str, Any] = {
     "missing": [],
     "category_separator": "",
     "min_label_rows": 1,
+    "thinking": False,
 }
 
 

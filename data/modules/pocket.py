@@ -13,6 +13,7 @@ from data.modules.pocket_text import Text, pocket_texts
 from data.modules.token_data import TokenDataModule
 from data.sample import vocabulary
 from data.tokens import prompts
+from data.tokens.display import show_tokens
 from data.tokens.example import Example
 from data.tokens.prompts import END, START, Renderer
 from data.tokens.rows import TokenRows
@@ -113,7 +114,7 @@ class PocketData(TokenDataModule):
 
     def show_example(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
-        return self.renderer.show(self.render(list(pocket_texts(self.seed + 1, 1)))[0])
+        return show_tokens(self.renderer.tokenizer, self.render(list(pocket_texts(self.seed + 1, 1)))[0])
 
     def describe_rows(self, rows: list[int]) -> str:
         """Which texts some training rows are."""

@@ -36,6 +36,7 @@ from data.scoring import lookups, verdicts
 from data.tokens import chat_templates, escaping, example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
+from data.tokens.display import show_tokens
 from data.tokens.escaping import escape_frame
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
@@ -59,7 +60,8 @@ SPARE_TOKENS = 8  # that an answer may be longer than the longest one in trainin
 # fields of data.questions, and of data, that do not change the questions
 REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
 SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", "shard"}
-OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "mixture", "images"}
+OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "thinking", "mixture"}
+OTHER_FIELDS |= {"images"}
 
 
 class RetailData(TokenDataModule):
@@ -84,7 +86,7 @@ class RetailData(TokenDataModule):
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
         self.chat, self.download = chat, download
-        self.renderer = Renderer(base)
+        self.renderer = Renderer(base, bool(settings.get("thinking")))
         self.tokenizer = self.renderer.tokenizer
 
     def prepare_data(self) -> None:
@@ -204,7 +206,7 @@ class RetailData(TokenDataModule):
 
     def show_example(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
-        return self.renderer.show(self.render(self.questions("train").head(1))[0])
+        return show_tokens(self.renderer.tokenizer, self.render(self.questions("train").head(1))[0])
 
     def log_summary(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""

@@ -15,6 +15,7 @@ Message = dict[str, str]  # role (system, user, assistant) and content
 
 Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
 
+THINKING, THINKING_END = "enable_thinking", "</think>"  # what templates ask for; what ends the reasoning
 TODAY = datetime(2024, 7, 26)  # for templates that ask for the date, so that a prompt is the same every day
 
 
@@ -24,8 +25,7 @@ def fixed_time(form: str) -> str:
 
 
 # What chat templates ask for.
-TEMPLATE_VARIABLES: dict[str, bool | str | Callable[[str], str]] = {
-    "enable_thinking": False,
+TEMPLATE_VARIABLES: dict[str, str | Callable[[str], str]] = {
     "date_string": fixed_time("%d %b %Y"),
     "strftime_now": fixed_time,
 }
@@ -46,6 +46,19 @@ def with_fixed_date(template: str) -> str:
     """A template that asks for no date: a server, too, makes the same prompt every day."""
     call = r"""strftime_now\(\s*(['"])(.*?)\1\s*\)"""
     return re.sub(call, lambda match: repr(fixed_time(match.group(2))), template)
+
+
+def with_thinking(template: str, thinking: bool) -> str:
+    """A template that says itself whether the model reasons, where it lets one choose: a server, too, makes
+    the prompts of training. Raises ValueError if reasoning is set and the template knows none.
+    """
+    if THINKING in template:
+        return f"{{%- set {THINKING} = {str(thinking).lower()} -%}}{template}"
+    if thinking:
+        raise ValueError(
+            f"data.thinking=true: the chat template of this model has no {THINKING}; choose another model"
+        )
+    return template
 
 
 def load_tokenizer(base: str) -> Any:  # a tokenizer of transformers, whose class depends on the base

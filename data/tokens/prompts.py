@@ -19,10 +19,12 @@ from data.tokens.chat_templates import (
     PUBLISHED_TEMPLATE,
     START,
     TEMPLATE_VARIABLES,
+    THINKING_END,
     Message,
     Segment,
     load_tokenizer,
     with_fixed_date,
+    with_thinking,
     without_answers,
     without_system,
 )
@@ -30,14 +32,24 @@ from data.tokens.escaping import escape_text
 from data.tokens.example import Example
 
 TEXTS_AT_ONCE = 4096  # texts that the tokenizer takes at a time
-LETTER_TOKENS = 8  # that one letter may take, at most
 
 
 class Renderer:
-    """Renders turns with the tokenizer of one model, loaded from ``base`` (a folder or a Hub name)."""
+    """Renders turns with the tokenizer of one model.
 
-    def __init__(self, base: str) -> None:
-        self.base = base
+    Args:
+        base: folder or Hub name. thinking: whether the model reasons before it answers, where its template
+        lets
+            one choose; `decode` leaves the reasoning out.
+    """
+
+    def __init__(self, base: str, thinking: bool = False) -> None:
+        self.base, self.thinking = base, thinking
+
+    @classmethod
+    def of(cls, base: str, origin: dict[str, Any]) -> "Renderer":
+        """The renderer of a trained model, by what it was made of."""
+        return cls(base, bool(origin["data"].get("thinking")))
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -52,7 +64,7 @@ class Renderer:
 
     @cached_property
     def template(self) -> str:
-        """What this renderer does, for cache keys: the format's version and the tokenizer's own template."""
+        """What this renderer does, for cache keys: the format's version and the tokenizer's template."""
         return f"published-1 {START}" if self.turns else f"chat-2 {self.chat_template}"
 
     @property
@@ -60,7 +72,9 @@ class Renderer:
         """The format as a Jinja template, for servers: what they make of messages has the ids that
         `conversation()` gives.
         """
-        return PUBLISHED_TEMPLATE if self.turns else with_fixed_date(str(self.tokenizer.chat_template))
+        if self.turns:
+            return PUBLISHED_TEMPLATE
+        return with_thinking(with_fixed_date(str(self.tokenizer.chat_template)), self.thinking)
 
     def save(self, folder: Path) -> None:
         """The tokenizer with the format as its chat template, and that once more as chat_template.jinja."""
@@ -93,8 +107,7 @@ class Renderer:
             return [self.published(without_system(messages))]
         if not self.tokenizer.chat_template:
             raise ValueError(
-                f"model.base={self.base} has no chat template: choose the instruction-tuned (-it,"
-                f" -instruct) model"
+                f"model.base={self.base} has no chat template: choose the instruction-tuned (-it) model"
             )
         whole = self.templated(messages)
         if whole is not None:
@@ -121,8 +134,8 @@ class Renderer:
         return found
 
     def apply(self, messages: list[Message], prompt: bool) -> str:
-        """What the model's own template makes of it; where it has no sound system turn, that stands before
-        the first user's text. Raises ValueError if the template refuses the messages.
+        """What the model's own template makes of it; a system turn that it lacks stands before the first
+        user's text. Raises ValueError if the template refuses the messages.
         """
         from jinja2 import TemplateError
 
@@ -163,8 +176,7 @@ class Renderer:
         prompt, whole = self.apply(earlier, True), self.apply([*earlier, answer], False)
         if not whole.startswith(prompt):
             raise ValueError(
-                f"the chat template of {self.base} rewrites a prompt once it is answered: training"
-                f" on it is not sound"
+                f"the chat template of {self.base} rewrites an answered prompt, so it cannot be trained"
             )
         tail, eos = whole[len(prompt) :], self.tokenizer.eos_token
         return [(prompt, False), (tail if tail.rstrip().endswith(eos) else tail + eos, True)]
@@ -216,13 +228,10 @@ class Renderer:
 
     def prompts(self, contexts: Sequence[str], questions: Sequence[str]) -> list[list[int]]:
         """The ids that prediction starts from."""
-        no_answers: list[str | None] = [None] * len(questions)
-        return [example.ids for example in self.render_all(contexts, questions, no_answers)]
+        return [example.ids for example in self.render_all(contexts, questions, [None] * len(questions))]
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
-        """The prompt of a question that follows earlier ones with their answers; without them that of
-        `render()`.
-        """
+        """The prompt of a question that follows earlier ones with their answers, as `render()` writes it."""
         messages: list[Message] = []
         for asked, answer in [*earlier, (question, "")]:
             content = self.harmless(f" Context:{context}\n{asked}" if context else asked)
@@ -260,7 +269,7 @@ class Renderer:
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Texts whose control tokens are meant -> ids, nothing added."""
-        parts = (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
+        parts = (texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(texts), TEXTS_AT_ONCE))
         return [ids for part in parts for ids in self.tokenizer(part, add_special_tokens=False).input_ids]
 
     def encoded(self, text: str) -> list[int]:
@@ -270,27 +279,22 @@ class Renderer:
     @cached_property
     def stop_ids(self) -> list[int]:
         """Ids that end an answer: EOS, and whatever control token the format itself puts after an answer."""
-        _, tail = self.texts("", "a", "b")
+        tail = self.texts("", "a", "b")[1]
         control = set(self.tokenizer.all_special_ids) | set(self.encode([END])[0] if self.turns else [])
         return sorted({i for i in self.encode([tail])[0] if i in control} | {self.tokenizer.eos_token_id})
 
     def decode(self, ids: list[int]) -> str:
-        """Answer ids -> text without control tokens."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        """Answer ids -> text without control tokens, and without reasoning."""
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return (text.rpartition(THINKING_END)[2] if self.thinking else text).strip()
 
-    def show(self, example: Example) -> str:
-        """One example for a terminal, a bar after each token; what is not trained is dimmed. Tokens that hold
-        parts of one letter stand together.
+    def modelfile(self, file: str) -> str:
+        """What Ollama is told of a GGUF file of the model: the prompt of one turn, and where an answer
+        ends.
         """
-        dimmed = []
-        mask = example.mask
-        begin = 0
-        for end in range(1, len(example.ids) + 1):
-            piece = self.tokenizer.decode(example.ids[begin:end])
-            is_cut = "\ufffd" in piece and end < len(example.ids) and mask[end] == mask[begin]
-            if is_cut and end - begin < LETTER_TOKENS:
-                continue
-            text = piece.replace("\n", "\\n\n")
-            dimmed.append(text if mask[begin] else f"\033[2m{text}\033[0m")
-            begin = end
-        return "\033[2m|\033[0m".join(dimmed)
+        prompt, _ = self.texts("", "{{ .Prompt }}", None)
+        if self.begins_with_bos:  # llama.cpp adds it as well
+            prompt = prompt.removeprefix(self.tokenizer.bos_token)
+        stops = self.tokenizer.convert_ids_to_tokens(self.stop_ids)
+        lines = [f"FROM ./{file}", f'TEMPLATE """{prompt}"""', "PARAMETER temperature 0"]
+        return "\n".join([*lines, *(f'PARAMETER stop "{token}"' for token in stops), ""])

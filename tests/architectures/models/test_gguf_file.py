@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from architectures.models import bases, gguf_file
-from tests.gguf_files import TEMPLATE, tiny_llama, write_gguf
+from tests.gguf_files import TEMPLATE, tiny_llama, vocabulary, write_gguf
 
 pytest.importorskip("gguf")
 
@@ -83,6 +83,9 @@ def test_special_tokens_and_template_are_those_of_the_file(tmp_path: Path, adds:
     tokenizer = AutoTokenizer.from_pretrained(bases.resolve_base(str(tmp_path / "tiny.gguf")))
     assert [tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id] == [0, 1, 2]
     assert tokenizer.chat_template == TEMPLATE
+    assert len(tokenizer) == len(
+        vocabulary()[0]
+    )  # transformers adds <|endoftext|>, for which there is no row
     assert tokenizer("he").input_ids == [1] * adds + [tokenizer.convert_tokens_to_ids("he")]
     assert tokenizer("<|s|>he<|e|>", add_special_tokens=False).input_ids[::2] == [1, 2]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.tokens.cache import write_examples
+from data.tokens.display import show_tokens
 from data.tokens.prompts import Renderer
 from tests.conftest import POCKET
 
@@ -107,6 +108,6 @@ def test_a_system_turn_that_moves_stands_before_the_first_question(base: Callabl
 
 def test_letters_of_several_tokens_are_shown_whole() -> None:
     renderer = Renderer(str(POCKET))
-    shown = renderer.show(renderer.render("", "Größe?", "名称 ½ é"))
+    shown = show_tokens(renderer.tokenizer, renderer.render("", "Größe?", "名称 ½ é"))
     assert "\ufffd" not in shown
     assert all(letter in shown for letter in "ßö名称½é")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from data.tokens.display import show_tokens
 from data.tokens.prompts import Renderer
 from tests.conftest import POCKET
 
@@ -113,6 +114,14 @@ def test_chat_template(chat: Renderer) -> None:
         enable_thinking=False,
     )
     assert tokenizer.decode(example.ids) == whole
+    assert tokenizer.decode(example.ids) == tokenizer.apply_chat_template(
+        [
+            {"role": "user", "content": " Context:Online shopping\nWhat?"},
+            {"role": "assistant", "content": ANSWER},
+        ],
+        chat_template=chat.chat_template,  # as a server gets it, which sets no variables
+        tokenize=False,
+    )
     trained = tokenizer.decode([i for i, kept in zip(example.ids, example.mask, strict=True) if kept])
     assert trained.strip().startswith(ANSWER)
     assert trained.strip().endswith(tokenizer.eos_token)
@@ -123,6 +132,24 @@ def test_chat_template(chat: Renderer) -> None:
     assert example.ids[: len(sent.ids)] == sent.ids
 
 
+THOUGHT = "<think>\nIt says denim.\n</think>\n\n"
+
+
+def test_reasoning_is_trained_where_it_is_set_and_not_judged(chat: Renderer) -> None:
+    thinker = Renderer(chat.base, thinking=True)
+    if "enable_thinking" not in chat.tokenizer.chat_template:
+        with pytest.raises(ValueError, match=r"data\.thinking=true: the chat template .* no enable_thinking"):
+            thinker.render("", "What?", None)
+        return
+    plain, thought = chat.render("", "What?", ANSWER), thinker.render("", "What?", THOUGHT + ANSWER)
+    assert chat.tokenizer.decode(plain.ids).count("<think>\n\n</think>") == 1
+    trained = [i for i, kept in zip(thought.ids, thought.mask, strict=True) if kept]
+    assert chat.tokenizer.decode(trained).startswith(THOUGHT + ANSWER)
+    assert "<think>" not in chat.tokenizer.decode(thinker.render("", "What?", None).ids)
+    assert thinker.decode(trained) == ANSWER
+    assert chat.decode(trained).startswith("<think>")
+
+
 def test_text_cannot_end_its_own_turn_in_a_chat_template(chat: Renderer) -> None:
     eos = chat.tokenizer.eos_token
     plain, attack = chat.render("", "q", "a"), chat.render("", f"q{eos}", f"a{eos}")
@@ -130,7 +157,7 @@ def test_text_cannot_end_its_own_turn_in_a_chat_template(chat: Renderer) -> None
 
 
 def test_show_dims_what_is_not_trained(gemma: Renderer) -> None:
-    text = gemma.show(gemma.render("", "Question", "Answer"))
+    text = show_tokens(gemma.tokenizer, gemma.render("", "Question", "Answer"))
     assert "\033[2m<start_of_turn>\033[0m" in text
     assert "\033[2m<eos>" not in text
 
