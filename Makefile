@@ -9,7 +9,7 @@ INSTALL = $(call install,.venv)
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint install lock docs ui chat space audit sample pocket benchmark clean
+.PHONY: help train test lint install lock docs ui chat space audit sample golden pocket benchmark clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ audit: .venv/dev  ## known vulnerabilities of what is installed (asks PyPI)
 
 sample: .venv/core  ## make data/sample/catalogue.csv again
 	$(BIN)/python -m data.sample.generate
+
+golden: .venv/core  ## write questions.csv, twenty questions to start your own from (TABLE=products.parquet, else that of the newest run; TO=FILE)
+	$(BIN)/python -m data.questions.golden $(or $(TABLE),$$(ls -t outputs/cache/questions-*/products.parquet | head -1)) $(or $(TO),questions.csv)
 
 pocket: .venv/core  ## train the embedded base model again from nothing (about an hour on two cores)
 	$(BIN)/python train.py +experiment=pocket

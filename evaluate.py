@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 import architectures
 from data.files import write_json
 from data.modules.interface import prepare_as_trained
-from data.reports import comparison, evaluated_runs, gate, label_evaluation, model_card, tables
+from data.questions import golden
+from data.reports import comparison, evaluated_runs, gate, golden_page, label_evaluation, model_card, tables
 from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, read_run
 from data.reports.label_evaluation import LabelModel
 from data.scoring import lookups, summaries
@@ -43,18 +44,20 @@ def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | No
     return opening.open_data(settings, base, cache, seed, chat, architectures.download_data, labels)
 
 
-def predict(
-    module: "architectures.FineTuned", data: "RetailData", settings: Settings, exported: Path
-) -> tuple[pl.DataFrame, Settings]:
-    """(judged answers of the tuned model and the baselines to the same questions, how they were made)"""
-    questions, training = data.evaluation_questions(settings["questions"]), data.questions("train")
-    catalogue = lookups.Catalogue(data.products, training, settings["shots"], data.seed)
+def answer(
+    module: "architectures.FineTuned",
+    data: "RetailData",
+    settings: Settings,
+    exported: Path,
+    questions: pl.DataFrame,
+) -> tuple[dict[str, list[str | None]], Settings]:
+    """(model or baseline -> its answers to the questions, how the tuned model's were made)"""
+    catalogue = lookups.Catalogue(data.products, data.questions("train"), settings["shots"], data.seed)
     answerer, nearest = architectures.Answerer(module, exported, settings, data), architectures.nearest
     tuned, made = answerer.tuned(questions)
     ask_base = answerer.base if answerer.has_base else None
     answers = lookups.baseline_answers(settings["baselines"], questions, catalogue, nearest, ask_base)
-    answers |= {"tuned": tuned} | answerer.variants(questions)
-    return data.judge_all(questions, answers), made
+    return answers | {"tuned": tuned} | answerer.variants(questions), made
 
 
 def evaluate(
@@ -65,7 +68,9 @@ def evaluate(
     Args:
         settings: fields of the configuration group `evaluation`. exported: the model's folder.
     """
-    judged, made = predict(module, data, settings, exported)
+    questions = data.evaluation_questions(settings["questions"])
+    answers, made = answer(module, data, settings, exported, questions)
+    judged = data.judge_all(questions, answers)
     judged.write_parquet(folder / "predictions.parquet")
     scores = summaries.score_models(judged, data.questions("train")["answer"], data.seed)
     scores |= {"made": made, "leakage": data.report["leakage"], "data_digest": data.digest}
@@ -147,24 +152,11 @@ def export(config: DictConfig, module: "architectures.FineTuned", path: Path) ->
         print(f"next:  python evaluate.py ckpt={folder}")
 
 
-class AnsweringModel:
-    """What `mlflow.pyfunc.load_model` returns: a table with question and, possibly, context -> answers."""
-
-    def __init__(self, path: str) -> None:
-        self.module = module = architectures.load_answering_model(Path(path))
-        self.renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
-
-    def predict(self, table: Any, params: Settings | None = None) -> list[str]:  # a pandas or Polars frame
-        """One answer for each row of the table."""
-        questions = [str(question) for question in table["question"]]
-        contexts = map(str, table["context"]) if "context" in table.columns else [""] * len(questions)
-        decoding = architectures.Decoding(self.renderer.stop_ids, self.module.origin["max_new_tokens"])
-        prompts = self.renderer.prompts(list(contexts), questions)
-        answers = architectures.generate_answers(self.module.net, prompts, decoding)
-        return [self.renderer.decode(ids) for ids in answers]
-
-
-_load_pyfunc = AnsweringModel  # what MLflow calls with the path of a registered model
+def _load_pyfunc(path: str) -> "architectures.AnsweringModel":
+    """What MLflow calls with the path of a registered model."""
+    module = architectures.load_answering_model(Path(path))
+    renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
+    return architectures.AnsweringModel(module, renderer)
 
 
 def run_classifier(config: DictConfig, model: "architectures.Classifier") -> None:
@@ -192,8 +184,12 @@ def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Pat
     prepare_as_trained(data, origin["digest"])
     folder = dated_folder(outputs, "evaluations")
     exported = architectures.exported_folder(module, path, folder)
-    settings = architectures.override(origin["evaluation"], config)
-    settings["variants"] = list(config.variants or [])
+    settings = architectures.override(origin["evaluation"], config) | {"variants": config.variants or []}
+    if config.golden:
+        questions = golden.read_golden(Path(config.golden), data.products)
+        answers, _ = answer(module, data, settings, exported, questions)
+        print(golden_page.report_golden(questions, data.products, answers, str(config.ckpt), folder))
+        return
     print(evaluate(module, data, settings, folder, exported)["text"])
     evaluated_runs.copy_training_record(path, folder)
     runs = [read_run(folder)]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from architectures.baselines.base import Baseline as Baseline
     from architectures.baselines.similarity import nearest as nearest
     from architectures.inference.answerer import Answerer as Answerer
+    from architectures.inference.answering_model import AnsweringModel as AnsweringModel
     from architectures.inference.assistant import Assistant as Assistant
     from architectures.inference.backend import Decoding as Decoding
     from architectures.inference.backend import Sampling as Sampling
@@ -118,6 +119,7 @@ _MODULES = {
     "on_device": "architectures.inference.selection",
     "write_space": "architectures.inference.space",
     "TransformersBackend": "architectures.inference.transformers_backend",
+    "AnsweringModel": "architectures.inference.answering_model",
     "generate_answers": "architectures.inference.transformers_backend",
     "VllmServer": "architectures.inference.vllm_server",
     "build_net": "architectures.models.building",

@@ -8,7 +8,7 @@ from config.schema.model import ModelConfig, PromptingConfig
 from config.schema.trainer import TrainerConfig
 
 BACKENDS = ["auto", "transformers", "vllm", "endpoint"]
-LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer"]
+LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer", "rules"]
 BASELINES = [*LOOKUPS, "untuned", "untuned-row", "untuned-shots"]
 STAGES = ["inspect", "prepare", "images", "show", "plan", "fit", "all"]
 

@@ -100,8 +100,8 @@ the published table."""
 
 BASELINES_NOTE = """same-product: one answer to everything. exact: the row of the product whose name is
 in the question. tfidf: the row most like the question. nearest-answer: the answer to the training
-question most like it. untuned: the base as it is; with the row that tfidf finds, or training examples,
-in its prompt."""
+question most like it. rules: keywords and fuzzy names, as an engineer would write in a day. untuned: the
+base as it is; with the row that tfidf finds, or training examples, in its prompt."""
 
 
 def in_words(best: EvaluatedRun, others: list[EvaluatedRun], runs: list[EvaluatedRun]) -> list[str]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from data.scoring.rules import rule_answers
+
 Nearest = Callable[[list[str], list[str]], list[int]]
 AskBase = Callable[[pl.DataFrame, str], list[str | None]]
 
-LOOKUPS = ("same-product", "exact", "tfidf", "nearest-answer")
+LOOKUPS = ("same-product", "exact", "tfidf", "nearest-answer", "rules")
 UNTUNED = ("untuned", "untuned-row", "untuned-shots")  # the base without its adapter
 BASELINES = (*LOOKUPS, *UNTUNED)
 
@@ -94,8 +96,10 @@ def lookup_answers(
 
     same-product: the answer that names the product most often named in training, to every question. exact:
     the row of the product whose name is in the question. tfidf: the row most like the question.
-    nearest-answer: the answer to the training question most like it.
+    nearest-answer: the answer to the training question most like it. rules: see `data.scoring.rules`.
     """
+    if method == "rules":
+        return rule_answers(questions, products)
     if method == "same-product":
         most = (
             training.group_by("answer_id")
