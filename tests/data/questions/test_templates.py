@@ -7,6 +7,7 @@ import pytest
 
 from data.catalogue.cleaning import CatalogueFilter
 from data.questions.phrases import GOES_WITH
+from data.questions.products import products_for_questions
 from data.questions.splits import leakage, question_order, split_limits, split_questions
 from tests.catalogues import clean, questions_of
 from tests.conftest import ROOT, real
@@ -173,3 +174,51 @@ def test_the_same_question_stands_on_one_side_alone(sample: Any) -> None:
     shares = {name: count / split.height for name, count in split.group_by("split").len().rows()}
     assert shares["test"] == pytest.approx(0.1, abs=0.01)
     assert shares["validation"] == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "shelf", "type_", "garment"),
+    [
+        ("Beebay Girl's A-line Dress", "Dresses & Skirts", None, "dress"),
+        ("Zarvo Men's Shirt", "Topwear", None, "top"),
+        ("Zarvo Women's Shirt Dress", "Shirts", None, "dress"),
+        ("Zarvo Jeans Jacket", "Jeans", None, "layer"),
+        ("Zarvo Women's Skirt", "Dresses & Skirts", None, "bottom"),
+        ("Zarvo Classic", "Clothing", "Polo T-Shirt", "top"),
+        ("Zarvo Classic", "Jeans", None, "bottom"),
+        ("Zarvo Classic", "Watches", None, None),
+    ],
+)
+def test_a_products_own_name_tells_its_kind_before_its_shelf(
+    name: str, shelf: str, type_: str | None, garment: str | None
+) -> None:
+    attributes = [{"key": "Type", "value": type_}] if type_ else []
+    levels = {"level_3": "Wear", "level_4": shelf}
+    row = products_for_questions(product(name=name, brand=None, attributes=attributes, **levels), 2).row(
+        0, named=True
+    )
+    assert row["garment"] == garment
+
+
+@pytest.mark.parametrize(
+    ("levels", "shelf"),
+    [
+        (["Clothing", "Men's Clothing", "Navaksha Men's Clothing", None], "Men's Clothing"),
+        (["Clothing", "Men's Clothing", "Ties", "Navaksha Ties"], "Ties"),
+        (["Clothing", "Men's Clothing", "Accessories", "Neckties"], "Neckties"),
+        (["Clothing", None, None, None], "Clothing"),
+    ],
+)
+@pytest.mark.parametrize("brand", ["Navaksha", None])
+def test_a_shelf_is_none_of_a_brands_own(levels: list[str | None], shelf: str, brand: str | None) -> None:
+    columns = {f"level_{place}": level for place, level in enumerate(levels, 1)}
+    frame = product(name="Navaksha Necktie Men's Combo", brand=brand).with_columns(
+        pl.lit(level, pl.String).alias(name) for name, level in columns.items()
+    )
+    assert products_for_questions(frame, 2)["shelf"].to_list() == [shelf]
+
+
+def test_a_name_with_an_article_gets_no_second_one() -> None:
+    questions = questions_of(product(name="The Vanca Solid Women's Jeans", brand=None), unseen=0)[1]
+    texts = pl.concat([questions["question"], questions["answer"]])
+    assert not texts.str.contains("(?i)the the").any()
