@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import architectures
 from data.catalogue.versions import PRODUCTS
+from data.questions import grounding
 from data.questions.phrases import ALTERNATIVES, OUTFITS
 from data.reports.product_cards import CSS, cards_html, last_named, read_products
 from data.tokens.prompts import Renderer
@@ -43,9 +44,12 @@ def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
     return module, architectures.exported_folder(module, path, outputs / "exports" / "app")
 
 
-def renderer_of(module: "architectures.FineTuned") -> Renderer:
-    """What renders a model's conversations."""
-    return Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
+def renderer_of(model: "architectures.ChatModel", catalogue: str | None) -> Renderer:
+    """What renders a model's conversations; a grounded one's with rows of the catalogue, as set or beside
+    it.
+    """
+    base = architectures.resolve_base(model.module.model_settings["base"])
+    return grounding.renderer_of(base, model.module.origin, Path(catalogue or model.exported / PRODUCTS))
 
 
 def page_name(ckpt: str) -> str:
@@ -68,7 +72,8 @@ def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], arch
         models.append(architectures.ChatModel(*load(config.against, outputs), page_name(config.against)))
     backend = "transformers" if config.space else config.backend
     settings = architectures.ChatSettings(backend, config.vllm_python, config.served_model, outputs)
-    return architectures.build_assistants(models, settings, renderer_of), module
+    renderer = functools.partial(renderer_of, catalogue=config.catalogue)
+    return architectures.build_assistants(models, settings, renderer), module
 
 
 def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.DataFrame:
@@ -200,8 +205,7 @@ def problems_of(config: DictConfig) -> list[str]:
         problems.append(architectures.missing_checkpoint("app.py"))
     problems += architectures.check_backend(config.backend, config.served_model)
     if config.backend == "vllm" and config.against not in (None, "untuned"):
-        one = "one vLLM server holds one model and its base"
-        problems.append(f"against: {one}; set backend=transformers to compare with another model")
+        problems.append("against: one vLLM server holds one model and its base; set backend=transformers")
     return problems
 
 
@@ -222,11 +226,7 @@ def run(config: DictConfig) -> None:
         log.info("written to %s; push it to a Space", config.space)
         return
     outputs.mkdir(parents=True, exist_ok=True)
-    address: dict[str, Any] = {
-        "server_name": config.host,
-        "server_port": config.port or None,
-        "share": config.share,
-    }
+    address: Any = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
     safety: dict[str, Any] = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
     style: dict[str, Any] = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
     page(models, products, config).launch(**address, **safety, **style)

@@ -16,9 +16,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 import architectures
+from data.catalogue.versions import PRODUCTS
 from data.files import write_json
 from data.modules.interface import prepare_as_trained
-from data.questions import golden
+from data.questions import golden, grounding
 from data.reports import comparison, evaluated_runs, gate, golden_page, label_evaluation, model_card, tables
 from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, read_run
 from data.reports.label_evaluation import LabelModel
@@ -155,7 +156,8 @@ def export(config: DictConfig, module: "architectures.FineTuned", path: Path) ->
 def _load_pyfunc(path: str) -> "architectures.AnsweringModel":
     """What MLflow calls with the path of a registered model."""
     module = architectures.load_answering_model(Path(path))
-    renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
+    base = architectures.resolve_base(module.model_settings["base"])
+    renderer = grounding.renderer_of(base, module.origin, Path(path) / PRODUCTS)
     return architectures.AnsweringModel(module, renderer)
 
 

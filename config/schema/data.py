@@ -115,6 +115,13 @@ class DataConfig:
         at_least=MIN_SEQUENCE, at_most=1_000_000,
         hint="a prompt alone takes about 50 tokens, and an answer must fit after it",
     )  # fmt: skip
+    grounding: str = setting(
+        "none",
+        "task retail: rows: the rows of the catalogue that a question finds stand in its prompt, so that the"
+        " model answers from them; none: the published prompt, so that it answers from its weights",
+        choices=["none", "rows"],
+    )
+    grounding_rows: int = setting(3, "rows in a prompt, with grounding", at_least=1, at_most=20)
     thinking: bool = setting(
         False,
         "whether the model reasons before it answers, where its chat template lets one choose; the reasoning"

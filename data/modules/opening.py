@@ -21,6 +21,8 @@ LATER_FIELDS: dict[str, Any] = {
     "category_separator": "",
     "min_label_rows": 1,
     "thinking": False,
+    "grounding": "none",
+    "grounding_rows": 3,
 }
 
 

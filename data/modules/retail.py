@@ -9,32 +9,23 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from data.catalogue import cells, cleaning, damaged, forms, normalisation, reading, text_files, versions
+from data.catalogue import versions
 from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
-from data.files import Cache, digest_of, source_files, write_json
+from data.files import Cache, digest_of, write_json
 from data.modules import agreement, preparation
+from data.modules.retail_code import CODE, GROUNDING_CODE, RENDERING_CODE
 from data.modules.token_data import TokenDataModule
-from data.questions import (
-    filling,
-    filters,
-    phrases,
-    products,
-    splits,
-    suggestions,
-    templates,
-    written,
-    written_checks,
-)  # fmt: skip
+from data.questions import filters
+from data.questions.grounding import ROWS, Grounding
 from data.questions.written import ChatFunction
 from data.scoring import lookups, verdicts
-from data.tokens import chat_templates, escaping, example, prompts
-from data.tokens import rows as token_rows
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
 from data.tokens.display import show_tokens
 from data.tokens.escaping import escape_frame
@@ -44,24 +35,13 @@ from data.tokens.rows import TokenRows
 
 log = logging.getLogger(__name__)
 
-READING_CODE = source_files(reading, text_files, damaged)
-CATALOGUE_CODE = [*READING_CODE, *source_files(cleaning, cells, forms, normalisation)]
-TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions)
-WRITTEN_CODE = source_files(written, written_checks)
-CODE = [
-    *CATALOGUE_CODE,
-    *TEMPLATE_CODE,
-    *WRITTEN_CODE,
-    *source_files(splits, filters, preparation, agreement),
-]
-RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, token_rows, agreement)
 RENDERED_AT_ONCE = 16_384  # questions
 SPARE_TOKENS = 8  # that an answer may be longer than the longest one in training
 # fields of data.questions, and of data, that do not change the questions
 REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
 SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", "shard"}
 OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "thinking", "mixture"}
-OTHER_FIELDS |= {"images"}
+OTHER_FIELDS |= {"images", "grounding", "grounding_rows"}
 
 
 class RetailData(TokenDataModule):
@@ -101,6 +81,8 @@ class RetailData(TokenDataModule):
         self.report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
         vocabulary, longest = self.tokenizer.get_vocab(), self.settings["max_seq_length"]
         content = [self.digest, self.renderer.template, vocabulary, longest, *RENDERING_CODE]
+        if self.grounding:
+            content += [self.grounding.count, *GROUNDING_CODE]
         self.token_folder, self.token_report = cached_tokens(self.cache, content, self.write_tokens)
 
     @property
@@ -177,6 +159,8 @@ class RetailData(TokenDataModule):
         for split in SPLITS:
             batches = self.render_split(split)
             counts[split] = write_examples(batches, folder / f"{split}.pt", longest, self.renderer)
+            if self.grounding:
+                counts[split]["found"] = self.grounding.found(self.questions(split))
         counts["train"] |= agreement.check_tokenizer(self.renderer, self.questions("train"), self.products)
         if not counts["validation"]["rows"]:
             raise ValueError(
@@ -197,16 +181,29 @@ class RetailData(TokenDataModule):
     def render_split(self, split: str) -> Iterator[list[Example]]:
         """The examples of a split, some at a time."""
         for some in self.questions(split).iter_slices(RENDERED_AT_ONCE):
-            yield self.render(some)
+            yield self.render(some, for_training=split == "train")
 
-    def render(self, questions: pl.DataFrame) -> list[Example]:
+    def render(self, questions: pl.DataFrame, for_training: bool) -> list[Example]:
         """Questions with their answers -> examples."""
-        columns = [questions[name].to_list() for name in ("context", "question", "answer")]
-        return self.renderer.render_all(*columns)
+        texts = questions["question"].to_list(), questions["answer"].to_list()
+        return self.renderer.render_all(self.contexts(questions, for_training), *texts)
+
+    @cached_property
+    def grounding(self) -> Grounding | None:
+        """What puts rows of the catalogue into prompts; None without grounding."""
+        if self.settings.get("grounding") != ROWS:
+            return None
+        return Grounding(self.products, self.settings["grounding_rows"])
+
+    def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
+        """The contexts of questions, with their rows if there is grounding."""
+        if self.grounding:
+            return self.grounding.contexts(questions, for_training)
+        return questions["context"].to_list()
 
     def show_example(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
-        return show_tokens(self.renderer.tokenizer, self.render(self.questions("train").head(1))[0])
+        return show_tokens(self.renderer.tokenizer, self.render(self.questions("train").head(1), True)[0])
 
     def log_summary(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""
@@ -231,6 +228,10 @@ class RetailData(TokenDataModule):
                 "leakage: of %d %s rows %d share a question with training, %d an answer, %d a product",
                 row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
             )  # fmt: skip
+        if self.grounding:
+            held = self.token_report["test"]
+            message = "retrieval: the answer's row is among the %d found for %d of %d test questions"
+            log.info(message, self.grounding.count, held["found"], held["rows"])
         log_truncated(self.token_report)
 
     def setup(self, stage: str | None = None) -> None:
@@ -271,7 +272,13 @@ class RetailData(TokenDataModule):
 
     def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
         """Token ids that prediction starts from."""
-        return self.renderer.prompts(questions["context"].to_list(), questions["question"].to_list())
+        return self.renderer.prompts(self.contexts(questions, False), questions["question"].to_list())
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, and the catalogue if the model answers from its rows."""
+        super().save_tokenizer(folder)
+        if self.grounding:
+            shutil.copy(self.folder / versions.PRODUCTS, folder / versions.PRODUCTS)
 
     def judge(self, questions: pl.DataFrame, predictions: list[str | None]) -> pl.DataFrame:
         """Questions with ``prediction`` and verdict."""

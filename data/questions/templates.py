@@ -142,6 +142,11 @@ def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
+def without_second_articles(rows: pl.DataFrame) -> pl.DataFrame:
+    """'the The Vanca Jeans' -> 'The Vanca Jeans', in questions and answers."""
+    return rows.with_columns(pl.col("question", "sentence").str.replace_all(r"\b[Tt]he The ", "The "))
+
+
 def make_questions(
     products: pl.DataFrame,
     best: dict[str, pl.DataFrame],
@@ -175,8 +180,7 @@ def make_questions(
     blocks = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
     contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
     return (
-        pl.concat([rows, more])
-        .with_columns(pl.col("question", "sentence").str.replace_all(r"\b[Tt]he The ", "The "))
+        without_second_articles(pl.concat([rows, more]))
         .unique(["product_id", "question"], keep="first", maintain_order=True)
         .join(pl.concat(blocks).unique("answer_id"), on="answer_id", maintain_order="left")
         .join(contexts, on="product_id", maintain_order="left")

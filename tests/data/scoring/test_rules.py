@@ -5,7 +5,8 @@ import pytest
 
 from data.questions.filling import PAIRS
 from data.questions.products import answer_block
-from data.scoring.rules import DECLINE, RuleBook, rule_answers
+from data.questions.retrieval import Retriever
+from data.scoring.rules import DECLINE, rule_answers
 
 ROWS = [
     ("a", "Zarvo Full Sleeve Striped Men's Shirt", "Zarvo", "Men's Clothing", "Shirts", "top", "Cotton"),
@@ -21,7 +22,7 @@ def products() -> pl.DataFrame:
     columns = ["id", "name", "brand", "category", "shelf", "garment", "fabric"]
     table = pl.DataFrame(ROWS, schema=columns, orient="row").with_columns(type=pl.col("shelf"))
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
-    table = table.with_columns(facts=pl.concat_list(pair).cast(PAIRS))
+    table = table.with_columns(rating=pl.lit(None, pl.String), facts=pl.concat_list(pair).cast(PAIRS))
     return table.with_columns(block=answer_block(2))
 
 
@@ -63,9 +64,9 @@ def test_a_search_goes_by_values_and_declines_without_any(products: pl.DataFrame
     assert answers(products, "do you sell garden hoses", context=context) == [DECLINE]
 
 
-def test_the_book_knows_every_name(products: pl.DataFrame) -> None:
-    book = RuleBook(products)
+def test_every_name_is_known(products: pl.DataFrame) -> None:
+    catalogue = Retriever(products)
     for row in products.to_dicts():
-        found = book.product_in(row["name"].lower(), "")
+        found = catalogue.named(row["name"].lower(), "")
         assert found is not None
         assert found["id"] == row["id"]

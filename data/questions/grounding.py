@@ -1,0 +1,97 @@
+"""Prompts with the rows of the catalogue that a question is answered from, in training, evaluation and chat
+alike.
+
+    Context:Online shopping for Men's Clothing
+    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve
+    - Kabra Plain Men's Shirt | Shirts | Fabric: Linen
+    What is the Zarvo Striped Men's Shirt made of?
+
+In training the answer's own row is always among them (RAFT: Zhang et al. 2024,
+https://arxiv.org/abs/2403.10131). Their order is drawn by a hash of the question, so that it tells nothing.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data.questions.retrieval import Product, Retriever
+from data.tokens.escaping import escape_frame
+from data.tokens.prompts import Renderer
+
+ROWS = "rows"  # the value of data.grounding with which prompts hold rows
+
+
+class Grounding:
+    """Adds rows to contexts.
+
+    Args:
+        products: what `data.questions.products.products_for_questions` gives. count: rows in a prompt.
+    """
+
+    def __init__(self, products: pl.DataFrame, count: int) -> None:
+        self.retriever, self.count = Retriever(products), count
+        self.by_id = {row["id"]: row for row in self.retriever.all}
+
+    def context(self, context: str, question: str, answer_id: str | None = None) -> str:
+        """A question's context with its rows. answer_id: of the row that must be among them, in training."""
+        rows = self.retriever.relevant(context, question, self.count)
+        if answer_id is not None and all(row["id"] != answer_id for row in rows):
+            rows = [*rows[: self.count - 1], self.by_id[answer_id]]
+        shuffled = sorted(rows, key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
+        return "\n".join([context, *map(compact, shuffled)])
+
+    def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
+        """The contexts of questions (columns context, question, and in training answer_id)."""
+        columns = ["context", "question", *(["answer_id"] if for_training else [])]
+        return [self.context(*row) for row in questions.select(columns).rows()]
+
+    def found(self, questions: pl.DataFrame) -> int:
+        """For how many questions the answer's row is found."""
+        found = 0
+        for context, question, answer_id in questions.select("context", "question", "answer_id").rows():
+            rows = self.retriever.relevant(context, question, self.count)
+            found += any(row["id"] == answer_id for row in rows)
+        return found
+
+
+def compact(row: Product) -> str:
+    """A row as it stands in a prompt."""
+    facts = "; ".join(f"{fact['key']}: {fact['value']}" for fact in row["facts"])
+    return f"- {row['name']} | {row['shelf']} | {facts}"
+
+
+class GroundedRenderer(Renderer):
+    """Renders the prompts of a model that was trained with rows, for chat and serving."""
+
+    def __init__(self, base: str, thinking: bool, grounding: Grounding) -> None:
+        super().__init__(base, thinking)
+        self.grounding = grounding
+
+    def prompts(self, contexts: Sequence[str], questions: Sequence[str]) -> list[list[int]]:
+        """As `Renderer.prompts`, with the rows that each question finds."""
+        pairs = zip(contexts, questions, strict=True)
+        return super().prompts([self.grounding.context(*pair) for pair in pairs], questions)
+
+    def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
+        """As `Renderer.conversation`, with the rows that the last question finds."""
+        return super().conversation(self.grounding.context(context, question), earlier, question)
+
+
+def renderer_of(base: str, origin: dict[str, Any], products: Path) -> Renderer:
+    """The renderer of a trained model: with rows of the catalogue if it was trained with them.
+
+    Args:
+        base: the model's folder or Hub name. origin: what the model was made of. products: products.parquet.
+
+    Raises ValueError if rows are needed and the file is not there.
+    """
+    plain = Renderer.of(base, origin)
+    if origin["data"].get("grounding") != ROWS:
+        return plain
+    if not products.is_file():
+        raise ValueError(f"{products} is not there: this model answers from rows of the catalogue")
+    rows = escape_frame(pl.read_parquet(products), plain.special)
+    return GroundedRenderer(base, plain.thinking, Grounding(rows, origin["data"]["grounding_rows"]))

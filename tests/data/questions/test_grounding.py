@@ -1,0 +1,107 @@
+"""Rows of the catalogue in prompts: which are found, that they come shuffled and whole, and that training,
+evaluation and chat write the same.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data.questions import grounding
+from data.questions.filling import PAIRS
+from data.questions.grounding import Grounding, compact
+from data.questions.products import answer_block
+from data.questions.retrieval import Retriever
+from data.tokens.prompts import Renderer
+from tests.conftest import POCKET
+
+ROWS = [
+    ("a", "Zarvo Striped Men's Shirt", "Men's Clothing", "Shirts", "top", "Cotton", "4.5"),
+    ("b", "Kabra Plain Men's Shirt", "Men's Clothing", "Shirts", "top", "Linen", "4.0"),
+    ("c", "Lumo Printed Men's Shirt", "Men's Clothing", "Shirts", "top", "Silk", None),
+    ("d", "Pello Men's Jeans", "Men's Clothing", "Jeans", "bottom", "Denim", None),
+    ("e", "Pello Women's Jeans", "Women's Clothing", "Jeans", "bottom", "Denim", None),
+]
+CONTEXT = "Online shopping for Men's Clothing"
+
+
+@pytest.fixture
+def products() -> pl.DataFrame:
+    columns = ["id", "name", "category", "shelf", "garment", "fabric", "rating"]
+    table = pl.DataFrame(ROWS, schema=columns, orient="row")
+    pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
+    table = table.with_columns(facts=pl.concat_list(pair).cast(PAIRS), type=pl.lit(None, pl.String))
+    return table.with_columns(brand=pl.lit(None, pl.String), block=answer_block(2))
+
+
+def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CONTEXT) -> list[str]:
+    return [row["id"] for row in Retriever(products).relevant(context, question, count)]
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("what is the zarvo stripd shirt made of", ["a", "b"]),
+        ("What goes well with the Kabra Plain Men's Shirt?", ["b", "d"]),
+        ("What could I buy instead of the Lumo Printed Men's Shirt?", ["c", "a"]),
+        ("do you have anything in linen?", ["b"]),
+        ("garden hoses", []),
+    ],
+)
+def test_rows_are_found_by_what_is_asked(products: pl.DataFrame, question: str, found: list[str]) -> None:
+    assert ids(products, question)[: len(found)] == found
+    assert bool(ids(products, question)) == bool(found)
+
+
+def test_a_category_keeps_other_peoples_products_out(products: pl.DataFrame) -> None:
+    assert ids(products, "denim jeans", 5) == ["d"]
+    assert set(ids(products, "denim jeans", 5, context="")) == {"d", "e"}
+
+
+def test_training_sees_the_answers_row_and_prediction_what_is_found(products: pl.DataFrame) -> None:
+    ground = Grounding(products, 2)
+    question = "What is the Zarvo Striped Men's Shirt made of?"
+    predicted, trained = ground.context(CONTEXT, question), ground.context(CONTEXT, question, "e")
+    assert "Zarvo Striped" in predicted
+    assert "Pello Women's" not in predicted
+    assert "- Pello Women's Jeans | Jeans | Fabric: Denim" in trained
+    assert predicted.splitlines()[0] == CONTEXT
+    assert len(predicted.splitlines()) == len(trained.splitlines()) == 3
+
+
+def test_the_order_tells_nothing_and_stays_the_same(products: pl.DataFrame) -> None:
+    ground = Grounding(products, 2)
+    first = set()
+    for place in range(20):
+        question = f"What is the Zarvo Striped Men's Shirt made of, number {place}?"
+        lines = ground.context(CONTEXT, question).splitlines()
+        assert lines == ground.context(CONTEXT, question).splitlines()
+        first.add(lines[1])
+    assert len(first) == 2
+
+
+def test_what_is_found_is_counted(products: pl.DataFrame) -> None:
+    asked = {"question": ["fabric of the Kabra Plain Men's Shirt", "garden hoses"], "answer_id": ["b", "a"]}
+    questions = pl.DataFrame({"context": [CONTEXT] * 2} | asked)
+    assert Grounding(products, 2).found(questions) == 1
+
+
+def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, tmp_path: Path) -> None:
+    products.write_parquet(tmp_path / "products.parquet")
+    origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2}}
+    renderer = grounding.renderer_of(str(POCKET), origin, tmp_path / "products.parquet")
+    question = "What is the Zarvo Striped Men's Shirt made of?"
+    plain, context = Renderer(str(POCKET)), Grounding(products, 2).context(CONTEXT, question)
+    wanted = plain.render(context, question, None).ids
+    assert renderer.prompts([CONTEXT], [question]) == [wanted]
+    assert renderer.conversation(CONTEXT, [], question) == wanted
+    assert compact(products.row(0, named=True)) in plain.tokenizer.decode(wanted)
+
+
+def test_a_model_without_rows_is_rendered_as_before(tmp_path: Path) -> None:
+    for origin in ({"data": {}}, {"data": {"grounding": "none", "grounding_rows": 3}}):
+        assert type(grounding.renderer_of(str(POCKET), origin, tmp_path / "none")) is Renderer
+    with pytest.raises(ValueError, match=r"products\.parquet is not there: this model answers from rows"):
+        origin = {"data": {"grounding": "rows", "grounding_rows": 2}}
+        grounding.renderer_of(str(POCKET), origin, tmp_path / "products.parquet")

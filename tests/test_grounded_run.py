@@ -1,0 +1,38 @@
+"""A grounded run: prompts with rows in training and evaluation, the catalogue beside the model, facts that
+change.
+"""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import evaluate
+import train
+from architectures.training.signals import Signals
+from tests.conftest import SMALL, typed
+
+
+def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder := tmp_path / "run").mkdir()
+    grounded = ["data.grounding=rows", "data.grounding_rows=2", "data.max_seq_length=768"]
+    config = typed("+experiment=quickstart", *grounded, *SMALL, f"outputs={tmp_path}")
+    train.run(config, folder, Signals())
+    catalogue = pl.read_parquet(folder / "model/products.parquet")
+    assert "tuned" in capsys.readouterr().out
+    model = evaluate._load_pyfunc(str(folder / "model"))
+    product = catalogue.row(0, named=True)
+    question, context = f"What is the {product['name']}?", f"Online shopping for {product['category']}"
+    prompt = model.renderer.prompts([context], [question])[0]
+    assert f"- {product['name']} | {product['shelf']} |" in train.prepare(config).renderer.tokenizer.decode(
+        prompt
+    )
+    answers = model.predict(pl.DataFrame({"question": [question], "context": [context]}))
+    assert len(answers) == 1
+
+
+def test_the_example_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder := tmp_path / "run").mkdir()
+    settings = ["stage=show", "data.grounding=rows", "data.limit=60", f"outputs={tmp_path}"]
+    train.run(typed("+experiment=quickstart", *settings), folder, Signals())
+    assert capsys.readouterr().out.count("Fabric") >= 2
