@@ -51,7 +51,7 @@ MORE = {
     "data/reports/charts.py": {"matplotlib"},
     "data/reports/page.py": {"markdown_it"},
     "data/scoring/rules.py": {"rapidfuzz"},
-    "data/questions/retrieval.py": {"bm25s", "rapidfuzz"},
+    "data/questions/retrieval.py": {"bm25s", "numpy", "rapidfuzz"},
     "data/questions/golden.py": {"rapidfuzz"},
     "data/tokens/prompts.py": {"jinja2"},  # what a chat template raises
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},

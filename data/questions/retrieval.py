@@ -11,6 +11,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from data.questions.phrases import GOES_WITH
@@ -54,6 +55,43 @@ def foremost(rows: list[Product]) -> list[Product]:
     return sorted(rows, key=place)
 
 
+class WordIndex:
+    """Which texts hold which words; a word counts by its rarity (inverse document frequency)."""
+
+    def __init__(self, texts: list[str]) -> None:
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, text in enumerate(texts):
+            for word in set(words_of(text)):
+                places[word].append(place)
+        self.places = {word: np.array(found) for word, found in places.items()}
+        self.rarity = {word: math.log(1 + len(texts) / len(found)) for word, found in places.items()}
+        self.meant: dict[str, str | None] = {}  # misspelt words so far
+        self.size = len(texts)
+        every = np.zeros(self.size)
+        for word, found in self.places.items():
+            every[found] += self.rarity[word]
+        self.weights = np.maximum(every, np.finfo(float).tiny)  # of all words of each text
+
+    def known_word(self, word: str) -> str | None:
+        """The word of the texts that a word means, which may be misspelt; None if it means none."""
+        from rapidfuzz import process
+
+        if word in self.places or len(word) < FUZZY_LETTERS:
+            return word if word in self.places else None
+        if word not in self.meant:
+            near = process.extractOne(word, self.places.keys(), score_cutoff=WORD_SCORE)
+            self.meant[word] = near[0] if near else None
+        return self.meant[word]
+
+    def shared(self, text: str) -> Any:
+        """The weight of the words that each text shares with another one. (texts,), a numpy array"""
+        total = np.zeros(self.size)
+        for word in {self.known_word(word) for word in words_of(text)}:
+            if word is not None:
+                total[self.places[word]] += self.rarity[word]
+        return total
+
+
 class Retriever:
     """The catalogue, indexed by the words of its names and rows.
 
@@ -62,17 +100,17 @@ class Retriever:
     """
 
     def __init__(self, products: pl.DataFrame) -> None:
-        self.all = products.to_dicts()
-        self.by_word: dict[str, list[int]] = defaultdict(list)
-        self.name_weights = []
-        for place, row in enumerate(self.all):
-            for word in set(words_of(row["name"])):
-                self.by_word[word].append(place)
+        self.all = foremost(products.to_dicts())
+        self.categories = np.array([row["category"] or "" for row in self.all])
+        self.on_shelf: dict[Any, list[Product]] = defaultdict(list)  # (category, shelf) -> products
+        self.of_kind: dict[Any, list[Product]] = defaultdict(list)  # (category, garment) -> products
         for row in self.all:
-            self.name_weights.append(sum(self.rarity(word) for word in set(words_of(row["name"]))))
+            self.on_shelf[row["category"], row["shelf"]].append(row)
+            self.of_kind[row["category"], row["garment"]].append(row)
+        self.names = WordIndex([row["name"] for row in self.all])
 
     @cached_property
-    def index(self) -> Any:
+    def rows(self) -> Any:
         """BM25 over the rows (a `bm25s.BM25`)."""
         import bm25s
 
@@ -80,64 +118,37 @@ class Retriever:
         index.index([words_of(row_text(row)) for row in self.all], show_progress=False)
         return index
 
-    def rarity(self, word: str) -> float:
-        """Inverse document frequency: how much a word tells the products apart."""
-        return math.log(1 + len(self.all) / len(self.by_word[word]))
-
-    def known_word(self, word: str) -> str | None:
-        """The word of the catalogue's names that a word means; None if it means none."""
-        from rapidfuzz import process
-
-        if word in self.by_word or len(word) < FUZZY_LETTERS:
-            return word if word in self.by_word else None
-        near = process.extractOne(word, self.by_word.keys(), score_cutoff=WORD_SCORE)
-        return near[0] if near else None
-
     def named(self, question: str, category: str) -> Product | None:
-        """The product that the question names, of the category asked in if several bear the name; or None.
-
-        A word of the name counts by its rarity in the catalogue, and may be misspelt.
-        """
-        asked = {known for word in words_of(question) if (known := self.known_word(word))}
-        shared: dict[int, float] = defaultdict(float)
-        for word in asked:
-            for place in self.by_word[word]:
-                shared[place] += self.rarity(word)
-        best, best_score = None, 0.0
-        for place, total in shared.items():
-            row, share = self.all[place], total / self.name_weights[place]
-            ranked = total + share + (row["category"] == category)
-            if share >= NAME_SHARE and ranked > best_score:
-                best, best_score = row, ranked
-        return best
-
-    def others(self, row: Product) -> list[Product]:
-        """The products of other names, the foremost first."""
-        return foremost([other for other in self.all if other["name"] != row["name"]])
+        """The product that the question names, of the category asked in if several bear the name; or None."""
+        totals = self.names.shared(question)
+        shares = totals / self.names.weights
+        ranked = np.where(shares >= NAME_SHARE, totals + shares + (self.categories == category), -1)
+        best = int(ranked.argmax())
+        return self.all[best] if ranked[best] > 0 else None
 
     def partners(self, row: Product) -> list[Product]:
-        """What goes with a product, for the same people."""
-        same_people = [other for other in self.others(row) if other["category"] == row["category"]]
+        """What goes with a product, for the same people, the foremost first."""
         found = []
         for kind in GOES_WITH.get(row["garment"], []):
-            found += [other for other in same_people if other["garment"] == kind]
-        return found
+            found += self.of_kind[row["category"], kind]
+        return [other for other in found if other["name"] != row["name"]]
 
     def shelf_mates(self, row: Product) -> list[Product]:
-        """The other products of a product's shelf."""
-        place = row["category"], row["shelf"]
-        return [other for other in self.others(row) if (other["category"], other["shelf"]) == place]
+        """The other products of a product's shelf, the foremost first."""
+        return [
+            other for other in self.on_shelf[row["category"], row["shelf"]] if other["name"] != row["name"]
+        ]
 
     def search(self, question: str, category: str, count: int) -> list[Product]:
         """The rows that share most with the question, of the category asked in if there is one."""
-        words = [word for word in words_of(question) if word in self.index.vocab_dict]
+        words = [word for word in words_of(question) if word in self.rows.vocab_dict]
         if not words:
             return []
-        scores = self.index.get_scores(words)
-        order = sorted(range(len(self.all)), key=lambda place: (-scores[place], place))
-        rows = (self.all[place] for place in order if scores[place] > 0)
-        found = [row for row in rows if not category or row["category"] == category]
-        return found[:count]
+        scores = self.rows.get_scores(words)
+        if category:
+            scores = np.where(self.categories == category, scores, 0)
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [self.all[place] for place in best if scores[place] > 0]
 
     def relevant(self, context: str, question: str, count: int) -> list[Product]:
         """The rows that a question is answered from, at most ``count``: by what it asks.
