@@ -18,6 +18,7 @@ from torch.nn import functional
 from architectures.compatibility.torch import softmax_gradient
 from architectures.models.documents import Documents, Group
 from architectures.models.fused_ops import matmul_dtype
+from architectures.models.types import Context, Layer
 
 ATTENTION = "documents"
 
@@ -29,7 +30,7 @@ class GroupedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Context,
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -75,7 +76,7 @@ class GroupedAttention(torch.autograd.Function):
         return q, k, v
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value."""
         query, key, value, *kept = ctx.saved_tensors
         documents, scale = ctx.settings
@@ -156,7 +157,7 @@ def masked_attention(
 
 
 def attend(
-    module: Any,
+    module: Layer,
     query: Tensor,
     key: Tensor,
     value: Tensor,

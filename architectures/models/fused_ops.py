@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from architectures.compatibility.torch import replace_parameters
+from architectures.models.types import Context, Layer
 
 LOGITS_AT_ONCE = {"cpu": 2**21, "cuda": 2**27}  # logits that exist at once: on a CPU what stays in its caches
 
@@ -31,7 +32,7 @@ class LoraLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Context,
         x: Tensor,
         z: Tensor | None,
         weight: Tensor,
@@ -57,7 +58,7 @@ class LoraLinear(torch.autograd.Function):
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, z, a and b."""
         seen, low, weight, a, b = ctx.saved_tensors
         g = gradients[0].reshape(-1, gradients[0].shape[-1]).to(weight.dtype)
@@ -81,7 +82,7 @@ class RMSNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, shift: float) -> Tensor:
+    def forward(ctx: Context, x: Tensor, weight: Tensor, epsilon: float, shift: float) -> Tensor:
         """x: (..., width); weight: (width,), to which ``shift`` is added -> (..., width) in x's dtype"""
         wide, factor = x.float(), weight.float() + shift
         inverse = (
@@ -96,7 +97,7 @@ class RMSNorm(torch.autograd.Function):
         return (wide * inverse).mul_(factor).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x and of the weight."""
         x, weight, inverse = ctx.saved_tensors
         normed = x.float() * inverse
@@ -131,7 +132,7 @@ class AnswerLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, cap: float
+        ctx: Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, cap: float
     ) -> tuple[Tensor, Tensor]:
         """hidden: (tokens, width); weight: (vocabulary, width); labels: (tokens,); cap of the logits or 0"""
         dtype = matmul_dtype(hidden)
@@ -171,7 +172,7 @@ class AnswerLoss(torch.autograd.Function):
         return loss, right
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of the forward pass, times that of the loss."""
         scaled: list[Tensor | None] = []
         for gradient, kind in zip(ctx.saved_tensors, ctx.kinds, strict=True):
@@ -179,14 +180,14 @@ class AnswerLoss(torch.autograd.Function):
         return *scaled, None, None
 
 
-def is_plain_lora(layer: Any) -> bool:
+def is_plain_lora(layer: Layer) -> bool:
     """Whether a LoRA layer of PEFT is LoRA and nothing else (DoRA and the like), without a bias of its
     own.
     """
     return not layer.lora_variant and not any(layer.lora_bias.values())
 
 
-def lora_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def lora_forward(layer: Layer, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """What a LoRA layer of PEFT computes, with one adapter; otherwise (merged, switched off, several) PEFT
     does it.
     """
@@ -208,12 +209,12 @@ def lora_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     )
 
 
-def norm_forward(layer: Any, x: Tensor, epsilon: float, shift: float) -> Tensor:
+def norm_forward(layer: Layer, x: Tensor, epsilon: float, shift: float) -> Tensor:
     """What an RMSNorm of transformers computes."""
     return RMSNorm.apply(x, layer.weight, epsilon, shift)
 
 
-def weight_offset(norm: Any, epsilon: float) -> float | None:
+def weight_offset(norm: Layer, epsilon: float) -> float | None:
     """What is added to the norm's weight before it multiplies (0, or 1 in Gemma), found by trying; None if
     it is another norm.
     """

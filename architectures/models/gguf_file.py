@@ -16,12 +16,11 @@ from collections import Counter
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from architectures.compatibility.transformers import gguf_fields_read
-from architectures.models.types import Net, Settings
+from architectures.models.types import Net, Settings, Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ def log_losses(fields: Settings, kinds: Counter[str], dtype: torch.dtype, tensor
         )
 
 
-def restore_tokenizer(tokenizer: Any, fields: Settings) -> None:  # a tokenizer of transformers
+def restore_tokenizer(tokenizer: Tokenizer, fields: Settings) -> None:
     """Make the tokenizer do what the file's metadata state. Raises ValueError if its vocabulary is another
     one.
     """
@@ -171,7 +170,7 @@ def restore_tokenizer(tokenizer: Any, fields: Settings) -> None:  # a tokenizer 
         add_bos(tokenizer)
 
 
-def add_control_tokens(tokenizer: Any, tokens: list[str], types: list[int]) -> None:  # as above
+def add_control_tokens(tokenizer: Tokenizer, tokens: list[str], types: list[int]) -> None:
     """Control tokens of the file that the tokenizer would take apart become single tokens."""
     from transformers import AddedToken
 
@@ -182,7 +181,7 @@ def add_control_tokens(tokenizer: Any, tokens: list[str], types: list[int]) -> N
         tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in apart])
 
 
-def set_splitting(tokenizer: Any, rule: str) -> None:  # as above
+def set_splitting(tokenizer: Tokenizer, rule: str) -> None:
     """Split text as the model's own tokenizer does; an unknown rule is logged, and transformers' one
     stays.
     """
@@ -199,7 +198,7 @@ def set_splitting(tokenizer: Any, rule: str) -> None:  # as above
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
 
 
-def add_bos(tokenizer: Any) -> None:  # as above
+def add_bos(tokenizer: Tokenizer) -> None:
     """Begin every text with BOS, as the file states."""
     from tokenizers.processors import TemplateProcessing
 

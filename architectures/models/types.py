@@ -7,5 +7,7 @@ from typing import Any
 Net = Any  # a model of transformers, possibly wrapped by PEFT: its class and attributes depend on the base
 Configuration = Any  # a configuration of transformers: its fields depend on the base
 Tokenizer = Any  # a tokenizer of transformers: its class depends on the base
+Layer = Any  # a layer of transformers or PEFT: its attributes depend on its kind
+Context = Any  # what an autograd function keeps between its passes, as attributes of its own
 Batch = dict[str, Any]  # tensors and plain values by name; which ones depends on the task
 Settings = dict[str, Any]  # plain values by name, as the configuration gives them

@@ -11,6 +11,7 @@ from typing import Any
 
 START, END = "<start_of_turn>", "<end_of_turn>"
 
+Tokenizer = Any  # a tokenizer of transformers: its class depends on the base
 Message = dict[str, str]  # role (system, user, assistant) and content
 
 Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
@@ -61,7 +62,7 @@ def with_thinking(template: str, thinking: bool) -> str:
     return template
 
 
-def load_tokenizer(base: str) -> Any:  # a tokenizer of transformers, whose class depends on the base
+def load_tokenizer(base: str) -> Tokenizer:
     """The tokenizer of a model in a folder or on the Hub. Raises ValueError if there is none, or it names no
     end-of-text token, which every answer is trained to end with.
     """
@@ -95,7 +96,7 @@ def embedding_rows(base: str) -> int:
         return 0
 
 
-def check_embedded(tokenizer: Any, base: str, largest: int) -> None:
+def check_embedded(tokenizer: Tokenizer, base: str, largest: int) -> None:
     """Raises ValueError if a token id is beyond the rows of the model's embedding."""
     rows = embedding_rows(base)
     if rows and largest >= rows:

@@ -1,13 +1,12 @@
 """Token ids as text for a terminal."""
 
-from typing import Any
-
+from data.tokens.chat_templates import Tokenizer
 from data.tokens.example import Example
 
 LETTER_TOKENS = 8  # that one letter may take, at most
 
 
-def show_tokens(tokenizer: Any, example: Example) -> str:  # a tokenizer of transformers
+def show_tokens(tokenizer: Tokenizer, example: Example) -> str:
     """One example, a bar after each token; what is not trained is dimmed. Tokens that hold parts of one
     letter stand together.
     """

@@ -22,6 +22,7 @@ from data.tokens.chat_templates import (
     THINKING_END,
     Message,
     Segment,
+    Tokenizer,
     load_tokenizer,
     with_fixed_date,
     with_thinking,
@@ -52,7 +53,7 @@ class Renderer:
         return cls(base, bool(origin["data"].get("thinking")))
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises ValueError as `load_tokenizer` does."""
         return load_tokenizer(self.base)
 
