@@ -39,9 +39,7 @@ class Renderer:
     """Renders turns with the tokenizer of one model.
 
     Args:
-        base: folder or Hub name. thinking: whether the model reasons before it answers, where its template
-        lets
-            one choose; `decode` leaves the reasoning out.
+        base: folder or Hub name. thinking: whether the model reasons first; `decode` leaves that out.
     """
 
     def __init__(self, base: str, thinking: bool = False) -> None:
