@@ -75,6 +75,7 @@ def evaluate(
     judged.write_parquet(folder / "predictions.parquet")
     scores = summaries.score_models(judged, data.questions("train")["answer"], data.seed)
     scores |= {"made": made, "leakage": data.report["leakage"], "data_digest": data.digest}
+    scores |= {"retrieval": data.retrieval}
     scores |= {"name": evaluated_runs.run_name(module.origin), "origin": module.origin}
     scores |= {"trained_on": module.origin["digest"], "model_digest": architectures.model_digest(exported)}
     scores |= {"machine": architectures.machine_facts()}

@@ -2,6 +2,7 @@
 change.
 """
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,11 @@ from architectures.training.signals import Signals
 from tests.conftest import SMALL, typed
 
 
+def report_of(folder: Path) -> str:
+    """The report with single spaces."""
+    return " ".join((folder / "report.md").read_text(encoding="utf-8").split())
+
+
 def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder := tmp_path / "run").mkdir()
     grounded = ["data.grounding=rows", "data.grounding_rows=2", "data.max_seq_length=768"]
@@ -20,6 +26,7 @@ def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.Cap
     train.run(config, folder, Signals())
     catalogue = pl.read_parquet(folder / "model/products.parquet")
     assert "tuned" in capsys.readouterr().out
+    assert re.search(r"rows in the prompt \| 2; the answer's row is found for \d+ of", report_of(folder))
     model = evaluate._load_pyfunc(str(folder / "model"))
     product = catalogue.row(0, named=True)
     question, context = f"What is the {product['name']}?", f"Online shopping for {product['category']}"

@@ -195,6 +195,14 @@ class RetailData(TokenDataModule):
             return None
         return Grounding(self.products, self.settings["grounding_rows"])
 
+    @property
+    def retrieval(self) -> dict[str, int]:
+        """Rows in a prompt, and how many test questions find the answer's; {} without grounding."""
+        held = self.token_report["test"]
+        if not self.grounding:
+            return {}
+        return {"rows": self.grounding.count, "found": held["found"], "questions": held["rows"]}
+
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions, with their rows if there is grounding."""
         if self.grounding:
@@ -229,9 +237,8 @@ class RetailData(TokenDataModule):
                 row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
             )  # fmt: skip
         if self.grounding:
-            held = self.token_report["test"]
             message = "retrieval: the answer's row is among the %d found for %d of %d test questions"
-            log.info(message, self.grounding.count, held["found"], held["rows"])
+            log.info(message, *self.retrieval.values())
         log_truncated(self.token_report)
 
     def setup(self, stage: str | None = None) -> None:

@@ -18,6 +18,9 @@ SLICES_SHOWN = 12  # slices that are shown
 
 EXAMPLES_SHOWN = 20  # answers shown of each wrong verdict
 
+DIGESTS = {"data_digest": "digest of the data", "trained_on": "digest of the training data"}
+DIGESTS |= {"model_digest": "digest of the model"}
+
 
 def accuracy_chart(runs: list[EvaluatedRun], best: EvaluatedRun, folder: Path) -> str:
     """Accuracy of every job, and of what the best must beat, with intervals."""
@@ -184,6 +187,15 @@ def leakage_table(best: EvaluatedRun) -> str:
     )
 
 
+def retrieval_text(retrieval: dict[str, int] | None) -> str:
+    """How many rows of the catalogue stand in a prompt, and for how many test questions the answer's is
+    found.
+    """
+    if not retrieval:
+        return "none"
+    return "{rows}; the answer's row is found for {found} of {questions} test questions".format(**retrieval)
+
+
 def provenance(runs: list[EvaluatedRun]) -> str:
     """Hardware, versions, commits, digests."""
     header = ["", *(run.name for run in runs)]
@@ -191,10 +203,11 @@ def provenance(runs: list[EvaluatedRun]) -> str:
     rows: list[list[Any]] = []
     for kind in kinds:
         rows.append([kind, *(str(run.scores["machine"].get(kind, "-")) for run in runs)])
-    for name in ("data_digest", "trained_on", "model_digest"):
-        rows.append([name.replace("_", " "), *(str(run.scores[name]) for run in runs)])
+    for key, name in DIGESTS.items():
+        rows.append([name, *(str(run.scores[key]) for run in runs)])
+    rows.append(["rows in the prompt", *(retrieval_text(run.scores.get("retrieval")) for run in runs)])
     rows.append(["base", *(str(run.scores["origin"]["settings"]["model.base"]) for run in runs)])
     rows.append(["commit", *(str(run.results.get("commit", "-"))[:19] for run in runs)])
-    rows.append(["trained on", *(str(run.results.get("finished", "-")) for run in runs)])
+    rows.append(["finished", *(str(run.results.get("finished", "-")) for run in runs)])
     rows.append(["folder", *(str(run.folder) for run in runs)])
     return markdown.markdown_table(header, rows)
