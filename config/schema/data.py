@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from config.schema.fields import setting
 from config.schema.questions import ImagesConfig, QualityConfig, QuestionsConfig
 
-COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating"]
+COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating", "group"]
 NO_RATING = "no rating available"  # of Flipkart's crawl
 MISSING_WORDS = "nan none null nil n/a n.a. na #n/a <na> nat undefined - -- --- \u2013 \u2014".split() + [
     NO_RATING

@@ -25,7 +25,7 @@ from data.catalogue.reading import STOP_WORDS
 
 REQUIRED = ("name", "category")
 
-OPTIONAL = ("id", "description", "specifications", "image", "brand", "rating")
+OPTIONAL = ("id", "description", "specifications", "image", "brand", "rating", "group")
 
 Columns = dict[str, str | list[str]]  # role -> the table's column, or its columns for the levels of category
 
@@ -93,7 +93,7 @@ def map_columns(
     for name in OPTIONAL:
         column = columns.get(name)
         cells[name] = pl.col(column) if isinstance(column, str) else pl.lit(None, pl.String)
-    for name in ("id", "rating"):
+    for name in ("id", "rating", "group"):
         cells[name] = clean_text(cells[name], rules.missing)
     cells["name"] = clean_text(pl.col(str(columns["name"])), rules.missing)
     for name in ("description", "specifications", "image"):
@@ -267,8 +267,8 @@ def build_catalogue(
 ) -> pl.DataFrame:
     """The rows of a part that are ``kept`` (row, place), in order of their place -> products.
 
-    Columns: id, name, brand, rating, levels (list), level_1 ... level_n, attributes (list of key, value),
-    notes, description, description_words, images, invalid_images.
+    Columns: id, name, brand, rating, group, levels (list), level_1 ... level_n, attributes (list of key,
+    value), notes, description, description_words, images, invalid_images.
     """
     levels = [
         pl.col("levels").list.get(i, null_on_oob=True).alias(f"level_{i + 1}") for i in range(max(depth, 4))

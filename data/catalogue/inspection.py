@@ -27,6 +27,8 @@ LEVEL = re.compile(r"categ|department|section|group|class|family|type|master|art
 MAX_LEVEL_VALUES = 500
 MOST_PARENTS = 1.02  # higher values for each lower one, on average
 
+GROUP_LENGTH, MAX_GROUPS = 20, 12  # mean characters and distinct values of whom products are for, at most
+
 NO_WORDS = ("null", "true", "false", "nan", "inf")  # what Hydra takes for a value of another type
 
 SHORT, LONG = 40, 100  # mean characters: of an attribute at most, of a description at least
@@ -40,6 +42,7 @@ NAMES = {  # role -> words in a column's name that tell of it, the plainest firs
     "image": ("image", "images", "img", "picture", "photo"),
     "brand": ("brand", "manufacturer", "maker", "vendor"),
     "rating": ("rating", "stars", "score"),
+    "group": ("gender", "sex", "audience", "target_group", "age_group", "ideal_for"),
 }
 
 
@@ -84,6 +87,7 @@ def fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
         "image": column["links"] >= 0.5,
         "brand": column["length"] <= SHORT and column["numeric"] < 0.5,
         "rating": column["length"] <= 30 and column["distinct"] <= 200,
+        "group": column["length"] <= GROUP_LENGTH and 2 <= column["distinct"] <= MAX_GROUPS,
     }[role]
 
 

@@ -42,6 +42,15 @@ def shelf() -> pl.Expr:
     return pl.coalesce(*levels, "level_1")
 
 
+def category(columns: list[str]) -> pl.Expr:
+    """Where a product is asked for: the second level of its category, else the first, and whom it is for,
+    if a column tells. Outfits and alternatives stay within it.
+    """
+    level = pl.coalesce("level_2", "level_1")
+    group = pl.col("group") if "group" in columns else pl.lit(None, pl.String)
+    return pl.coalesce(pl.format("{}, {}", level, group), level)
+
+
 QUESTION_COLUMNS = "id name brand category shelf type garment plural facts block rating".split()
 
 
@@ -63,7 +72,7 @@ def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataF
     return (
         products.with_columns(facts=pl.col("attributes").list.eval(pl.element().filter(short & first)))
         .with_columns(
-            category=pl.coalesce("level_2", "level_1"), shelf=shelf(), type=type_fact.struct.field("value")
+            category=category(products.columns), shelf=shelf(), type=type_fact.struct.field("value")
         )
         .with_columns(
             garment=garment(),

@@ -109,3 +109,9 @@ def test_columns_of_one_tree_are_proposed_as_its_levels(tmp_path: Path) -> None:
     assert "'data.columns.category=[masterCategory,subCategory,articleType]'" in text
     assert "data.attributes=[colour]" in text.replace("'", "")
     assert "category, level 2" in text
+
+
+def test_whom_products_are_for_is_proposed_as_their_group(tmp_path: Path) -> None:
+    rows = [f"Shirt {i},Clothing,{'Men' if i % 2 else 'Women'},red" for i in range(40)]
+    (tmp_path / "shop.csv").write_text("title,department,gender,colour\n" + "\n".join(rows))
+    assert "data.columns.group=gender" in inspection.inspect_table(tmp_path / "shop.csv")

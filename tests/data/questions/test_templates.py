@@ -222,3 +222,27 @@ def test_a_name_with_an_article_gets_no_second_one() -> None:
     questions = questions_of(product(name="The Vanca Solid Women's Jeans", brand=None), unseen=0)[1]
     texts = pl.concat([questions["question"], questions["answer"]])
     assert not texts.str.contains("(?i)the the").any()
+
+
+def test_suggestions_stay_with_the_people_whom_a_column_names(tmp_path: Any) -> None:
+    """A men's polo is never worn with women's trousers, where only a column tells whom they are for."""
+    kinds = ["Polo", "Trousers", "Jacket"]
+    rows = [(f"{brand} {kind}", gender) for brand in BRANDS for kind in kinds for gender in ("Men", "Women")]
+    table = pl.DataFrame(rows, schema=["title", "gender"], orient="row").with_columns(
+        title=pl.format("{} {}", "title", pl.int_range(pl.len())),
+        department=pl.lit("Clothing"),
+        colour=pl.lit("red"),
+    )
+    table.write_csv(tmp_path / "shop.csv")
+    columns = {"name": "title", "category": "department", "group": "gender"}
+    products = clean(tmp_path / "shop.csv", columns, ["colour"], CatalogueFilter("", (), 1, False)).products
+    prepared, questions, _ = questions_of(products, unseen=0)
+    groups = dict(prepared.select("id", "category").rows())
+    assert set(groups.values()) == {"Clothing, Men", "Clothing, Women"}
+    suggested = questions.filter(pl.col("kind").is_in(["outfit", "alternative"]))
+    assert set(suggested["kind"]) == {"outfit", "alternative"}
+    for asked, answered in suggested.select("product_id", "answer_id").rows():
+        assert groups[asked] == groups[answered]
+
+
+BRANDS = ["Zarvo", "Kabra", "Lumo", "Pello"]
