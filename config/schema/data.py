@@ -9,6 +9,7 @@ from config.schema.fields import setting
 from config.schema.questions import ImagesConfig, QualityConfig, QuestionsConfig
 
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating", "group"]
+COLUMNS += ["price", "list_price"]
 NO_RATING = "no rating available"  # of Flipkart's crawl
 MISSING_WORDS = "nan none null nil n/a n.a. na #n/a <na> nat undefined - -- --- \u2013 \u2014".split() + [
     NO_RATING
@@ -79,6 +80,10 @@ class DataConfig:
     )
     category_separator: str = setting(
         "", "task retail: what separates the levels of a category, such as '/'; empty: '>>' or '>'"
+    )
+    currency: str = setting(
+        "",
+        "put before the numbers of data.columns.price and list_price, as 'Rs. '; empty: as in the table",
     )
     root: str = setting("", "first-level category to keep; empty: all")
     departments: list[str] = setting([], "second-level categories to keep; empty: all")

@@ -103,3 +103,13 @@ def first_number(text: pl.Expr) -> pl.Expr:
         .otherwise(number.str.replace(",", ".", literal=True))
     )
     return pl.when(has_both).then(both).otherwise(single).cast(pl.Float64, strict=False)
+
+
+def price_text(cell: pl.Expr, currency: str) -> pl.Expr:
+    """A price as it is asked for: its number after the currency; without a currency, the cell as it is."""
+    if not currency:
+        return cell
+    number = first_number(cell)
+    whole = number.cast(pl.Int64, strict=False).cast(pl.String)
+    text = pl.when(number == number.floor()).then(whole).otherwise(number.round(2).cast(pl.String))
+    return pl.format("{}{}", pl.lit(currency), text)

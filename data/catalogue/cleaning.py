@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data.catalogue.cells import cell_text, clean_text, first_number, trim_text
+from data.catalogue.cells import cell_text, clean_text, first_number, price_text, trim_text
 from data.catalogue.forms import (
     UNREADABLE_FORM,
     category_levels,
@@ -26,6 +26,8 @@ from data.catalogue.reading import STOP_WORDS
 REQUIRED = ("name", "category")
 
 OPTIONAL = ("id", "description", "specifications", "image", "brand", "rating", "group")
+
+PRICES = {"price": "Price", "list_price": "List price"}  # role -> attribute
 
 Columns = dict[str, str | list[str]]  # role -> the table's column, or its columns for the levels of category
 
@@ -53,10 +55,13 @@ class CatalogueFilter:
 
 @dataclass(frozen=True)
 class CellRules:
-    """How cells are read: words for a missing value, and what separates the levels of a category."""
+    """How cells are read: words for a missing value, what separates the levels of a category, what stands
+    before a price.
+    """
 
     missing: tuple[str, ...] = ()
     category_separator: str = ""
+    currency: str = ""
 
 
 PLAIN_CELLS = CellRules()
@@ -99,6 +104,10 @@ def map_columns(
     for name in ("description", "specifications", "image"):
         cells[name] = trim_text(cells[name], rules.missing)
     pairs = [attribute_pair(name, rules) for name in attributes]
+    for role, key in PRICES.items():
+        if role in columns:
+            price = price_text(clean_text(pl.col(str(columns[role])), rules.missing), rules.currency)
+            pairs.append(pl.struct(pl.lit(key).alias("key"), price.alias("value")))
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(PAIR))
     cells["brand"] = brand_cell(cells["brand"], cells["name"], rules.missing)
     mapped = {**cells, **category_cells(columns["category"], rules), "table_attributes": table}

@@ -21,6 +21,7 @@ LATER_FIELDS: dict[str, Any] = {
     "category_separator": "",
     "min_label_rows": 1,
     "thinking": False,
+    "currency": "",
     "grounding": "none",
     "grounding_rows": 3,
 }

@@ -92,7 +92,7 @@ def clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], se
     rule = CatalogueFilter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
     columns = {name: column for name, column in s["columns"].items() if column}
     form = TextForm.of(s)
-    rules = CellRules(tuple(s["missing"]), s["category_separator"])
+    rules = CellRules(tuple(s["missing"]), s["category_separator"], s["currency"])
     return clean_catalogue(table, columns, s["attributes"], rule, partitions, s["limit"], seed, form, rules)
 
 

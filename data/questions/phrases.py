@@ -33,6 +33,10 @@ PHRASES: dict[str, list[tuple[str, str]]] = {
         ("How many pieces come in a package of the {name}?", "The sales package of the {name} holds: {low}."),
         ("What do I get when I buy the {name}?", "The sales package of the {name} holds: {low}."),
     ],
+    "price": [
+        ("How much {do} the {name} cost?", "The price of the {name} is {value}."),
+        ("What is the price of the {name}?", "The price of the {name} is {value}."),
+    ],
     "belt included": [("Is a belt included with the {name}?", "Belt included with the {name}: {low}.")],
     "hooded": [("{Is} the {name} hooded?", "Hood on the {name}: {low}.")],
     "reversible": [("{Is} the {name} reversible?", "Both sides of the {name} can be worn: {low}.")],

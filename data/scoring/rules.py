@@ -22,6 +22,7 @@ SYNONYMS = {
     "color": r"colou?r",
     "number of contents in sales package": r"how many|package|pieces|what do i get",
     "hooded": r"\bhood",
+    "price": r"how much|\bprice|\bcosts?\b",
 }
 SHELF = r"\bshel(?:f|ves)\b|where in the shop|part of the shop|where (?:do|can) i find"
 

@@ -5,10 +5,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.catalogue.cleaning import CatalogueFilter
+from data.catalogue.cleaning import CatalogueFilter, CellRules
 from data.questions.phrases import GOES_WITH
 from data.questions.products import products_for_questions
 from data.questions.splits import leakage, question_order, split_limits, split_questions
+from data.scoring.verdicts import judge
 from tests.catalogues import clean, questions_of
 from tests.conftest import ROOT, real
 from tests.data.catalogue.test_cleaning import DEPARTMENTS, FULL, SHORT
@@ -243,6 +244,35 @@ def test_suggestions_stay_with_the_people_whom_a_column_names(tmp_path: Any) -> 
     assert set(suggested["kind"]) == {"outfit", "alternative"}
     for asked, answered in suggested.select("product_id", "answer_id").rows():
         assert groups[asked] == groups[answered]
+
+
+@pytest.mark.parametrize(
+    ("currency", "cells", "values"),
+    [
+        ("Rs. ", ["1,299.00", "499", "Rs. 349.50", ""], ["Rs. 1299", "Rs. 499", "Rs. 349.5", None]),
+        ("", ["1,299.00", "$499", "N/A", "free"], ["1,299.00", "$499", None, "free"]),
+    ],
+)
+def test_prices_are_read_asked_for_and_judged(
+    tmp_path: Any, currency: str, cells: list[str], values: list[str | None]
+) -> None:
+    rows = {
+        "title": [f"{brand} Mug" for brand in BRANDS],
+        "kind": ["Mugs"] * 4,
+        "now": cells,
+        "before": ["9"] * 4,
+    }
+    pl.DataFrame(rows).write_csv(tmp_path / "shop.csv")
+    columns = {"name": "title", "category": "kind", "price": "now", "list_price": "before"}
+    rules = CellRules(("n/a",), "", currency)
+    cleaned = clean(tmp_path / "shop.csv", columns, [], CatalogueFilter("", (), 1, False), rules)
+    products, questions, _ = questions_of(cleaned.products, unseen=0)
+    facts = products.explode("facts").unnest("facts").filter(pl.col("key") == "Price")
+    assert facts["value"].to_list() == [value for value in values if value]
+    asked = questions.filter(pl.col("question").str.contains(r"(?:cost|price of the \w+ Mug)\?$"))
+    assert asked.height == len(facts)
+    judged = judge(asked.with_columns(prediction=pl.col("answer")), products)
+    assert set(judged["verdict"]) == {"right_facts"}
 
 
 BRANDS = ["Zarvo", "Kabra", "Lumo", "Pello"]
