@@ -7,6 +7,7 @@ Answers stream; every product that one names is looked up in the catalogue, and 
 import functools
 import html
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 import architectures
 from data.catalogue.versions import PRODUCTS
 from data.questions import grounding
-from data.questions.phrases import ALTERNATIVES, OUTFITS
+from data.questions.phrases import ALTERNATIVES, CONTEXT, OUTFITS
 from data.reports.product_cards import CSS, cards_html, last_named, read_products
 from data.tokens.prompts import Renderer
 
@@ -44,14 +45,6 @@ def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
     return module, architectures.exported_folder(module, path, outputs / "exports" / "app")
 
 
-def renderer_of(model: "architectures.ChatModel", catalogue: str | None) -> Renderer:
-    """What renders a model's conversations; a grounded one's with rows of the catalogue, as set or beside
-    it.
-    """
-    base = architectures.resolve_base(model.module.model_settings["base"])
-    return grounding.renderer_of(base, model.module.origin, Path(catalogue or model.exported / PRODUCTS))
-
-
 def page_name(ckpt: str) -> str:
     """A model's name on the page: of an exported one that of its run."""
     is_exported = Path(ckpt).name == "model" and Path(ckpt).parent.name
@@ -72,15 +65,19 @@ def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], arch
         models.append(architectures.ChatModel(*load(config.against, outputs), page_name(config.against)))
     backend = "transformers" if config.space else config.backend
     settings = architectures.ChatSettings(backend, config.vllm_python, config.served_model, outputs)
-    renderer = functools.partial(renderer_of, catalogue=config.catalogue)
+
+    def renderer(model: "architectures.FineTuned") -> Renderer:
+        base = architectures.resolve_base(model.model_settings["base"])
+        return grounding.renderer_of(base, model.origin, lambda: catalogue_path(config, module))
+
     return architectures.build_assistants(models, settings, renderer), module
 
 
-def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.DataFrame:
-    """The products to look answers up in: as set, beside the model, or of its training data."""
+def catalogue_path(config: DictConfig, module: "architectures.FineTuned") -> Path:
+    """The file of the products to look answers up in: as set, beside the model, or of its training data."""
     beside = Path(config.ckpt) / PRODUCTS
     if config.catalogue or beside.is_file():
-        return read_products(Path(config.catalogue or beside))
+        return Path(config.catalogue or beside)
     from data.modules.retail import RetailData
 
     cache, settings, digest = Path(config.outputs) / "cache", module.origin["data"], module.origin["digest"]
@@ -88,10 +85,15 @@ def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.Da
     if not is_cached and settings["questions"]["source"] != "templates":
         raise ValueError("catalogue: the model's data is not in the cache; set catalogue=PRODUCTS.parquet")
     base = architectures.resolve_base(module.model_settings["base"])
-    settings |= {"version": digest if is_cached else ""}
-    data = RetailData(settings, base, cache, module.origin["seed"])
+    version = {"version": digest if is_cached else ""}
+    data = RetailData(settings | version, base, cache, module.origin["seed"])
     data.prepare_data()
-    return read_products(data.folder / PRODUCTS)
+    return data.folder / PRODUCTS
+
+
+def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.DataFrame:
+    """The products to look answers up in."""
+    return read_products(catalogue_path(config, module))
 
 
 def reply_function(
@@ -106,7 +108,7 @@ def reply_function(
         text = question.strip()[:longest]
         if not text:
             raise gr.Error("Please ask something.")
-        context = f"Online shopping for {category}" if category in categories else ""
+        context = f"{CONTEXT}{category}" if category in categories else ""
         asked = architectures.ChatQuestion(text, context, float(temperature), float(top_p), int(earlier))
         box: Any = ""  # then left alone: what a visitor types while the answer comes stays
         show_cards = functools.partial(cards_html, products=products)
@@ -176,8 +178,7 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
         gr.Markdown(f"# {TITLE}\n{products.height:,} products. {INTRODUCTION}")
         with gr.Row():
             columns = [chat_column(model, feedback) for model in models]
-        chats = [chat for chat, _ in columns]
-        cards = [card for _, card in columns]
+        chats, cards = zip(*columns, strict=True)
         hint = "What kind of material is ... made of?"
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
@@ -199,8 +200,7 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
 
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
-    keys = list(map(str, OmegaConf.load(ROOT / "config/app.yaml")))
-    problems = architectures.check_settings(config, keys, {}, RANGES)
+    problems = architectures.check_settings(config, OmegaConf.load(ROOT / "config/app.yaml"), {}, RANGES)
     if config.ckpt is None:
         problems.append(architectures.missing_checkpoint("app.py"))
     problems += architectures.check_backend(config.backend, config.served_model)
@@ -222,7 +222,7 @@ def run(config: DictConfig) -> None:
         _, exported = load(config.ckpt, outputs)
         description = f"Base model: {module.model_settings['base']}. Catalogue: {products.height:,} products."
         folder = architectures.write_space(ROOT, Path(config.space), exported, TITLE, description)
-        products.write_parquet(folder / PRODUCTS)
+        shutil.copy(catalogue_path(config, module), folder / PRODUCTS)
         log.info("written to %s; push it to a Space", config.space)
         return
     outputs.mkdir(parents=True, exist_ok=True)

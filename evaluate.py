@@ -158,7 +158,7 @@ def _load_pyfunc(path: str) -> "architectures.AnsweringModel":
     """What MLflow calls with the path of a registered model."""
     module = architectures.load_answering_model(Path(path))
     base = architectures.resolve_base(module.model_settings["base"])
-    renderer = grounding.renderer_of(base, module.origin, Path(path) / PRODUCTS)
+    renderer = grounding.renderer_of(base, module.origin, lambda: Path(path) / PRODUCTS)
     return architectures.AnsweringModel(module, renderer)
 
 

@@ -79,3 +79,15 @@ def test_a_file_to_start_from_is_written_once(finished: tuple[Path, str], tmp_pa
     assert pl.read_csv(target).height == 20
     assert second.returncode == 1
     assert "is there already" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["ckpt=x", "gate=true"], "golden: is an evaluation of its own, without gate"),
+        (["ckpt=x", "export=merged"], "golden: is an evaluation of its own, without export"),
+        (["compare=x"], "golden: needs ckpt, not compare"),
+    ],
+)
+def test_what_goes_with_no_golden_questions_is_refused(settings: list[str], message: str) -> None:
+    assert message in "\n".join(evaluate.problems_of(configured("golden=own.csv", *settings)))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hydra import compose, initialize_config_dir
 
 import evaluate
 import train
 from architectures.training.signals import Signals
-from tests.conftest import SMALL, typed
+from tests.conftest import ROOT, SMALL, typed
 
 
 def report_of(folder: Path) -> str:
@@ -43,3 +44,28 @@ def test_the_example_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixtur
     settings = ["stage=show", "data.grounding=rows", "data.limit=60", f"outputs={tmp_path}"]
     train.run(typed("+experiment=quickstart", *settings), folder, Signals())
     assert capsys.readouterr().out.count("Fabric") >= 2
+
+
+def test_a_space_of_a_grounded_model_answers(tmp_path: Path) -> None:
+    """The catalogue in a Space holds all that rows in prompts are made of, not only what cards show."""
+    pytest.importorskip("gradio")
+    import app
+
+    (folder := tmp_path / "run").mkdir()
+    grounded = ["data.grounding=rows", "data.grounding_rows=2", "data.max_seq_length=768"]
+    train.run(typed("+experiment=quickstart", *grounded, *SMALL, f"outputs={tmp_path}"), folder, Signals())
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        config = compose(
+            "app", [f"ckpt={folder / 'model'}", f"space={tmp_path / 'space'}", f"outputs={tmp_path}"]
+        )
+        there = compose(
+            "app", [f"ckpt={tmp_path / 'space/model'}", f"outputs={tmp_path}", "backend=transformers"]
+        )
+    app.run(config)
+    (assistant,), _ = app.assistants(there)
+    catalogue = pl.read_parquet(tmp_path / "space/model/products.parquet")
+    name = catalogue["name"][0]
+    prompt = assistant.prompt("", [], f"What is the {name}?")
+    assert f"- {name} |" in train.prepare(
+        typed("+experiment=quickstart", *grounded, *SMALL, f"outputs={tmp_path}")
+    ).renderer.tokenizer.decode(prompt)

@@ -47,7 +47,7 @@ class ChatSettings:
 
 
 def build_assistants(
-    models: list[ChatModel], settings: ChatSettings, renderer: Callable[[ChatModel], ChatRenderer]
+    models: list[ChatModel], settings: ChatSettings, renderer: Callable[[FineTuned], ChatRenderer]
 ) -> list[Assistant]:
     """The assistants of some models, of which the first may be served elsewhere.
 
@@ -63,7 +63,7 @@ def build_assistants(
     server = start_server(first, settings) if kind == "vllm" else None
     assistants = []
     for model in models:
-        render, longest = renderer(model), model.module.origin["max_new_tokens"]
+        render, longest = renderer(model.module), model.module.origin["max_new_tokens"]
         decoding, digest = Decoding(render.stop_ids, longest), model_digest(model.exported)
         backend: StreamingBackend = TransformersBackend(
             model.module.net, [digest], model.untuned, decoding, 1

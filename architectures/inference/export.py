@@ -73,7 +73,11 @@ def check_export(settings: Mapping[str, Any]) -> list[str]:
     """What is wrong with the settings export, to, hub and variants of a command line, one line each."""
     problems = [f"{key}: is for export" for key in ("to", "hub") if settings[key] and not settings["export"]]
     if settings["compare"]:
-        problems += [f"{key}: needs ckpt, not compare" for key in ("export", "variants") if settings[key]]
+        needing = ("export", "variants", "golden")
+        problems += [f"{key}: needs ckpt, not compare" for key in needing if settings[key]]
+    if settings["golden"]:
+        others = ("export", "gate", "register")
+        problems += [f"golden: is an evaluation of its own, without {key}" for key in others if settings[key]]
     return problems + check_variants(settings["variants"] or [])
 
 

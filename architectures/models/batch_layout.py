@@ -28,6 +28,7 @@ TOLERANCE = {torch.float32: 1e-5}  # of hidden states that should be equal, over
 COARSE_TOLERANCE = 1e-2  # in 16 bits
 PROBE_LENGTHS = (9, 6)
 LAYER_TYPES = ("layer_types", "layers_block_type")  # what configurations call the kinds of their layers
+ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 LOGIT_FACTORS = {"logit_scale": 1, "lm_head_multiplier": 1, "logits_scaling": -1}  # exponents by field
 
 
@@ -65,7 +66,7 @@ def states_on_end(net: Net, input_ids: Tensor, lengths: list[int]) -> Tensor:
 
 def has_other_layers(net: Net) -> bool:
     """Whether some layers mix tokens by other means than attention."""
-    return any("attention" not in kind for kind in layer_types(net))
+    return not ATTENTION_LAYERS.issuperset(layer_types(net))
 
 
 def layer_types(net: Net) -> list[str]:

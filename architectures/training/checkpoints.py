@@ -20,7 +20,7 @@ from architectures.training.checkpoint_io import read_checkpoint
 
 LABEL_KEYS = ("text", "path", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
-ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "gate", "incumbent", "register")
+ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "golden", "gate", "incumbent", "register")
 
 
 def model_class(settings: Settings) -> type[FineTuned]:

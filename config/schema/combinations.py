@@ -65,6 +65,13 @@ def check_tasks(values: Values) -> Iterator[str]:
     """Settings that one task alone has, and addresses with a password."""
     if values.get("stage") == "images" and values.get("data.task") != "retail":
         yield "stage=images: is for data.task=retail"
+    if values.get("data.grounding") == "rows" and values.get("data.task") != "retail":
+        yield "data.grounding: is for data.task=retail"
+    if values.get("data.thinking") and values.get("data.task") not in ("retail", "instructions"):
+        yield "data.thinking: is for data.task=retail and data.task=instructions"
+    columns = values.get("data.columns") or {}
+    if values.get("data.currency") and not (columns.get("price") or columns.get("list_price")):
+        yield "data.currency: is for data.columns.price and data.columns.list_price"
     is_causal_lm = values.get("model.method") == "fine-tune" and values.get("data.task") != "labels"
     if values.get("stage") == "plan" and not is_causal_lm:
         yield "stage=plan: is for fine-tuning causal LMs; classifiers and baselines take minutes"

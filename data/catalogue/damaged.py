@@ -44,13 +44,27 @@ def unique_names(header: list[str]) -> list[str]:
     return names
 
 
+def readable_records(reader: Any, bad: Bad) -> Iterator[list[str]]:  # what csv.reader returns
+    """The records that Python's reader can take apart; the others go to ``bad``."""
+    while True:
+        try:
+            yield next(reader)
+        except csv.Error as error:
+            bad.append((reader.line_num, str(error), ""))
+        except StopIteration:
+            return
+
+
 def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A CSV file of which some records are damaged: (rows, unreadable records with the reason)."""
     good: list[list[str | None]] = []
     bad: Bad = []
     reader = csv.reader(text_lines(path), delimiter=separator)
-    header = [name.removeprefix("\ufeff") for name in next(reader)]
-    for record in reader:
+    try:
+        header = [name.removeprefix("\ufeff") for name in next(reader)]
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read as a table: its first line: {error}") from None
+    for record in readable_records(reader, bad):
         text = separator.join(record)
         if not record:
             continue

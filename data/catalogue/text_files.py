@@ -279,7 +279,8 @@ def find_separator(text: str) -> str:
     """The separator with which most records have as many fields as the header, and the most fields."""
     best, most = ",", (0.0, 1)
     for separator in SEPARATORS:
-        rows = list(islice(csv.reader(io.StringIO(text), delimiter=separator), SAMPLE_RECORDS))
+        lines = io.StringIO(text, newline=None)  # a carriage return within a line ends it here, too
+        rows = list(islice(csv.reader(lines, delimiter=separator), SAMPLE_RECORDS))
         rows = [row for row in rows[:-1] or rows if row]  # the last one may be cut off
         width = len(rows[0]) if rows else 0
         if width < 2:

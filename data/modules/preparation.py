@@ -25,6 +25,7 @@ from data.catalogue.partitions import PROGRESS_DELAY, Partitions, partition_file
 from data.catalogue.text_files import FOUND, TextForm
 from data.modules import agreement
 from data.questions import filters, written, written_checks
+from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
 from data.questions.splits import (
     leakage,
@@ -250,7 +251,7 @@ def prepare(
 def filter_questions(settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Apply the filters of training rows to questions.parquet; their report."""
     text = pl.format("{}\n{}", "question", "answer")
-    category = pl.col("context").str.strip_prefix("Online shopping for ")
+    category = pl.col("context").str.strip_prefix(CONTEXT)
     questions = pl.read_parquet(folder / "questions.parquet")
     result = filters.apply_filters(questions, text, category, settings, folder)
     charts.quality_chart(result.lengths, result.categories, folder / "quality.png")

@@ -66,6 +66,7 @@ class RetailData(TokenDataModule):
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
         self.chat, self.download = chat, download
+        self.is_grounded = settings.get("grounding") == ROWS
         self.renderer = Renderer(base, bool(settings.get("thinking")))
         self.tokenizer = self.renderer.tokenizer
 
@@ -81,8 +82,8 @@ class RetailData(TokenDataModule):
         self.report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
         vocabulary, longest = self.tokenizer.get_vocab(), self.settings["max_seq_length"]
         content = [self.digest, self.renderer.template, vocabulary, longest, *RENDERING_CODE]
-        if self.grounding:
-            content += [self.grounding.count, *GROUNDING_CODE]
+        if self.is_grounded:
+            content += [self.settings["grounding_rows"], *GROUNDING_CODE]
         self.token_folder, self.token_report = cached_tokens(self.cache, content, self.write_tokens)
 
     @property
@@ -159,8 +160,8 @@ class RetailData(TokenDataModule):
         for split in SPLITS:
             batches = self.render_split(split)
             counts[split] = write_examples(batches, folder / f"{split}.pt", longest, self.renderer)
-            if self.grounding:
-                counts[split]["found"] = self.grounding.found(self.questions(split))
+        if self.grounding:
+            counts["test"]["found"] = self.grounding.found(self.questions("test"))
         counts["train"] |= agreement.check_tokenizer(self.renderer, self.questions("train"), self.products)
         if not counts["validation"]["rows"]:
             raise ValueError(
@@ -191,17 +192,15 @@ class RetailData(TokenDataModule):
     @cached_property
     def grounding(self) -> Grounding | None:
         """What puts rows of the catalogue into prompts; None without grounding."""
-        if self.settings.get("grounding") != ROWS:
-            return None
-        return Grounding(self.products, self.settings["grounding_rows"])
+        return Grounding(self.products, self.settings["grounding_rows"]) if self.is_grounded else None
 
     @property
     def retrieval(self) -> dict[str, int]:
         """Rows in a prompt, and how many test questions find the answer's; {} without grounding."""
-        held = self.token_report["test"]
-        if not self.grounding:
+        if not self.is_grounded:
             return {}
-        return {"rows": self.grounding.count, "found": held["found"], "questions": held["rows"]}
+        count, held = self.settings["grounding_rows"], self.token_report["test"]
+        return {"rows": count, "found": held["found"], "questions": held["rows"]}
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions, with their rows if there is grounding."""
@@ -236,9 +235,10 @@ class RetailData(TokenDataModule):
                 "leakage: of %d %s rows %d share a question with training, %d an answer, %d a product",
                 row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
             )  # fmt: skip
-        if self.grounding:
-            message = "retrieval: the answer's row is among the %d found for %d of %d test questions"
-            log.info(message, *self.retrieval.values())
+        if self.is_grounded:
+            log.info(
+                "retrieval: %d rows hold the answer's for %d of %d test questions", *self.retrieval.values()
+            )
         log_truncated(self.token_report)
 
     def setup(self, stage: str | None = None) -> None:
@@ -284,7 +284,7 @@ class RetailData(TokenDataModule):
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer, and the catalogue if the model answers from its rows."""
         super().save_tokenizer(folder)
-        if self.grounding:
+        if self.is_grounded:
             shutil.copy(self.folder / versions.PRODUCTS, folder / versions.PRODUCTS)
 
     def judge(self, questions: pl.DataFrame, predictions: list[str | None]) -> pl.DataFrame:

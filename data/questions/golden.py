@@ -17,12 +17,14 @@ import polars as pl
 
 from data.catalogue.normalisation import normalise
 from data.catalogue.reading import read_table
+from data.questions.phrases import CONTEXT
 
 COLUMNS = ["question", "category", "product", "attribute", "value", "kind"]
 UNSAID = "unsaid"
 DEFAULT_KIND = "question"
 FIRST_LINE = 2  # of the file that is no header
 SHOWN_PROBLEMS = 20
+LONGEST = 4000  # characters of a question
 EXAMPLES = 20  # of a proposal
 
 Row = dict[str, str]
@@ -76,6 +78,8 @@ def problems_of(row: Row, names: dict[str, str], categories: set[str]) -> list[s
     from rapidfuzz import process
 
     problems = [] if row["question"] else ["the question is empty"]
+    if len(row["question"]) > LONGEST:
+        problems.append(f"the question has {len(row['question']):,} characters; at most {LONGEST:,} are read")
     for product in products_of(row):
         if key_of(product, names) is None:
             near = process.extractOne(product.lower(), names.keys())
@@ -114,7 +118,7 @@ def question_of(line: int, row: Row, names: dict[str, str]) -> dict[str, Any]:
     return {
         "line": line,
         "question": row["question"],
-        "context": category and f"Online shopping for {category}",
+        "context": category and f"{CONTEXT}{category}",
         "right": list(filter(None, right)),
         "attribute": row["attribute"],
         "value": row["value"],

@@ -11,12 +11,13 @@ https://arxiv.org/abs/2403.10131). Their order is drawn by a hash of the questio
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from data.questions.products import QUESTION_COLUMNS
 from data.questions.retrieval import Product, Retriever
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
@@ -80,18 +81,26 @@ class GroundedRenderer(Renderer):
         return super().conversation(self.grounding.context(context, question), earlier, question)
 
 
-def renderer_of(base: str, origin: dict[str, Any], products: Path) -> Renderer:
+def renderer_of(base: str, origin: dict[str, Any], find_products: Callable[[], Path]) -> Renderer:
     """The renderer of a trained model: with rows of the catalogue if it was trained with them.
 
     Args:
-        base: the model's folder or Hub name. origin: what the model was made of. products: products.parquet.
+        base: the model's folder or Hub name. origin: what the model was made of. find_products: gives
+        products.parquet, where rows are needed.
 
-    Raises ValueError if rows are needed and the file is not there.
+    Raises ValueError if rows are needed and the file is not there, or is another one.
     """
     plain = Renderer.of(base, origin)
     if origin["data"].get("grounding") != ROWS:
         return plain
-    if not products.is_file():
-        raise ValueError(f"{products} is not there: this model answers from rows of the catalogue")
-    rows = escape_frame(pl.read_parquet(products), plain.special)
-    return GroundedRenderer(base, plain.thinking, Grounding(rows, origin["data"]["grounding_rows"]))
+    products = find_products()
+    try:
+        rows = pl.read_parquet(products, columns=QUESTION_COLUMNS)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"this model answers from rows of the catalogue, and {products} cannot be read ({reason}): give"
+            f" products.parquet of prepared data"
+        ) from None
+    escaped = escape_frame(rows, plain.special)
+    return GroundedRenderer(base, plain.thinking, Grounding(escaped, origin["data"]["grounding_rows"]))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data.questions.phrases import GOES_WITH
+from data.questions.phrases import CONTEXT, GOES_WITH
 
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
 WORD_SCORE = 85  # of 100: how alike a misspelt word and the one that is meant must be
@@ -28,7 +28,6 @@ SEARCH = r"\b(?:anything|something|looking for|search(?:ing)? for|show me|need|w
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
 )
-CONTEXT = "Online shopping for "
 
 Product = dict[str, Any]  # a row of the catalogue
 
@@ -110,7 +109,7 @@ class Retriever:
         self.names = WordIndex([row["name"] for row in self.all])
 
     @cached_property
-    def rows(self) -> Any:
+    def index(self) -> Any:
         """BM25 over the rows (a `bm25s.BM25`)."""
         import bm25s
 
@@ -141,10 +140,10 @@ class Retriever:
 
     def search(self, question: str, category: str, count: int) -> list[Product]:
         """The rows that share most with the question, of the category asked in if there is one."""
-        words = [word for word in words_of(question) if word in self.rows.vocab_dict]
+        words = [word for word in words_of(question) if word in self.index.vocab_dict]
         if not words:
             return []
-        scores = self.rows.get_scores(words)
+        scores = self.index.get_scores(words)
         if category:
             scores = np.where(self.categories == category, scores, 0)
         best = np.argsort(-scores, kind="stable")[:count]

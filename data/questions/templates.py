@@ -11,6 +11,7 @@ import polars as pl
 from data.questions.filling import PAIRS, fill, grammar, people, pick
 from data.questions.phrases import (
     ANONYMOUS_SEARCHES,
+    CONTEXT,
     FEATURES,
     FOUND,
     LABEL_PHRASES,
@@ -178,7 +179,7 @@ def make_questions(
     lacking = products.filter(pl.col("id").is_in(few.implode()))
     more = attribute_questions(lacking if written is None else lacking.head(0), MIN_QUESTIONS, seed)
     blocks = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
-    contexts = products.select(product_id="id", context=pl.format("Online shopping for {}", "category"))
+    contexts = products.select(product_id="id", context=pl.format("{}{}", pl.lit(CONTEXT), "category"))
     return (
         without_second_articles(pl.concat([rows, more]))
         .unique(["product_id", "question"], keep="first", maintain_order=True)

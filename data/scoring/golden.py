@@ -19,6 +19,7 @@ import polars as pl
 from data.catalogue.normalisation import normalise
 from data.questions.golden import UNSAID
 from data.scoring.published import NAME
+from data.scoring.verdicts import DETAIL
 
 GOLDEN_VERDICTS = (
     "right",
@@ -41,7 +42,6 @@ SAYS_UNSAID = re.compile(
     r"|not (?:stated|listed|mentioned|specified|known|given)|no information",
     re.IGNORECASE,
 )
-DETAIL_LINE = re.compile(r"^[ \t]*-[ \t]*([^:\n]+?)[ \t]*:[ \t]*([^\n]*?)[ \t]*$", re.MULTILINE)
 WORD = re.compile(r"[^\W_]+")
 NUMBERS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
@@ -117,7 +117,7 @@ def states(answer: str, named: str, attribute: str, value: str) -> bool:
     """Whether an answer states the value, apart from the product's name; true where none is asked for."""
     if not value:
         return True
-    details = {one_line(key): one_line(said) for key, said in DETAIL_LINE.findall(answer)}
+    details = {one_line(key): one_line(said) for key, said in re.findall(DETAIL, answer)}
     stated = details.get(one_line(attribute))
     text = one_line(answer).replace(named, " ")
     if one_line(attribute) == PRICE:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from data.questions.phrases import CONTEXT
 from data.scoring.rules import rule_answers
 
 Nearest = Callable[[list[str], list[str]], list[int]]
@@ -68,7 +69,7 @@ def products_named_in(questions: pl.DataFrame, products: pl.DataFrame) -> pl.Ser
     names = products.select("id", "category", name=pl.col("name").str.to_lowercase())
     place = questions.select(
         pl.int_range(pl.len()).alias("row"),
-        category=pl.col("context").str.strip_prefix("Online shopping for "),
+        category=pl.col("context").str.strip_prefix(CONTEXT),
         name=pl.col("question")
         .str.to_lowercase()
         .str.extract_many(names["name"].unique().implode(), overlapping=True),

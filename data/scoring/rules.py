@@ -7,8 +7,8 @@ from collections import Counter
 
 import polars as pl
 
-from data.questions.phrases import GARMENTS
-from data.questions.retrieval import ALTERNATIVE, CONTEXT, OUTFIT, Product, Retriever, words_of
+from data.questions.phrases import CONTEXT, GARMENTS
+from data.questions.retrieval import ALTERNATIVE, OUTFIT, Product, Retriever, words_of
 
 DECLINE = "Sorry, we have nothing in the catalogue that fits."
 UNSAID = "The catalogue does not say that of the {name}."

@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from data.questions.phrases import CONTEXT
 from data.scoring import statistics
 from data.scoring.published import published_scores
 from data.scoring.verdicts import DETAILS, SPLITS, VERDICTS
@@ -106,7 +107,7 @@ def slice_scores(judged: pl.DataFrame, least: int) -> pl.DataFrame:
     by = {
         "kind": pl.col("kind"),
         "products": pl.col("split").replace(SPLITS),
-        "category": pl.col("context").str.strip_prefix("Online shopping for "),
+        "category": pl.col("context").str.strip_prefix(CONTEXT),
         "length": length_class(pl.col("question")),
     }
     parts = [

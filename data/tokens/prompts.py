@@ -64,16 +64,16 @@ class Renderer:
     @cached_property
     def template(self) -> str:
         """What this renderer does, for cache keys: the format's version and the tokenizer's template."""
-        return f"published-1 {START}" if self.turns else f"chat-2 {self.chat_template}"
+        template = self.chat_template
+        return f"published-1 {START}" if self.turns else f"chat-2 {template}"
 
     @property
     def chat_template(self) -> str:
         """The format as a Jinja template, for servers: what they make of messages has the ids that
         `conversation()` gives.
         """
-        if self.turns:
-            return PUBLISHED_TEMPLATE
-        return with_thinking(with_fixed_date(str(self.tokenizer.chat_template)), self.thinking)
+        own = PUBLISHED_TEMPLATE if self.turns else with_fixed_date(str(self.tokenizer.chat_template))
+        return with_thinking(own, self.thinking)
 
     def save(self, folder: Path) -> None:
         """The tokenizer with the format as its chat template, and that once more as chat_template.jinja."""

@@ -52,3 +52,21 @@ def test_a_folder_that_an_address_cannot_hold_is_one_error(more: list[str], tmp_
 )
 def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: str) -> None:
     assert schema.unknown_key(typed) == f"{typed}: no such key; did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["data=instructions", "data.path=x", "data.grounding=rows"],
+            "data.grounding: is for data.task=retail",
+        ),
+        (
+            ["+experiment=tags", "data.path=x", "data.thinking=true"],
+            "data.thinking: is for data.task=retail and",
+        ),
+        (["data.currency=Rs"], "data.currency: is for data.columns.price and data.columns.list_price"),
+    ],
+)
+def test_what_a_task_or_table_has_no_use_for_is_refused(settings: list[str], message: str) -> None:
+    assert message in "\n".join(schema.problems_of(composed(*settings)))

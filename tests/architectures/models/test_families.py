@@ -2,6 +2,7 @@
 row.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch.nn import functional
 from architectures.inference.backend import Decoding
 from architectures.inference.transformers_backend import generate_batch
 from architectures.models import batch_layout, building, lora
-from architectures.models.causal_lm import CausalLM
 from architectures.training.planning import memory_by_kind, model_shapes
+from tests.architectures.models.test_causal_lm import module_of, plain, stirred
 from tests.conftest import ROOT
 from tests.families import FAMILIES, ON_END, SIDE_BY_SIDE, write_family
 
@@ -22,54 +23,16 @@ LENGTHS, ANSWERS = [9, 6, 12], [4, 3, 5]
 DECODING = Decoding([2], 6)
 
 
-@pytest.fixture(scope="module")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """folder_of(kind) -> the folder of a tiny random model of the family."""
+    return cache(lambda kind: write_family(kind, tmp_path_factory.mktemp(kind)))
+
+
+@pytest.fixture
+def family(folder_of: Any, model_settings: Any) -> Any:
     """family(kind) -> arguments of `build_net` for a tiny random model."""
-    made: dict[str, str] = {}
-
-    def settings(kind: str) -> dict[str, Any]:
-        if kind not in made:
-            made[kind] = write_family(kind, tmp_path_factory.mktemp(kind))
-        return {
-            "base": made[kind],
-            "init": "pretrained",
-            "adapter": "lora",
-            "lora_r": 4,
-            "lora_alpha": 8,
-            "lora_dropout": 0.0,
-            "lora_targets": ["auto"],
-            "quantization": "none",
-            "dtype": "float32",
-            "attention": "auto",
-            "gradient_checkpointing": False,
-            "base_dropout": None,
-        }
-
-    return settings
-
-
-def stir(net: Any) -> None:
-    """Adapters that do something: B starts at zero."""
-    draw = torch.Generator().manual_seed(1)
-    for parameter in net.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=draw)
-
-
-def plain_net(settings: dict[str, Any]) -> Any:
-    """The net as transformers' eager attention and PEFT compute it."""
-    net: Any = building.build_net(**settings | {"attention": "eager"}).train()
-    for module in net.modules():
-        module.__dict__.pop("forward", None)
-    stir(net)
-    return net
-
-
-def our_module(settings: dict[str, Any]) -> CausalLM:
-    module = CausalLM(settings, {}, {})
-    module.configure_model()
-    stir(module.net)
-    return module
+    return lambda kind: model_settings(base=folder_of(kind), lora_targets=["auto"])
 
 
 def documents() -> list[Tensor]:
@@ -84,10 +47,9 @@ def gradients(net: Any) -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_loss_and_gradients_are_those_of_one_row_at_a_time(family: Any, kind: str) -> None:
     settings = family(kind)
-    torch.manual_seed(3)
-    module = our_module(settings)
-    torch.manual_seed(3)
-    net = plain_net(settings)
+    module, net = module_of(settings), plain(settings)
+    stirred(module.net)
+    stirred(net)
     losses, places, targets, before = [], [], [], 0
     for ids, answer in zip(documents(), ANSWERS, strict=True):
         logits = net(input_ids=ids[None], use_cache=False).logits[0, -answer - 1 : -1].float()
@@ -113,8 +75,8 @@ def test_answers_to_padded_prompts_are_those_of_each_alone_before_and_after_a_sa
     family: Any, kind: str, tmp_path: Path
 ) -> None:
     settings = family(kind)
-    torch.manual_seed(3)
-    net = our_module(settings).net.eval()
+    net = module_of(settings).net.eval()
+    stirred(net)
     prompts = [ids[:-answer].tolist() for ids, answer in zip(documents(), ANSWERS, strict=True)]
     alone = [generate_batch(net, [prompt], DECODING)[0] for prompt in prompts]
     assert generate_batch(net, prompts, DECODING) == alone

@@ -80,6 +80,20 @@ def test_a_damaged_line_of_a_utf8_table_is_set_aside(tmp_path: Path) -> None:
     assert unread.select("row", "reason").rows() == [(9, "bytes that are not UTF-8")]
 
 
+def test_a_carriage_return_within_a_record_sets_that_record_aside(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"name,colour\nMug,red\nJug,bl\rue\nCup,green,?\nPot,grey\n")
+    frame, unread = read_table(path)
+    assert frame["name"].to_list() == ["Mug", "Pot"]
+    assert unread["row"].to_list() == [3, 4]
+
+
+def test_noise_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "noise.csv").write_bytes(bytes(range(256)) * 50)
+    with pytest.raises(ValueError, match=r"noise\.csv.* cannot be read as a table: its first line"):
+        read_table(tmp_path / "noise.csv")
+
+
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 @pytest.mark.parametrize("stated", [True, False])
 def test_a_separator_is_found_or_stated(separator: str, stated: bool, tmp_path: Path) -> None:

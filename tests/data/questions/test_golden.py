@@ -50,6 +50,7 @@ def test_a_spreadsheets_semicolons_are_read(tmp_path: Path, products: pl.DataFra
     [
         ("q,,Red Shrt,,,", "line 2: no product is called 'Red Shrt'; did you mean 'red shirt'?"),
         (",,p1,,,", "line 2: the question is empty"),
+        (f"{'q' * 300_000},,p1,,,", "line 2: the question has 300,000 characters; at most 4,000 are read"),
         ("q,Kids,p1,,,", "line 2: no category is called 'Kids'; there are Men's Clothing, Women's Clothing"),
         ("q,,p1,,,unsaid", "line 2: kind unsaid needs the attribute"),
         ("q,,p1,,Cotton,", "line 2: value needs an attribute; Price for a price"),

@@ -32,7 +32,7 @@ def products() -> pl.DataFrame:
     table = pl.DataFrame(ROWS, schema=columns, orient="row")
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
     table = table.with_columns(facts=pl.concat_list(pair).cast(PAIRS), type=pl.lit(None, pl.String))
-    return table.with_columns(brand=pl.lit(None, pl.String), block=answer_block(2))
+    return table.with_columns(brand=pl.lit(None, pl.String), plural=False, block=answer_block(2))
 
 
 def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CONTEXT) -> list[str]:
@@ -90,7 +90,7 @@ def test_what_is_found_is_counted(products: pl.DataFrame) -> None:
 def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, tmp_path: Path) -> None:
     products.write_parquet(tmp_path / "products.parquet")
     origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2}}
-    renderer = grounding.renderer_of(str(POCKET), origin, tmp_path / "products.parquet")
+    renderer = grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "products.parquet")
     question = "What is the Zarvo Striped Men's Shirt made of?"
     plain, context = Renderer(str(POCKET)), Grounding(products, 2).context(CONTEXT, question)
     wanted = plain.render(context, question, None).ids
@@ -101,7 +101,12 @@ def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, t
 
 def test_a_model_without_rows_is_rendered_as_before(tmp_path: Path) -> None:
     for origin in ({"data": {}}, {"data": {"grounding": "none", "grounding_rows": 3}}):
-        assert type(grounding.renderer_of(str(POCKET), origin, tmp_path / "none")) is Renderer
-    with pytest.raises(ValueError, match=r"products\.parquet is not there: this model answers from rows"):
-        origin = {"data": {"grounding": "rows", "grounding_rows": 2}}
-        grounding.renderer_of(str(POCKET), origin, tmp_path / "products.parquet")
+        assert type(grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "none")) is Renderer
+    origin = {"data": {"grounding": "rows", "grounding_rows": 2}}
+    with pytest.raises(
+        ValueError, match=r"answers from rows of the catalogue, and .*products\.parquet cannot be read"
+    ):
+        grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "products.parquet")
+    pl.DataFrame({"name": ["a"]}).write_parquet(tmp_path / "products.parquet")
+    with pytest.raises(ValueError, match=r"give products\.parquet of prepared data"):
+        grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "products.parquet")

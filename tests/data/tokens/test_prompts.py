@@ -132,6 +132,11 @@ def test_chat_template(chat: Renderer) -> None:
     assert example.ids[: len(sent.ids)] == sent.ids
 
 
+def test_reasoning_is_refused_where_the_published_format_knows_none() -> None:
+    with pytest.raises(ValueError, match=r"data\.thinking=true: the chat template .* no enable_thinking"):
+        _ = Renderer(str(POCKET), thinking=True).template
+
+
 THOUGHT = "<think>\nIt says denim.\n</think>\n\n"
 
 
