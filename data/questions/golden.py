@@ -1,12 +1,13 @@
 """A user's own questions with what a right answer names and states: read and checked, or proposed from a
 catalogue.
 
-Columns of the file: question; category (empty: all of the catalogue); product (ids or names, ';' between
-several that
-are right; empty: nothing fits, so a right answer declines); attribute and value (what the answer must
-state; both
-empty: naming a right product is enough); kind (a label for slices; 'unsaid': the row does not say, and a
-right answer says so).
+Columns of the file:
+
+    question          in a shopper's words
+    category          where it is asked; empty: all of the catalogue
+    product           ids or names, ';' between several that are right; empty: nothing fits, a right answer
+    declines attribute, value  what the answer must state; both empty: naming a right product is enough
+    kind              a label for slices; 'unsaid': the row does not say, and a right answer says so
 """
 
 import sys

@@ -1,5 +1,8 @@
 """Whatever a user types after `key=` reaches the program as it was typed."""
 
+import subprocess
+import sys
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
@@ -8,6 +11,7 @@ from omegaconf import OmegaConf
 
 from architectures.runtime.command_line import plain_arguments
 from data.catalogue.inspection import hydra_quoted
+from tests.conftest import ROOT
 
 parse = OverridesParser.create().parse_override
 
@@ -74,3 +78,12 @@ def test_a_column_of_any_name_can_be_typed(name: str) -> None:
 @pytest.mark.parametrize("name", ["1_0", "null", "true", "Größe", "nan", "1e3", "a b"])
 def test_a_column_called_as_a_value_is_quoted(name: str) -> None:
     assert hydra_quoted(name) == f'"{name}"'
+
+
+@pytest.mark.parametrize("entry", ["evaluate.py", "app.py"])
+def test_a_mistyped_key_is_one_error_with_the_nearest_one(entry: str) -> None:
+    command = [sys.executable, entry, "chkpt=x", "hydra.run.dir=."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "chkpt: no such key; did you mean ckpt?" in done.stderr
+    assert "struct" not in done.stderr
