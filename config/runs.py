@@ -98,7 +98,7 @@ def write_json(path: Path, content: Any) -> None:  # any value that JSON can wri
     partial.replace(path)
 
 
-def write_state(folder: Path, **changes: Any) -> None:
+def write_state(folder: Path, **changes: object) -> None:
     """Change entries of the state."""
     write_json(folder / STATE_FILE, read_state(folder) | changes)
 
@@ -160,12 +160,12 @@ def check_same(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def interrupt(folder: Path, **changes: Any) -> None:  # plain values that JSON can write
+def interrupt(folder: Path, **changes: object) -> None:  # plain values that JSON can write
     """Write that a run stopped and can be resumed, with changed entries of its state."""
     write_state(folder, status=Status.INTERRUPTED, **changes)
 
 
-def end_run(folder: Path, status: Status, **outcome: Any) -> None:
+def end_run(folder: Path, status: Status, **outcome: object) -> None:
     """Write how a run ended. A failure that another process's interruption has caused counts as
     interrupted.
     """

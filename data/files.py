@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 
-def digest_of(*parts: Any) -> str:  # any values that JSON can write, and paths
+def digest_of(*parts: object) -> str:  # any values that JSON can write, and paths
     """Hex digest (16 digits) of anything that JSON can write; a Path counts by the content of its file."""
     digest = hashlib.sha256()
     for part in parts:

@@ -12,7 +12,7 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else re.sub(r"(?<!\\)\|", r"\|", str(value))
 
 
-def markdown_table(header: list[str], rows: list[list[Any]]) -> str:
+def markdown_table(header: list[str], rows: list[list[object]]) -> str:
     """A Markdown table whose columns line up in a terminal, words to the left and numbers to the right."""
     columns = []
     for i, name in enumerate(header):

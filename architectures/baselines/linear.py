@@ -105,7 +105,7 @@ class Linear(Baseline):
 class Tfidf(Linear):
     """TF-IDF of words and word groups."""
 
-    def vectorizer(self, **options: Any) -> "TfidfVectorizer":  # keyword arguments of scikit-learn
+    def vectorizer(self, **options: object) -> "TfidfVectorizer":  # keyword arguments of scikit-learn
         """scikit-learn's, with the options that are not searched over."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 

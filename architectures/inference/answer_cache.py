@@ -12,7 +12,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
-def cache_key(*parts: Any) -> str:  # any values that JSON can write
+def cache_key(*parts: object) -> str:  # any values that JSON can write
     """Hex digest (24 digits) of the values that an answer depends on."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 

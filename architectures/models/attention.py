@@ -167,7 +167,7 @@ def attend(
     softcap: float | None = None,
     sliding_window: int | None = None,
     documents: Documents | None = None,
-    **others: Any,
+    **others: object,
 ) -> tuple[Tensor, None]:
     """What transformers calls. query: (batch, heads, tokens, size) -> (batch, tokens, heads, size)
 

@@ -6,7 +6,6 @@ less kept for the backward pass. `fuse` puts the first two into a net that PEFT 
 
 import copy
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,55 +24,63 @@ def matmul_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+def dropout_mask(x: Tensor, dropout: float) -> Tensor:
+    """Where dropout leaves x as it is: bool, of x's shape, True with probability 1 - dropout.
+
+    torch draws a CPU's mask one number an element on one thread. Here a number gives four elements, whose 16
+    bits each round the probability to 1 / 65,536.
+    """
+    if x.device.type != "cpu":
+        return torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout)
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)  # uniform from -32,768 to 32,767
+    return bits >= round(dropout * 2**16) - 2**15
+
+
 class LoraLinear(torch.autograd.Function):
-    """x W' + bias + scale (z A') B' for a frozen W; z is x, or x after dropout. No copy of the result,
-    nothing kept but x and z.
+    """x W' + bias + scale (z A') B' for a frozen W; z is x times ``keep``, a mask of dropout, or x. No copy
+    of the result, nothing kept but z and ``keep``.
     """
 
     @staticmethod
     def forward(
         ctx: Context,
         x: Tensor,
-        z: Tensor | None,
+        keep: Tensor | None,
         weight: Tensor,
         bias: Tensor | None,
         a: Tensor,
         b: Tensor,
         scale: float,
     ) -> Tensor:
-        """x, z: (..., in); weight: (out, in); a: (r, in); b: (out, r) -> (..., out)"""
+        """x, keep: (..., in); weight: (out, in); a: (r, in); b: (out, r) -> (..., out)"""
         dtype = matmul_dtype(x)
         flat, weight = x.reshape(-1, x.shape[-1]).to(dtype), weight.to(dtype)
-        seen = flat if z is None else z.reshape(-1, z.shape[-1]).to(dtype)
+        seen = flat if keep is None else flat * keep.view(flat.shape).to(dtype)
         low = seen @ a.to(dtype).t()  # (tokens, r)
         out = flat @ weight.t() if bias is None else torch.addmm(bias.to(dtype), flat, weight.t())
         out.addmm_(low, b.to(dtype).t(), alpha=scale)
-        ctx.save_for_backward(seen, low, weight, a, b)
-        ctx.scale, ctx.apart, ctx.shape, ctx.kinds = (
-            scale,
-            z is not None,
-            x.shape,
-            (x.dtype, z.dtype if z is not None else None),
-        )
+        ctx.save_for_backward(seen, low, weight, a, b, keep)
+        ctx.scale, ctx.shape, ctx.kind = scale, x.shape, x.dtype
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, z, a and b."""
-        seen, low, weight, a, b = ctx.saved_tensors
+        """Gradients of x, a and b."""
+        seen, low, weight, a, b, keep = ctx.saved_tensors
         g = gradients[0].reshape(-1, gradients[0].shape[-1]).to(weight.dtype)
         back = g @ b.to(g.dtype) * ctx.scale  # (tokens, r)
         grad_a = (back.t() @ seen).to(a.dtype)
         grad_b = (low.t() @ g).t().to(b.dtype) * ctx.scale
-        grad_x = grad_z = None
+        grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = g @ weight
-            if not ctx.apart:
+            if keep is None:
                 grad_x.addmm_(back, a.to(g.dtype))
-            grad_x = grad_x.view(ctx.shape).to(ctx.kinds[0])
-        if ctx.needs_input_grad[1]:
-            grad_z = (back @ a.to(g.dtype)).view(ctx.shape).to(ctx.kinds[1])
-        return grad_x, grad_z, None, None, grad_a, grad_b, None
+            else:
+                grad_x.addcmul_(back @ a.to(g.dtype), keep.view(grad_x.shape).to(g.dtype))
+            grad_x = grad_x.view(ctx.shape).to(ctx.kind)
+        return grad_x, None, None, None, grad_a, grad_b, None
 
 
 class RMSNorm(torch.autograd.Function):
@@ -187,7 +194,7 @@ def is_plain_lora(layer: Layer) -> bool:
     return not layer.lora_variant and not any(layer.lora_bias.values())
 
 
-def lora_forward(layer: Layer, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> Tensor:
     """What a LoRA layer of PEFT computes, with one adapter; otherwise (merged, switched off, several) PEFT
     does it.
     """
@@ -195,17 +202,20 @@ def lora_forward(layer: Layer, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if layer.disable_adapters or layer.merged or len(active) != 1 or args or kwargs:
         return type(layer).forward(layer, x, *args, **kwargs)
     (name,) = active
-    dropout = layer.lora_dropout[name]
-    z = dropout(x) if layer.training and isinstance(dropout, nn.Dropout) else None
+    dropout, scale = layer.lora_dropout[name], layer.scaling[name]
+    keep = None
+    if layer.training and isinstance(dropout, nn.Dropout):
+        keep = dropout_mask(x, dropout.p)
+        scale /= 1 - dropout.p
     base = layer.get_base_layer()
     return LoraLinear.apply(
         x,
-        z,
+        keep,
         base.weight,
         base.bias,
         layer.lora_A[name].weight,
         layer.lora_B[name].weight,
-        layer.scaling[name],
+        scale,
     )
 
 

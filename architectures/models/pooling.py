@@ -6,7 +6,6 @@ it is used, since it imports transformers at once.
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +44,9 @@ class MeanPooled(AnyAttention, PreTrainedModel):
         nn.init.zeros_(self.classifier.bias)
 
     @classmethod
-    def of(cls, base: str, config: Configuration, init: str, dropout: float, **options: Any) -> "MeanPooled":
+    def of(
+        cls, base: str, config: Configuration, init: str, dropout: float, **options: object
+    ) -> "MeanPooled":
         """A new head on a pretrained (or, with ``init='random'``, a new) encoder; an exported model with
         its own head.
         """
@@ -57,13 +58,15 @@ class MeanPooled(AnyAttention, PreTrainedModel):
             model.classifier.load_state_dict(torch.load(head, weights_only=True))
         return model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **ignored: Any) -> SequenceClassifierOutput:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, **ignored: object
+    ) -> SequenceClassifierOutput:
         """(rows, time) both -> logits (rows, labels)"""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         pooled = mean_pool(hidden, attention_mask)
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(pooled)))
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, **options: object) -> None:  # type: ignore[override]
         """Write the encoder in its own format, so that transformers can load it, and the head beside it."""
         self.encoder.save_pretrained(save_directory, **options)
         torch.save(self.classifier.state_dict(), Path(save_directory) / HEAD_FILE)

@@ -80,7 +80,7 @@ class RunLogger(Logger):
         if self.record:
             self.record.rewind(recorded)
 
-    def order(self, do: str, **values: Any) -> None:  # plain values that JSON can write
+    def order(self, do: str, **values: object) -> None:  # plain values that JSON can write
         """Have the server do something, now or as soon as it can be reached."""
         if self.record:
             self.record.add_order({"do": do, **values})
@@ -92,7 +92,7 @@ class RunLogger(Logger):
             self.record.add_metrics(metrics, step)
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object) -> None:
         """Parameters, by their dotted names."""
         self.order("params", values=flatten_settings(params if isinstance(params, dict) else vars(params)))
 

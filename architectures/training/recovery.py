@@ -136,7 +136,7 @@ class Recovery(Callback):
             self.save(trainer)
         self.stop_if_signalled(trainer, number)
 
-    def on_validation_batch_end(self, trainer: Trainer, *arguments: Any, **options: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *arguments: object, **options: object) -> None:
         """A validation within training starts again when the run is resumed."""
         if self.signals.waiting:
             self.stop_if_signalled(trainer, self.channel.maximum(self.signals.received)[0])

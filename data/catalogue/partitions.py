@@ -124,7 +124,7 @@ class Partitions:
                 shutil.rmtree(work)
         self.count = len(list((self.folder / "raw").glob("*.parquet")))
 
-    def each(self, step: str, sources: list[str], function: Step, **given: Any) -> None:
+    def each(self, step: str, sources: list[str], function: Step, **given: object) -> None:
         """Apply a function to all parts of which the step is not done yet."""
         place, of = self.shard
         left = [part for part in range(self.count) if not partition_file(self.folder, step, part).exists()]

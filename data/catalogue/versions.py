@@ -34,7 +34,7 @@ def content_digest(folder: Path) -> str:
     return digest_of(*(folder / name for name in CONTENT))
 
 
-def write_lineage(folder: Path, digest: str, **made_from: Any) -> None:
+def write_lineage(folder: Path, digest: str, **made_from: object) -> None:
     """Write down what the version in ``folder`` was made from: table, its digest, settings, seed, versions
     of code and library.
     """
@@ -104,7 +104,7 @@ def describe_version(folder: Path) -> str:
     lines = [f"{key}: {value}" for key, value in record.items()] + [
         f"settings: {json.dumps(settings, sort_keys=True)}"
     ]
-    rows: list[list[Any]] = [[name, count] for name, count in version_counts(folder).items()]
+    rows: list[list[object]] = [[name, count] for name, count in version_counts(folder).items()]
     return "\n".join(lines) + f"\n\n{markdown_table(['what', 'count'], rows)}"
 
 
@@ -134,7 +134,7 @@ def describe_difference(before: Path, after: Path) -> str:
     """
     records = [read_lineage(before), read_lineage(after)]
     parts = []
-    made: list[list[Any]] = []
+    made: list[list[object]] = []
     flat = []
     for record in records:
         settings = {f"settings.{key}": value for key, value in record["settings"].items()}
@@ -147,7 +147,7 @@ def describe_difference(before: Path, after: Path) -> str:
     names = [str(record["digest"]) for record in records]
     parts.append(markdown_table(["made from", *names], made) if made else "Both were made from the same.")
     counts = [version_counts(before), version_counts(after)]
-    moved: list[list[Any]] = [
+    moved: list[list[object]] = [
         [
             key,
             counts[0].get(key, 0),
@@ -158,7 +158,7 @@ def describe_difference(before: Path, after: Path) -> str:
         if counts[0].get(key, 0) != counts[1].get(key, 0)
     ]
     parts.append(markdown_table(["count", *names, "change"], moved) if moved else "All counts are the same.")
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for name, keys in (("products", ["id"]), ("questions", ["product_id", "question"])):
         frames = [pl.read_parquet(folder / f"{name}.parquet") for folder in (before, after)]
         *numbers, shown = count_changes(frames[0], frames[1], keys)

@@ -167,7 +167,7 @@ def jobs_table(runs: list[EvaluatedRun]) -> str:
     arrows = change_arrows(runs)
     header = ["job", "validation", "accuracy, known products", "", "accuracy, unseen products"]
     header += ["right product", "precision", "answered", "invented"]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for run in runs:
         known, unseen = (run.scores["grounded"][f"tuned, {part}"] for part in verdicts.SPLITS.values())
         validation = f"{run.results['monitor']} {run.results['validation']:.4f}" if run.results else "-"
@@ -211,7 +211,7 @@ def differences_table(best: EvaluatedRun, others: list[EvaluatedRun]) -> str:
         "n for 2 points",
         "for 1 point",
     ]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for (name, d), p in zip(found, adjusted, strict=True):
         difference = f"{100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
         rows.append(

@@ -206,7 +206,7 @@ def same(name: str, there: Any, here: Any) -> Criterion:
 def gate_table(found: list[Criterion]) -> str:
     """The criteria, and what comes of them."""
     outcomes = {True: "passed", False: "FAILED"}
-    rows: list[list[Any]] = [[outcomes[one.passed], one.name, one.words] for one in found]
+    rows: list[list[object]] = [[outcomes[one.passed], one.name, one.words] for one in found]
     failed = [one.name for one in found if not one.passed]
     end = (
         f"The gate is closed: {', '.join(failed)}." if failed else "The gate is open: every criterion is met."

@@ -56,7 +56,7 @@ def learning_curves(runs: list[EvaluatedRun], folder: Path) -> str:
 def parameters_table(runs: list[EvaluatedRun]) -> str:
     """Settings in which the runs differ, side by side."""
     settings = [run.scores["origin"]["settings"] for run in runs]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for key in sorted(set().union(*settings)):
         if len({str(one.get(key)) for one in settings}) > 1:
             rows.append([key, *(quote_text(one.get(key, "-"), 80) for one in settings)])
@@ -67,7 +67,7 @@ def parameters_table(runs: list[EvaluatedRun]) -> str:
 
 def cost_table(runs: list[EvaluatedRun]) -> str:
     """Steps, tokens, time and memory of training, and the time of prediction."""
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for run in runs:
         r, made = run.results, run.scores["made"]
         trained = (
@@ -112,7 +112,7 @@ def weakness_section(best: EvaluatedRun) -> str:
 def slices_table(best: EvaluatedRun) -> str:
     """The worst slices in Markdown."""
     slices = summaries.slice_scores(best.tuned, MIN_SLICE_ROWS).head(SLICES_SHOWN)
-    rows: list[list[Any]] = [
+    rows: list[list[object]] = [
         [quote_text(row["slice"]), row["n"], tables.format_share(row["right"], row["n"])]
         for row in slices.iter_rows(named=True)
     ]
@@ -123,7 +123,7 @@ def slices_table(best: EvaluatedRun) -> str:
 
 def attributes_table(best: EvaluatedRun) -> str:
     """How often each attribute is right, in the sentence and among the details; empty if none was asked."""
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for row in summaries.attribute_scores(best.tuned).iter_rows(named=True):
         answered = tables.format_share(row["told"], row["asked"])
         details = [row[what] for what in verdicts.DETAILS]
@@ -134,7 +134,7 @@ def attributes_table(best: EvaluatedRun) -> str:
 
 def suggestions_table(best: EvaluatedRun) -> str:
     """How many suggested products exist and fit, by kind of question; empty if there were none."""
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for kind in ("alternative", "outfit", "search"):
         some = best.tuned.filter(pl.col("kind") == kind)
         if some.height:
@@ -148,7 +148,7 @@ def error_sections(best: EvaluatedRun) -> list[Section]:
     """Answers of each wrong verdict, to be read."""
     found = []
     for verdict, rows in summaries.error_examples(best.tuned, EXAMPLES_SHOWN).items():
-        cells: list[list[Any]] = [
+        cells: list[list[object]] = [
             [
                 row["kind"],
                 quote_text(row["question"]),
@@ -200,7 +200,7 @@ def provenance(runs: list[EvaluatedRun]) -> str:
     """Hardware, versions, commits, digests."""
     header = ["", *(run.name for run in runs)]
     kinds = dict.fromkeys(key for run in runs for key in run.scores["machine"])
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for kind in kinds:
         rows.append([kind, *(str(run.scores["machine"].get(kind, "-")) for run in runs)])
     for key, name in DIGESTS.items():

@@ -35,7 +35,7 @@ def answers_table(grounded: Scores) -> str:
     """One row a model, from the scores of 'model, known products' and 'model, unseen products'."""
     header = ["model", "n", "accuracy, known products", "right product", "precision", "answered", "invented"]
     header += ["n", "accuracy, unseen products", "right product", "invented"]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for model in dict.fromkeys(name.rsplit(", ", 1)[0] for name in grounded):
         known, unseen = (grounded[f"{model}, {split}"] for split in SPLITS.values())
         cells = [model, int(known["n"]), figure_with_interval(known, "accuracy")]
@@ -65,7 +65,7 @@ def verdicts_table(scores: dict[str, Any]) -> str:
         "right product",
         "details right",
     ]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for name, s in parts.items():
         shares = [
             figure_with_interval(s, "accuracy"),
@@ -87,7 +87,7 @@ def legacy_table(scores: Scores) -> str:
         "no product details",
     ]
     keys = ["training_size", "test_size", "true_positives", "false_positives", "no_product_details"]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for name, s in scores.items():
         counts = [int(s[key]) for key in keys]
         rows.append([name, *counts, float(s["accuracy"]), float(s["precision"])])
@@ -103,7 +103,7 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
     }
     present = set().union(*runs)
     shown = {key: name for key, name in evaluated.items() if key in present}
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for run in runs:
         settings = [run["name"], str(run["lora_r"]), f"{run['learning_rate']:g}", int(run["steps"])]
         figures = [float(run.get(key, float("nan"))) for key in shown]
@@ -128,7 +128,7 @@ def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) ->
     ]
     others = [name for name in others if name != headline]
     header = [model, "n", headline.replace("_", " "), *(name.replace("_", " ") for name in others)]
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for name, s in parts.items():
         figures = [float(s[other]) for other in others]
         rows.append([name, int(s["n"]), figure_with_interval(s, headline), *figures])
@@ -152,7 +152,7 @@ def confusion_table(counts: list[list[float]], labels: list[str], split: str) ->
 
 def checks_table(judged: pl.DataFrame) -> str:
     """Pass rate of each kind of behavioural check, and what failed."""
-    rows: list[list[Any]] = []
+    rows: list[list[object]] = []
     for (kind,), some in judged.group_by("kind", maintain_order=True):
         failed = some.filter(~pl.col("passed"))
         shown = "; ".join(

@@ -14,12 +14,39 @@ from architectures.models import building, fused_ops, lora
 from tests.architectures.models.test_causal_lm import rows, stirred
 
 
+class SameDropout(nn.Dropout):
+    """Dropout as torch defines it, by the masks that the fused layer draws."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * fused_ops.dropout_mask(x, self.p) / (1 - self.p) if self.training else x
+
+
 def unlightened(net: Any) -> Any:
     """A copy that computes as its makers wrote it."""
     net = copy.deepcopy(net)
     for module in net.modules():
         module.__dict__.pop("forward", None)
+        if type(module) is nn.Dropout:
+            module.__class__ = SameDropout
     return net
+
+
+@pytest.mark.parametrize("dropout", [0.05, 0.2, 0.5])
+def test_dropout_masks_are_independent_bernoulli_draws(dropout: float) -> None:
+    torch.manual_seed(0)
+    mask = fused_ops.dropout_mask(torch.empty(400, 1001), dropout)  # no multiple of four
+    assert mask.dtype == torch.bool and mask.shape == (400, 1001)
+    kept = mask.float()
+    near = 5 * (dropout * (1 - dropout) / kept.numel()) ** 0.5
+    assert abs(float(kept.mean()) - (1 - dropout)) < near
+    lanes = torch.stack([kept.flatten()[lane::4].mean() for lane in range(4)])  # of one random number
+    assert float((lanes - (1 - dropout)).abs().max()) < 2 * near
+    centred = kept - kept.mean()
+    for shift in (1, 2, 3, 4):
+        product = (centred[:, shift:] * centred[:, :-shift]).mean()
+        assert abs(float(product)) < 5 * dropout * (1 - dropout) / kept.numel() ** 0.5
+    torch.manual_seed(0)
+    assert torch.equal(mask, fused_ops.dropout_mask(torch.empty(400, 1001), dropout))
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen2", "qwen3", "mistral", "gemma3_text"])
