@@ -97,19 +97,19 @@ def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.Da
 
 def reply_function(
     models: "list[architectures.Assistant]", products: pl.DataFrame, categories: list[str], longest: int
-) -> Callable[..., Iterator[list[Any]]]:
+) -> Callable[..., Iterator[list[object]]]:
     """What the page calls with a question: streams (the emptied question box, chats, cards)."""
     import gradio as gr
 
     def reply(
         question: str, category: str, temperature: float, top_p: float, earlier: float, *chats: Turns
-    ) -> Iterator[list[Any]]:
+    ) -> Iterator[list[object]]:
         text = question.strip()[:longest]
         if not text:
             raise gr.Error("Please ask something.")
         context = f"{CONTEXT}{category}" if category in categories else ""
         asked = architectures.ChatQuestion(text, context, float(temperature), float(top_p), int(earlier))
-        box: Any = ""  # then left alone: what a visitor types while the answer comes stays
+        box: object = ""  # then left alone: what a visitor types while the answer comes stays
         show_cards = functools.partial(cards_html, products=products)
         try:
             for turns, cards in architectures.reply(models, asked, [*chats], show_cards):

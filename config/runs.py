@@ -91,7 +91,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}): {again}") from None
 
 
-def write_json(path: Path, content: Any) -> None:  # any value that JSON can write
+def write_json(path: Path, content: object) -> None:  # any value that JSON can write
     """Write a file that is complete at any time."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,6 @@ import shutil
 import socket
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 
 def digest_of(*parts: object) -> str:  # any values that JSON can write, and paths
@@ -28,7 +27,7 @@ def source_files(*modules: ModuleType) -> list[Path]:
     return [Path(str(module.__file__)) for module in modules]
 
 
-def write_json(path: Path, content: Any) -> None:  # any value that JSON can write
+def write_json(path: Path, content: object) -> None:  # any value that JSON can write
     """Write a file that is complete at any time."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")

@@ -2,10 +2,9 @@
 
 import math
 import re
-from typing import Any
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A number as a table shows it: counts whole, shares in per cent, nothing as a dash."""
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{100 * value:.1f}%"

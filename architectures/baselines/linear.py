@@ -39,7 +39,7 @@ class Linear(Baseline):
     def search(
         self,
         steps: list[tuple[str, "TfidfVectorizer"]],
-        grid: dict[str, list[Any]],
+        grid: dict[str, Any],
         features: Features,
         targets: Tensor,
     ) -> "Pipeline":

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from architectures.inference.answer_cache import AnswerCache, cache_key
+from architectures.models.types import Identity
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Backend(Protocol):
     """Answers prompts. ``identity``: plain values that determine its answers."""
 
     name: str
-    identity: list[Any]
+    identity: Identity
 
     def answer(self, prompts: list[list[int]]) -> Answers:
         """Answers as they are done, in any order. Raises ValueError if no answer can be produced."""

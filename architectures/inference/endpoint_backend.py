@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from architectures.inference.backend import Answers, Decoding, Sampling
 from architectures.inference.chat_client import error_message
+from architectures.models.types import Identity
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -58,7 +59,7 @@ class EndpointBackend:
     def __init__(
         self,
         settings: EndpointSettings,
-        identity: list[Any],
+        identity: Identity,
         decoding: Decoding,
         encode: Callable[[str], list[int]],
     ) -> None:

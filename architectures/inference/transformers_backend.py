@@ -11,7 +11,7 @@ from torch import Tensor
 
 from architectures.inference.backend import Answers, Decoding, Sampling
 from architectures.models import lora
-from architectures.models.types import Net, Settings
+from architectures.models.types import Identity, Net, Settings
 
 
 def left_padded(prompts: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ class TransformersBackend:
     name = "transformers"
 
     def __init__(
-        self, net: Net, identity: list[Any], untuned: bool, decoding: Decoding, batch_size: int
+        self, net: Net, identity: Identity, untuned: bool, decoding: Decoding, batch_size: int
     ) -> None:
         self.net, self.untuned, self.decoding, self.batch_size = net, untuned, decoding, batch_size
         self.device = next(net.parameters()).device

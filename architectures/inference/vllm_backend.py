@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 
 from architectures.inference.backend import Answers, Decoding
 from architectures.models.bases import resolve_base
-from architectures.models.types import Settings
+from architectures.models.types import Identity, Settings
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class VllmBackend:
     name = "vllm"
 
     def __init__(
-        self, model: VllmModel, identity: list[Any], decoding: Decoding, python: str, tensor_parallel: int
+        self, model: VllmModel, identity: Identity, decoding: Decoding, python: str, tensor_parallel: int
     ) -> None:
         self.python = python or sys.executable
         on_gpu = torch.cuda.is_available()

@@ -1,7 +1,6 @@
 """Write a fine-tuned model as an exported folder, and identify its base."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -10,6 +9,7 @@ from architectures.models import bases, lora
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import write_record
+from architectures.models.types import Identity
 
 
 def export(module: FineTuned, folder: Path) -> None:
@@ -33,7 +33,7 @@ def exported_folder(module: FineTuned, path: Path, folder: Path) -> Path:
     return folder / "model"
 
 
-def base_identity(module: FineTuned) -> list[Any]:  # plain values that JSON can write
+def base_identity(module: FineTuned) -> Identity:  # plain values that JSON can write
     """What identifies a base. Its files count by name, size and time, since the weights may be many
     gigabytes.
     """

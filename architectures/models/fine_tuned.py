@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning import LightningModule
@@ -136,7 +136,7 @@ class FineTuned(LightningModule):
         for parameter in trained:
             parameter.grad = None
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         """Log, unless a callback has done so."""
         self.log_window()
 

@@ -10,4 +10,5 @@ Tokenizer = Any  # a tokenizer of transformers: its class depends on the base
 Layer = Any  # a layer of transformers or PEFT: its attributes depend on its kind
 Context = Any  # what an autograd function keeps between its passes, as attributes of its own
 Batch = dict[str, Any]  # tensors and plain values by name; which ones depends on the task
+Identity = list[Any]  # plain values that JSON can write, which determine what a model answers
 Settings = dict[str, Any]  # plain values by name, as the configuration gives them

@@ -54,7 +54,7 @@ def is_intact(path: Path) -> bool:
     return found == MARK + told.hexdigest().encode()
 
 
-def write_checkpoint(content: Any, path: Path) -> None:
+def write_checkpoint(content: object, path: Path) -> None:
     """Write a checkpoint; what stood there before stays until the new one is whole. Raises ValueError if
     that fails.
     """
@@ -100,17 +100,17 @@ class AtomicCheckpointIO(CheckpointIO):
     """What the Trainer writes and reads checkpoints with."""
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
     ) -> None:
         """As `write`."""
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
-        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+        self, path: str | Path, map_location: object = None, weights_only: bool | None = None
     ) -> Any:
         """As `read`."""
         return read_checkpoint(Path(path))
 
-    def remove_checkpoint(self, path: Any) -> None:
+    def remove_checkpoint(self, path: str | Path) -> None:
         """Delete the file."""
         Path(path).unlink(missing_ok=True)

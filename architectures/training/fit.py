@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from architectures.compatibility import lightning as internals
@@ -177,7 +178,7 @@ def announce(
     batches: TrainingBatches,
     checkpoint: Path | None,
     recorded: int,
-    logger: Any,
+    logger: Logger,
     timer: StartupTimer,
 ) -> None:
     """Log what starts, in the process that records."""

@@ -121,7 +121,7 @@ class Recovery(Callback):
             raise Interrupted(signal.Signals(number).name)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         """After a step: log it, check its gradients, save if it is time, stop if a signal came."""
         if not internals.ends_step(trainer):

@@ -101,8 +101,8 @@ class Retriever:
     def __init__(self, products: pl.DataFrame) -> None:
         self.all = foremost(products.to_dicts())
         self.categories = np.array([row["category"] or "" for row in self.all])
-        self.on_shelf: dict[Any, list[Product]] = defaultdict(list)  # (category, shelf) -> products
-        self.of_kind: dict[Any, list[Product]] = defaultdict(list)  # (category, garment) -> products
+        self.on_shelf: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and shelf
+        self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and garment
         for row in self.all:
             self.on_shelf[row["category"], row["shelf"]].append(row)
             self.of_kind[row["category"], row["garment"]].append(row)

@@ -6,7 +6,6 @@ tell what it is worth.
 """
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 

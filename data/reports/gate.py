@@ -194,7 +194,7 @@ def leaks(run: EvaluatedRun) -> Criterion:
     )
 
 
-def same(name: str, there: Any, here: Any) -> Criterion:
+def same(name: str, there: object, here: object) -> Criterion:
     """Two digests."""
     return Criterion(
         name,

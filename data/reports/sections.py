@@ -1,7 +1,6 @@
 """Sections of the report page: charts, parameters, cost, weaknesses, errors, leakage, provenance."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from data.files import Cache, digest_of, write_json
 from data.tokens.chat_templates import check_embedded
@@ -20,7 +19,9 @@ SPLITS = ("train", "validation", "test")
 Counts = dict[str, dict[str, int]]  # split -> what was counted
 
 
-def cached_tokens(root: Path, content: Sequence[Any], make: Callable[[Path], Counts]) -> tuple[Path, Counts]:
+def cached_tokens(
+    root: Path, content: Sequence[object], make: Callable[[Path], Counts]
+) -> tuple[Path, Counts]:
     """(folder of the token rows, their counts), made if they are not there yet.
 
     Args:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections import Counter, deque
 from pathlib import Path
-from typing import Any
 
 from config import runs
 from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher, write_ledger
@@ -70,7 +69,7 @@ class LocalLauncher(JobLauncher):
         waiting, tries = deque(jobs), Counter[int]()
         running: dict[int, tuple[subprocess.Popen[bytes], Job, dict[str, str]]] = {}
 
-        def stop(number: int, frame: Any) -> None:
+        def stop(number: int, frame: object) -> None:
             self.stopped = number
             for process, _, _ in running.values():
                 process.send_signal(signal.SIGTERM)
