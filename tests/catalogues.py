@@ -19,6 +19,7 @@ ASKED = {
     "attribute_questions": 3,
     "validation": 0.1,
     "test": 0.1,
+    "wording": "published",
 }
 
 

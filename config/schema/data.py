@@ -120,6 +120,13 @@ class DataConfig:
         at_least=MIN_SEQUENCE, at_most=1_000_000,
         hint="a prompt alone takes about 50 tokens, and an answer must fit after it",
     )  # fmt: skip
+    wording: str = setting(
+        "published",
+        "task retail: shoppers: at least twelve wordings of each kind of question, of which a third is for a"
+        " test split of its own, with typing errors; and questions that a right answer declines, or answers"
+        " with yes or no; published: two or three wordings, four kinds",
+        choices=["published", "shoppers"],
+    )
     grounding: str = setting(
         "none",
         "task retail: rows: the rows of the catalogue that a question finds stand in its prompt, so that the"

@@ -25,7 +25,7 @@ SET_ASIDE = "questions_disagreeing.parquet"
 def judged_wrong(questions: pl.DataFrame, answers: pl.Series, products: pl.DataFrame) -> pl.DataFrame:
     """The questions whose ``answers`` are not right by the catalogue, with ``prediction`` and ``verdict``."""
     answered = questions.with_columns(prediction=answers)
-    return verdicts.judge(answered, products).filter(pl.col("verdict") != "right_facts")
+    return verdicts.judge(answered, products).filter(~pl.col("verdict").is_in(verdicts.RIGHT_VERDICTS))
 
 
 def set_aside_disagreeing(folder: Path) -> list[tuple[str, int]]:

@@ -22,6 +22,7 @@ LATER_FIELDS: dict[str, Any] = {
     "min_label_rows": 1,
     "thinking": False,
     "currency": "",
+    "wording": "published",
     "grounding": "none",
     "grounding_rows": 3,
 }

@@ -27,6 +27,7 @@ from data.modules import agreement
 from data.questions import filters, written, written_checks
 from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
+from data.questions.shoppers import Shop, kinds_sold
 from data.questions.splits import (
     leakage,
     name_order,
@@ -45,6 +46,7 @@ Frames = dict[str, pl.DataFrame]
 Counts = list[tuple[str, int]]  # (what, rows)
 READABLE = "with a name, a category and readable specifications"
 OUTPUTS = ("catalogue", "products", "questions")
+SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 
 
 def clean_catalogue(
@@ -129,7 +131,8 @@ def catalogue_step(
 def products_step(catalogue: pl.DataFrame, part: int, max_details: int, seed: int) -> Frames:
     """Step ``describe``."""
     products = products_for_questions(catalogue, max_details)
-    return {"products": products, "names": products.select(order=name_order(seed))}
+    names = products.select(order=name_order(seed))
+    return {"products": products, "names": names, "sold": kinds_sold(products)}
 
 
 def suggestions_step(
@@ -141,11 +144,20 @@ def suggestions_step(
 
 
 def questions_step(
-    products: pl.DataFrame, part: int, unseen: int | None, seed: int, **settings: Any
+    products: pl.DataFrame,
+    part: int,
+    unseen: int | None,
+    seed: int,
+    sold: pl.DataFrame | None,
+    **settings: Any,
 ) -> Frames:
-    """Step ``question``. settings: further arguments of `make_questions`."""
+    """Step ``question``. sold: of `kinds_sold`, for questions in shoppers' words; None: in published ones.
+    settings: further arguments of `make_questions`.
+    """
     held_out = products.filter(within_limit(name_order(seed), unseen))["id"]
-    questions = make_questions(products, seed=seed, **settings)
+    seen = products.filter(~within_limit(name_order(seed), unseen))["id"]
+    shop = None if sold is None else Shop(seen, sold)
+    questions = make_questions(products, seed=seed, shop=shop, **settings)
     is_unseen = pl.col("product_id").is_in(held_out.implode())
     questions = questions.with_columns(order=question_order(seed), unseen=is_unseen)
     return {"unsplit": questions, "orders": questions.select("order", "unseen")}
@@ -178,6 +190,7 @@ def ask_questions(
         "per_product": s["attribute_questions"],
         "per_shelf": per_shelf,
         "written": written,
+        "sold": pl.concat(partitions.read("sold")).unique() if s["wording"] == SHOPPERS else None,
     }
     partitions.each("question", ["products"], questions_step, unseen=unseen, seed=seed, **settings)
     orders = pl.concat(partitions.read("orders"))

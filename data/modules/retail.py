@@ -161,7 +161,7 @@ class RetailData(TokenDataModule):
             batches = self.render_split(split)
             counts[split] = write_examples(batches, folder / f"{split}.pt", longest, self.renderer)
         if self.grounding:
-            counts["test"]["found"] = self.grounding.found(self.questions("test"))
+            counts["test"] |= self.grounding.found(self.questions("test"))
         counts["train"] |= agreement.check_tokenizer(self.renderer, self.questions("train"), self.products)
         if not counts["validation"]["rows"]:
             raise ValueError(
@@ -200,7 +200,7 @@ class RetailData(TokenDataModule):
         if not self.is_grounded:
             return {}
         count, held = self.settings["grounding_rows"], self.token_report["test"]
-        return {"rows": count, "found": held["found"], "questions": held["rows"]}
+        return {"rows": count, "found": held["found"], "questions": held["answered"]}
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions, with their rows if there is grounding."""
@@ -236,9 +236,8 @@ class RetailData(TokenDataModule):
                 row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
             )  # fmt: skip
         if self.is_grounded:
-            log.info(
-                "retrieval: %(found)d of %(questions)d test questions find the answer's row", self.retrieval
-            )
+            found = "retrieval: %(found)d of %(questions)d test questions find the answer's row"
+            log.info(found, self.retrieval)
         log_truncated(self.token_report)
 
     def setup(self, stage: str | None = None) -> None:

@@ -10,16 +10,18 @@ from data.questions import (
     phrases,
     products,
     retrieval,
+    shoppers,
     splits,
     suggestions,
     templates,
+    wordings,
     written,
     written_checks,
 )  # fmt: skip
 from data.tokens import chat_templates, escaping, example, prompts, rows
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
-TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions)
+TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions, shoppers, wordings)
 WRITTEN_CODE = source_files(written, written_checks)
 CODE = [
     *CATALOGUE_CODE,

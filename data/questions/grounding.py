@@ -49,13 +49,14 @@ class Grounding:
         columns = ["context", "question", *(["answer_id"] if for_training else [])]
         return [self.context(*row) for row in questions.select(columns).rows()]
 
-    def found(self, questions: pl.DataFrame) -> int:
-        """For how many questions the answer's row is found."""
+    def found(self, questions: pl.DataFrame) -> dict[str, int]:
+        """How many of the questions a product answers (``answered``), and for how many its row is found."""
         found = 0
-        for context, question, answer_id in questions.select("context", "question", "answer_id").rows():
+        answered = questions.drop_nulls("answer_id")
+        for context, question, answer_id in answered.select("context", "question", "answer_id").rows():
             rows = self.retriever.relevant(context, question, self.count)
             found += any(row["id"] == answer_id for row in rows)
-        return found
+        return {"found": found, "answered": answered.height}
 
 
 def compact(row: Product) -> str:

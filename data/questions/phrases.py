@@ -4,6 +4,9 @@ format's tone.
 
 CONTEXT = "Online shopping for "  # before the category that a question is asked in
 
+DECLINE = "Sorry, we have nothing in the catalogue that fits."
+UNSAID = "The catalogue does not say the {} of the {}."  # attribute, product
+
 # Attribute -> (question, answer) phrasings. {low} is the value in lower case; {is} and {do}
 # agree with the product's name ("The Jeans are ..."). An attribute that is not listed is asked by its label.
 PHRASES: dict[str, list[tuple[str, str]]] = {

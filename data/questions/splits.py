@@ -60,7 +60,8 @@ def split_questions(
 
     The same question, asked about several products, stays together, so that none of the test stands in
     training; one about an unseen product that is asked about a seen one, too (a search that fits both), is
-    left out: it would be no question about the unseen.
+    left out: it would be no question about the unseen. Questions in a wording that is for the test alone have
+    a split of their own, ``wordings``.
 
     Args:
         limits: of `limits_of`. shared: orders of questions about unseen products that are asked about seen
@@ -68,7 +69,9 @@ def split_questions(
     """
     order = pl.col("order")
     name = (
-        pl.when(within_limit(order, limits[0]))
+        pl.when("unseen_wording")
+        .then(pl.lit("wordings"))
+        .when(within_limit(order, limits[0]))
         .then(pl.lit("validation"))
         .when(within_limit(order, limits[1]))
         .then(pl.lit("test"))
@@ -76,7 +79,7 @@ def split_questions(
     )
     seen = questions.filter(~pl.col("unseen")).sort("order", "question").with_columns(split=name)
     away = questions.filter("unseen", ~order.is_in(shared.implode())).with_columns(split=pl.lit("unseen"))
-    return pl.concat([seen, away]).drop("order", "unseen")
+    return pl.concat([seen, away]).drop("order", "unseen", "unseen_wording")
 
 
 def leakage(questions: pl.LazyFrame) -> pl.DataFrame:

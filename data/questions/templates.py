@@ -20,9 +20,11 @@ from data.questions.phrases import (
     PHRASES,
     SEARCHES,
 )
+from data.questions.shoppers import Shop, in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3
+QUESTION_FIELDS = "product_id kind context question answer answer_id wanted told unseen_wording".split()
 
 
 def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> pl.DataFrame:
@@ -155,6 +157,7 @@ def make_questions(
     per_shelf: int,
     seed: int,
     written: pl.DataFrame | None = None,
+    shop: Shop | None = None,
 ) -> pl.DataFrame:
     """All questions about ``products`` (of `products_for_questions`; they may be a part of the catalogue), in
     a fixed order.
@@ -163,9 +166,11 @@ def make_questions(
         best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
         per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
         written: questions that replace those about attributes (of `check_questions`).
+        shop: for questions in shoppers' words; None: in the published ones.
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
-    product has), told (the value that the answer's sentence must hold, or null).
+    product has), told (the value that the answer's sentence must hold, or null), unseen_wording (that is for
+    the test alone).
     """
     own = None if written is None else written.filter(pl.col("product_id").is_in(products["id"].implode()))
     frames = [
@@ -178,13 +183,25 @@ def make_questions(
     few = rows.group_by("product_id").len().filter(pl.col("len") < MIN_QUESTIONS)["product_id"]
     lacking = products.filter(pl.col("id").is_in(few.implode()))
     more = attribute_questions(lacking if written is None else lacking.head(0), MIN_QUESTIONS, seed)
+    published = pl.concat([rows, more]).with_columns(unseen_wording=False)
+    asked = published if shop is None else in_shoppers_words(published, products, shop, seed)
     blocks = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
+    return with_answers(without_second_articles(asked), products, pl.concat(blocks))
+
+
+def with_answers(asked: pl.DataFrame, products: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
+    """Each question once, with its context and its answer: the sentence, and the block of the product that it
+    names, if it names one.
+
+    Args:
+        blocks: answer_id, block.
+    """
     contexts = products.select(product_id="id", context=pl.format("{}{}", pl.lit(CONTEXT), "category"))
+    tail = pl.format("\n{}", "block").fill_null("")
     return (
-        without_second_articles(pl.concat([rows, more]))
-        .unique(["product_id", "question"], keep="first", maintain_order=True)
-        .join(pl.concat(blocks).unique("answer_id"), on="answer_id", maintain_order="left")
+        asked.unique(["product_id", "question"], keep="first", maintain_order=True)
+        .join(blocks.unique("answer_id"), on="answer_id", how="left", maintain_order="left")
         .join(contexts, on="product_id", maintain_order="left")
-        .with_columns(answer=pl.format("{}\n{}", "sentence", "block"))
-        .select("product_id", "kind", "context", "question", "answer", "answer_id", "wanted", "told")
+        .with_columns(answer=pl.concat_str("sentence", tail))
+        .select(QUESTION_FIELDS)
     )

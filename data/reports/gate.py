@@ -20,9 +20,10 @@ class Limits:
     """What a model must reach. Shares of 1; intervals are 95% ones.
 
     accuracy: least accuracy on known products, by the lower end of its interval. unseen_accuracy: the same on
-    products that never occur in training. invented: most invented products, by the upper end of the interval,
-    on known and on unseen products. failed: most requests that may have failed. margin: by how much the model
-    may be worse than the best baseline and the incumbent, by the lower end of the paired difference.
+    products, and in wordings, that never occur in training. invented: most invented products, by the upper
+    end of the interval, on each part of the questions. failed: most requests that may have failed. margin: by
+    how much the model may be worse than the best baseline and the incumbent, by the lower end of the paired
+    difference.
     """
 
     accuracy: float
@@ -75,10 +76,14 @@ def judge_run(
     Args:
         digest_now: of the model's files as they are to be registered.
     """
+    parts = parts_of(run)
+    worded = [at_least(run, part, limits.unseen_accuracy) for part in parts[2:]]
+    invented = [at_most(run, part, limits.invented) for part in parts]
     return [
         at_least(run, "known products", limits.accuracy),
         at_least(run, "unseen products", limits.unseen_accuracy),
-        *(at_most(run, part, limits.invented) for part in verdicts.SPLITS.values()),
+        *worded,
+        *invented,
         failures(run, limits.failed),
         *rivals(run, incumbent, limits.margin),
         leaks(run),
@@ -94,6 +99,12 @@ def judge_run(
 def is_open(found: list[Criterion]) -> bool:
     """Whether all criteria are met."""
     return all(one.passed for one in found)
+
+
+def parts_of(run: EvaluatedRun) -> list[str]:
+    """Known and unseen products, and unseen wordings where the run has any."""
+    *products, wordings = verdicts.SPLITS.values()
+    return [*products, wordings] if f"tuned, {wordings}" in run.scores.get("grounded", {}) else products
 
 
 def figure(run: EvaluatedRun, part: str, name: str) -> float:
@@ -138,8 +149,8 @@ def at_most(run: EvaluatedRun, part: str, most: float) -> Criterion:
 
 def failures(run: EvaluatedRun, most: float) -> Criterion:
     """Requests that failed, on all questions."""
-    counts = [figure(run, part, "failed") for part in verdicts.SPLITS.values()]
-    n = sum(figure(run, part, "n") for part in verdicts.SPLITS.values())
+    counts = [figure(run, part, "failed") for part in parts_of(run)]
+    n = sum(figure(run, part, "n") for part in parts_of(run))
     share = sum(counts) / n if n else math.nan
     return Criterion(
         "failed requests", share <= most, f"{sum(counts):.0f} of {n:.0f}; at most {100 * most:g}% may fail"

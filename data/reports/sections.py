@@ -25,7 +25,7 @@ def accuracy_chart(runs: list[EvaluatedRun], best: EvaluatedRun, folder: Path) -
     """Accuracy of every job, and of what the best must beat, with intervals."""
     panels = []
     for part in verdicts.SPLITS.values():
-        scores = [(run.name, run.scores["grounded"][f"tuned, {part}"]) for run in runs]
+        scores = [(run.name, run.scores["grounded"].get(f"tuned, {part}")) for run in runs]
         rivals = [(name, best.scores["grounded"].get(f"{name}, {part}")) for name in BASELINES]
         shown = [
             (n, s["accuracy"], s["accuracy_low"], s["accuracy_high"])

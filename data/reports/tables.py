@@ -35,9 +35,13 @@ def answers_table(grounded: Scores) -> str:
     """One row a model, from the scores of 'model, known products' and 'model, unseen products'."""
     header = ["model", "n", "accuracy, known products", "right product", "precision", "answered", "invented"]
     header += ["n", "accuracy, unseen products", "right product", "invented"]
+    worded = SPLITS["wordings"]
+    has_wordings = any(name.endswith(f", {worded}") for name in grounded)
+    if has_wordings:
+        header += ["n", f"accuracy, {worded}", "invented"]
     rows: list[list[object]] = []
     for model in dict.fromkeys(name.rsplit(", ", 1)[0] for name in grounded):
-        known, unseen = (grounded[f"{model}, {split}"] for split in SPLITS.values())
+        known, unseen = (grounded[f"{model}, {SPLITS[split]}"] for split in ("test", "unseen"))
         cells = [model, int(known["n"]), figure_with_interval(known, "accuracy")]
         cells += [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
         cells += [
@@ -46,12 +50,15 @@ def answers_table(grounded: Scores) -> str:
             float(unseen["right_product"]),
             float(unseen["invented_rate"]),
         ]
+        if has_wordings:
+            other = grounded[f"{model}, {worded}"]
+            cells += [int(other["n"]), figure_with_interval(other, "accuracy"), float(other["invented_rate"])]
         rows.append(cells)
     return markdown_table(header, rows)
 
 
 def verdicts_table(scores: dict[str, Any]) -> str:
-    """The six verdicts of the tuned model's answers, which sum to n: known and unseen products, and the
+    """The eight verdicts of the tuned model's answers, which sum to n: known and unseen products, and the
     kinds of question.
     """
     parts = {name: s for name, s in scores["grounded"].items() if name.startswith("tuned, ")} | scores[
@@ -72,7 +79,7 @@ def verdicts_table(scores: dict[str, Any]) -> str:
             figure_with_interval(s, "right_product"),
             float(s["detail_accuracy"]),
         ]
-        rows.append([name, int(s["n"]), *(int(s[verdict]) for verdict in VERDICTS), *shares])
+        rows.append([name, int(s["n"]), *(int(s.get(verdict, 0)) for verdict in VERDICTS), *shares])
     return markdown_table(header, rows)
 
 

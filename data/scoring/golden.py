@@ -19,7 +19,7 @@ import polars as pl
 from data.catalogue.normalisation import normalise
 from data.questions.golden import UNSAID
 from data.scoring.published import NAME
-from data.scoring.verdicts import DETAIL
+from data.scoring.verdicts import DECLINES, DETAIL, SAYS_UNSAID
 
 GOLDEN_VERDICTS = (
     "right",
@@ -32,16 +32,6 @@ GOLDEN_VERDICTS = (
     "failed",
 )
 PRICE = "price"
-DECLINES = re.compile(
-    r"\b(?:sorry|unfortunately|nothing (?:that )?(?:fits|matches)|no such|not available|have nothing"
-    r"|no products?|(?:do not|don't|doesn't|does not|cannot|can't) (?:have|sell|stock|carry|find))\b",
-    re.IGNORECASE,
-)
-SAYS_UNSAID = re.compile(
-    r"(?:does not|doesn't|do not|don't) (?:say|state|list|mention|know)"
-    r"|not (?:stated|listed|mentioned|specified|known|given)|no information",
-    re.IGNORECASE,
-)
 WORD = re.compile(r"[^\W_]+")
 NUMBERS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
@@ -96,10 +86,10 @@ def verdict(row: Question, answer: str | None, named: str | None, known: set[str
         return "invented"
     if not row["right"]:
         return verdict_of_decline(answer, named)
-    if row["kind"] == UNSAID and named in (None, *row["right"]) and SAYS_UNSAID.search(answer):
+    if row["kind"] == UNSAID and named in (None, *row["right"]) and re.search(SAYS_UNSAID, answer):
         return "right"
     if named is None:
-        return "wrong_decline" if DECLINES.search(answer) else "unclear"
+        return "wrong_decline" if re.search(DECLINES, answer) else "unclear"
     if named not in row["right"]:
         return "wrong_product"
     is_sound = row["kind"] != UNSAID and states(answer, named, row["attribute"], row["value"])
@@ -110,7 +100,7 @@ def verdict_of_decline(answer: str, named: str | None) -> str:
     """The verdict on an answer where nothing in the catalogue fits."""
     if named is not None:
         return "not_declined"
-    return "right" if DECLINES.search(answer) else "unclear"
+    return "right" if re.search(DECLINES, answer) else "unclear"
 
 
 def states(answer: str, named: str, attribute: str, value: str) -> bool:

@@ -103,7 +103,8 @@ def lookup_answers(
         return rule_answers(questions, products)
     if method == "same-product":
         most = (
-            training.group_by("answer_id")
+            training.drop_nulls("answer_id")
+            .group_by("answer_id")
             .agg(pl.len(), pl.col("answer").first())
             .sort("len", "answer_id", descending=[True, False])
         )

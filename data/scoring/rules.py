@@ -7,10 +7,9 @@ from collections import Counter
 
 import polars as pl
 
-from data.questions.phrases import CONTEXT, GARMENTS
+from data.questions.phrases import CONTEXT, DECLINE, GARMENTS
 from data.questions.retrieval import ALTERNATIVE, OUTFIT, Product, Retriever, words_of
 
-DECLINE = "Sorry, we have nothing in the catalogue that fits."
 UNSAID = "The catalogue does not say that of the {name}."
 KEY_SCORE = 88  # how alike a word of the question and an attribute must be
 SYNONYMS = {

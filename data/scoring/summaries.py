@@ -7,17 +7,18 @@ import polars as pl
 from data.questions.phrases import CONTEXT
 from data.scoring import statistics
 from data.scoring.published import published_scores
-from data.scoring.verdicts import DETAILS, SPLITS, VERDICTS
+from data.scoring.verdicts import DETAILS, RIGHT_VERDICTS, SPLITS, VERDICTS
 
-RIGHT = pl.col("verdict") == "right_facts"
+RIGHT = pl.col("verdict").is_in(RIGHT_VERDICTS)
 
-RIGHT_PRODUCT = pl.col("verdict").is_in(["right_facts", "wrong_fact"])
+RIGHT_PRODUCT = pl.col("verdict").is_in([*RIGHT_VERDICTS, "wrong_fact"])
 
 
 def summarise(judged: pl.DataFrame, seed: int = 0) -> dict[str, float]:
-    """Counts of the six verdicts with n, and shares with their 95% intervals as NAME_low and NAME_high.
+    """Counts of the eight verdicts with n, and shares with their 95% intervals as NAME_low and NAME_high.
 
-    accuracy: the product is right, and all that is said of it. right_product: the product is. precision:
+    accuracy: the product is right, and all that is said of it, or the decline is. right_product: the product
+    or the decline is. precision:
     accuracy among the answers that name a product. answered: answers that name one. invented_rate: those that
     name one which does not exist. detail_accuracy: details that are right, among those that are told of right
     products.
@@ -52,10 +53,11 @@ def score_models(judged: pl.DataFrame, training_answers: pl.Series, seed: int) -
     """
     grounded: dict[str, dict[str, float]] = {}
     counted: dict[str, dict[str, float]] = {}
+    splits = [name for name in SPLITS if name != "wordings" or name in set(judged["split"])]
     for model in judged["model"].unique(maintain_order=True):
         rows = judged.filter(pl.col("model") == model)
-        for split, name in SPLITS.items():
-            grounded[f"{model}, {name}"] = summarise(rows.filter(pl.col("split") == split), seed)
+        for split in splits:
+            grounded[f"{model}, {SPLITS[split]}"] = summarise(rows.filter(pl.col("split") == split), seed)
         counted[model] = published_scores(
             rows.filter(pl.col("split") == "test")["prediction"], training_answers
         )
@@ -122,7 +124,7 @@ def error_examples(judged: pl.DataFrame, count: int, seed: int = 0) -> dict[str,
     kinds of question in turn.
     """
     found = {}
-    for verdict in VERDICTS[1:]:
+    for verdict in VERDICTS[len(RIGHT_VERDICTS) :]:
         rows = (
             judged.filter(pl.col("verdict") == verdict)
             .with_columns(order=pl.struct("product_id", "question").hash(seed))
@@ -137,6 +139,8 @@ def headline_figures(scores: dict[str, Any]) -> dict[str, float]:
     """The few figures that runs are compared by."""
     known, unseen = (scores["grounded"][f"tuned, {split}"] for split in ("known products", "unseen products"))
     published = scores["legacy"]["tuned"]
+    worded = scores["grounded"].get("tuned, unseen wordings")
+    others = {} if worded is None else {"unseen_wordings_accuracy": worded["accuracy"]}
     return {
         "accuracy": known["accuracy"],
         "right_product": known["right_product"],
@@ -144,6 +148,7 @@ def headline_figures(scores: dict[str, Any]) -> dict[str, float]:
         "invented": known["invented_rate"],
         "legacy_accuracy": published["accuracy"],
         "legacy_precision": published["precision"],
+        **others,
     }
 
 

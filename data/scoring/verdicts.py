@@ -1,12 +1,14 @@
 """Answers -> verdicts, by looking them up in the catalogue; and the published counting, kept beside it as
 ``legacy_*``.
 
-Each answer gets one of six verdicts, so the classes sum to n:
+Each answer gets one of eight verdicts, so the classes sum to n:
 
     right_facts    the product named was asked for, and all that is said of it agrees with the catalogue
+    right_decline  nothing in the catalogue fits, or the row does not say, and the answer says so
     wrong_fact     the product is right; a detail is wrong or invented, or the value asked for is missing
     wrong_product  a product of the catalogue, but not one that was asked for
     invented       a product that the catalogue does not have
+    wrong_decline  declines, or says that the row does not say, although there is an answer
     no_details     no product is named
     failed         there is no answer: the request failed
 """
@@ -17,9 +19,30 @@ from data.catalogue.normalisation import normalise, stands_beside
 from data.questions.phrases import GOES_WITH
 from data.scoring.published import named_product
 
-VERDICTS = ("right_facts", "wrong_fact", "wrong_product", "invented", "no_details", "failed")
+VERDICTS = (
+    "right_facts",
+    "right_decline",
+    "wrong_fact",
+    "wrong_product",
+    "invented",
+    "wrong_decline",
+    "no_details",
+    "failed",
+)
+RIGHT_VERDICTS = ("right_facts", "right_decline")
 
-SPLITS = {"test": "known products", "unseen": "unseen products"}
+SPLITS = {"test": "known products", "unseen": "unseen products", "wordings": "unseen wordings"}
+
+UNSAID, ABSENT = "unsaid", "absent"  # kinds: the row does not say; nothing in the catalogue fits
+
+DECLINES = (
+    r"(?i)\b(?:sorry|unfortunately|nothing (?:that )?(?:fits|matches)|no such|not available|have nothing"
+    r"|no products?|(?:do not|don't|doesn't|does not|cannot|can't) (?:have|sell|stock|carry|find))\b"
+)
+SAYS_UNSAID = (
+    r"(?i)(?:does not|doesn't|do not|don't) (?:say|state|list|mention|know)"
+    r"|not (?:stated|listed|mentioned|specified|known|given)|no information"
+)
 
 DETAILS = ("right", "wrong", "invented", "missing")
 
@@ -41,14 +64,11 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     """
     answered = questions.rename({"told": "value"}).with_row_index("row")
     rest = pl.col("details").list.set_difference("true_facts")
+    sentence = pl.col("prediction").str.split("Product Name:").list.first()
     compared = matched_products(answered, products).with_columns(
         exists=pl.col("exists").fill_null(False),
         fits=pl.col("fits").fill_null(False),
-        told=stands_beside(
-            pl.col("prediction").str.split("Product Name:").list.first(),
-            pl.col("value"),
-            pl.col("asked_name"),
-        ),
+        told=stands_beside(sentence, pl.col("value"), pl.col("asked_name")),
         details_right=pair_keys(pl.col("right")),
         details_wrong=pair_keys(rest).list.set_intersection(pair_keys(pl.col("true_facts"))),
         details_invented=pair_keys(rest).list.set_difference(pair_keys(pl.col("true_facts"))),
@@ -56,7 +76,7 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     )
     is_sound = (rest.list.len() == 0) & pl.col("told").fill_null(True)
     details = [f"details_{what}" for what in DETAILS]
-    verdict = verdict_of(is_sound)
+    verdict = verdict_of(is_sound, sentence)
     verdicts = compared.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
     return answered.join(verdicts, on="row", maintain_order="left").drop("row")
 
@@ -87,18 +107,33 @@ def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataF
     )
 
 
-def verdict_of(is_sound: pl.Expr) -> pl.Expr:
-    """One of `VERDICTS`. is_sound: whether all that an answer says of its product is right."""
+def verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
+    """One of `VERDICTS`.
+
+    Args:
+        is_sound: whether all that an answer says of its product is right. sentence: what stands before the
+        product's name and details.
+    """
+    names_none, kind = pl.col("named").is_null(), pl.col("kind")
+    declines, says_unsaid = sentence.str.contains(DECLINES), sentence.str.contains(SAYS_UNSAID)
+    is_right_decline = (kind == ABSENT) & names_none & declines
+    is_right_decline |= (kind == UNSAID) & says_unsaid & (names_none | pl.col("fits"))
+    is_wrong_decline = names_none & (declines | says_unsaid)
+    is_wrong_decline |= ~pl.col("told").fill_null(True) & pl.col("fits") & says_unsaid
     return (
         pl.when(pl.col("prediction").is_null())
         .then(pl.lit("failed"))
+        .when(is_right_decline)
+        .then(pl.lit("right_decline"))
+        .when(is_wrong_decline & (kind != ABSENT))
+        .then(pl.lit("wrong_decline"))
         .when(pl.col("named").is_null())
         .then(pl.lit("no_details"))
         .when(~pl.col("exists"))
         .then(pl.lit("invented"))
         .when(~pl.col("fits"))
         .then(pl.lit("wrong_product"))
-        .when(is_sound)
+        .when(is_sound & (kind != UNSAID))
         .then(pl.lit("right_facts"))
         .otherwise(pl.lit("wrong_fact"))
     )
@@ -155,8 +190,10 @@ def is_right() -> pl.Expr:
         pl.col("candidate_category") == pl.col("asked_category")
     )
     return (
-        pl.when(pl.col("kind").is_in(["attribute", "open"]))
+        pl.when(pl.col("kind").is_in(["attribute", "open", "yes_no", UNSAID]))
         .then(~other)
+        .when(pl.col("kind") == ABSENT)
+        .then(False)
         .when(pl.col("kind") == "search")
         .then(has_all)
         .when(pl.col("kind") == "alternative")

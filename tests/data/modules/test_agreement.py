@@ -159,10 +159,10 @@ def prepared(folder: Path, answers: list[str]) -> None:
 
 
 def test_questions_whose_answer_is_judged_wrong_are_set_aside(tmp_path: Path) -> None:
-    prepared(tmp_path, ["", "", "no product at all"])
+    prepared(tmp_path, ["", "", "a nice shirt"])
     assert agreement.set_aside_disagreeing(tmp_path) == [("no_details", 1)]
     assert pl.read_parquet(tmp_path / "questions.parquet").height == 2
-    assert pl.read_parquet(tmp_path / agreement.SET_ASIDE)["answer"].to_list() == ["no product at all"]
+    assert pl.read_parquet(tmp_path / agreement.SET_ASIDE)["answer"].to_list() == ["a nice shirt"]
     assert agreement.set_aside_disagreeing(tmp_path) == []
 
 

@@ -164,7 +164,7 @@ def test_the_same_question_stands_on_one_side_alone(sample: Any) -> None:
     """Products that share a name share their questions; those of the test would stand in training."""
     questions = sample[1]
     twins = pl.concat([questions, questions.with_columns(product_id=pl.format("{}-twin", "product_id"))])
-    ordered = twins.drop("split").with_columns(order=question_order(1), unseen=False)
+    ordered = twins.drop("split").with_columns(order=question_order(1), unseen=False, unseen_wording=False)
     split = split_questions(ordered, split_limits(ordered["order"], 0.1, 0.1), pl.Series([], dtype=pl.UInt64))
     sides = split.group_by("context", "question").agg(pl.col("split").n_unique())
     assert sides["split"].max() == 1

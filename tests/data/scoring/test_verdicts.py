@@ -278,3 +278,42 @@ def test_published_counting_is_that_of_a_scan_of_every_answer() -> None:
     assert found["false_positives"] == len(given) - sum(expected)
     assert found["no_product_details"] == 3
     assert 0 < sum(expected) < len(given)
+
+
+DECLINE_CASES = [
+    ("absent", "Sorry, we have nothing in the catalogue that fits.", "right_decline"),
+    ("absent", "Sure, that is lovely.", "no_details"),
+    ("absent", "I suggest it.\n Product Name: Kai Solid Women's Jeans", "wrong_product"),
+    ("absent", "I suggest it.\n Product Name: Kai Moon Rocket", "invented"),
+    ("unsaid", "The catalogue does not say the warranty of the Kai Solid Women's Jeans.", "right_decline"),
+    (
+        "unsaid",
+        "The catalogue does not say the warranty.\n Product Name: Kai Solid Women's Jeans",
+        "right_decline",
+    ),
+    ("unsaid", "Two years.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("search", "Sorry, we have nothing in the catalogue that fits.", "wrong_decline"),
+    (
+        "attribute",
+        "The catalogue does not say the fabric.\n Product Name: Kai Solid Women's Jeans",
+        "wrong_decline",
+    ),
+    ("yes_no", "Yes, it is.\n Product Name: Kai Solid Women's Jeans", "right_facts"),
+    ("yes_no", "No, it is not.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("absent", None, "failed"),
+]
+
+
+@pytest.mark.parametrize(("kind", "answer", "expected"), DECLINE_CASES)
+def test_declines_have_verdicts_of_their_own(kind: str, answer: str | None, expected: str) -> None:
+    pairs = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
+    product = {"id": "1", "name": "Kai Solid Women's Jeans", "brand": "Kai", "rating": None}
+    levels = ["Clothing", "Women's Clothing", "Western Wear", "Jeans"]
+    product |= {f"level_{i + 1}": name for i, name in enumerate(levels)}
+    row = product | {"attributes": [{"key": "Fabric", "value": "Denim"}]}
+    frame = pl.DataFrame([row], schema_overrides={"attributes": pairs, "rating": pl.String})
+    told = {"attribute": "denim", "yes_no": "Yes"}.get(kind)
+    question = {"product_id": "1", "kind": kind, "wanted": [], "told": told, "prediction": answer}
+    schema = {"wanted": pairs, "told": pl.String, "prediction": pl.String}
+    asked = pl.DataFrame([question], schema_overrides=schema)
+    assert verdicts.judge(asked, products_for_questions(frame, 6))["verdict"].to_list() == [expected]

@@ -1,0 +1,172 @@
+"""How shoppers word what they ask: at least twelve wordings for each kind of question.
+
+The last third of each list never occurs in training: the test split ``wordings`` is asked in these.
+Placeholders: {name} a product, {key} an attribute, {value} and {features} values, {type} a kind of product,
+{brand}, {thing} what a shop like this one does not sell.
+"""
+
+ATTRIBUTE = [
+    "What is the {key} of the {name}?",
+    "Can you tell me the {key} of the {name}?",
+    "whats the {key} of the {name}",
+    "{name}, which {key}?",
+    "Hi, I would like to know the {key} of the {name}.",
+    "Which {key} does the {name} have?",
+    "{key} of {name}?",
+    "Please tell me about the {key} of your {name}.",
+    "I am looking at the {name}. What is its {key}?",
+    "the {name}, what {key} does it have",
+    "Do you know the {key} of the {name}?",
+    "what {key} has the {name} got?",
+    "need the {key} for the {name} pls",
+    "Quick question about the {name}: its {key}?",
+    "Could you check which {key} the {name} comes with?",
+]
+
+NOUNS = {  # what shoppers call an attribute
+    "ideal for": "audience",
+    "number of contents in sales package": "number of pieces",
+    "neck": "neckline",
+    "sleeve": "sleeve style",
+    "shelf": "shelf",
+}
+
+COMMON_KEYS = ("fabric", "pattern", "occasion", "sleeve", "neck")  # that many catalogues have
+
+NO_NOUNS = ("hooded", "reversible", "belt included")  # attributes that have published wordings alone
+
+AUDIENCE = [
+    "Who is the {name} for?",
+    "Who is the {name} ideal for?",
+    "For whom is the {name} meant?",
+    "who can wear the {name}",
+    "Hi, who would wear the {name}?",
+    "{name}: for whom?",
+    "Is there an age or a gender that the {name} is made for?",
+    "I am looking at the {name}. Who is it for?",
+    "Who do you sell the {name} to?",
+    "whom is the {name} designed for?",
+    "Tell me who should buy the {name}.",
+    "the {name} - who is that meant for?",
+]
+
+SHELF = [
+    "Where in the shop do I find the {name}?",
+    "Which shelf holds the {name}?",
+    "In which part of the shop is the {name}?",
+    "where can i find the {name}",
+    "Hi, which shelf is the {name} on?",
+    "On which shelf do you keep the {name}?",
+    "{name}: which shelf?",
+    "I want to see the {name}. Which shelf?",
+    "what shelf would the {name} be on?",
+    "Could you point me to the shelf of the {name}?",
+    "Where do you keep the {name}?",
+    "the {name} - which shelf is that on?",
+]
+
+SEARCH = [
+    "I am looking for something of the type {type}, {features}. What do you suggest?",
+    "Do you have anything of the type {type}, {features}?",
+    "Please show me {type}, {features}.",
+    "i want {type} {features}",
+    "looking for {type}: {features}",
+    "Hi, do you sell {type} with {features}?",
+    "Any {type} that is {features}?",
+    "I need {type}. It should be {features}.",
+    "show me something {features}, {type}",
+    "Can you find me {type}: {features}?",
+    "have you got {type} in {features}?",
+    "{type}, {features}, do you have that?",
+    "smth {features}, {type} pls",
+    "My sister wants {type}, {features}. What would you recommend?",
+    "I would like to buy {type}. Preferably {features}.",
+]
+
+ALTERNATIVE = [
+    "What could I buy instead of the {name}?",
+    "Can you suggest an alternative to the {name}?",
+    "I like the {name}, but I want to see something similar. What else do you have?",
+    "anything similar to the {name}?",
+    "Hi, what is an alternative to the {name}?",
+    "The {name} is sold out. What else is there?",
+    "Show me something like the {name}, other than that one.",
+    "what else do you have instead of the {name}",
+    "I have seen the {name}. Is there something similar?",
+    "Please name an alternative for the {name}.",
+    "not sure about the {name}, what else is there?",
+    "Do you have something comparable to the {name}, an alternative?",
+    "{name}: any alternatives?",
+    "What would you take instead if the {name} was gone?",
+    "sth similar to the {name} pls",
+]
+
+OUTFIT = [
+    "What goes well with the {name}?",
+    "I bought the {name}. What can I wear with it?",
+    "Can you complete an outfit with the {name}?",
+    "what goes with the {name}",
+    "Hi, what would match the {name}?",
+    "I want an outfit with the {name}. What fits?",
+    "Which of your products goes with the {name}?",
+    "What should I wear with the {name}?",
+    "Please suggest what matches the {name}.",
+    "the {name}, what do I combine it with?",
+    "What can I wear with the {name} on a weekend?",
+    "need an outfit around the {name}",
+    "{name}: what matches?",
+    "What looks good together with the {name}? It should match.",
+    "Help me pair it with something: the {name}.",
+]
+
+YES_NO = [
+    "Is the {key} of the {name} {value}?",
+    "The {name}: is its {key} {value}?",
+    "is {value} the {key} of the {name}",
+    "Hi, is the {key} of the {name} {value} or not?",
+    "Can you confirm that the {key} of the {name} is {value}?",
+    "{name}, {key} {value}?",
+    "Does the {name} have the {key} {value}?",
+    "I was told that the {key} of the {name} is {value}. Is that right?",
+    "Would you say the {key} of the {name} is {value}?",
+    "the {name} - {key} is {value}, yes?",
+    "Is it true that the {name} has {value} as its {key}?",
+    "{key} of {name} = {value}, correct?",
+]
+
+ABSENT = [
+    "Do you have {thing}?",
+    "I am looking for {thing}. What do you suggest?",
+    "Do you sell {thing}?",
+    "do u have {thing}",
+    "Hi, I need {thing}.",
+    "Can you show me {thing}?",
+    "Where do I find {thing}?",
+    "i want to buy {thing}",
+    "Any {thing} in your shop?",
+    "Please suggest {thing}.",
+    "got any {thing}?",
+    "My brother wants {thing}. What would you recommend?",
+    "{thing}, do you have that?",
+    "need {thing} pls",
+    "Could I order {thing} from you?",
+]
+
+# What few shops sell together: those that a catalogue has a word of are not asked for.
+THINGS = (
+    "a mountain "
+    "bike; a car battery; a coffee machine; fresh strawberries; a guitar; an aquarium; a tent; a "
+    "novel; headphones; printer paper; a drill; a hammock; cat litter; a microwave oven; a chess set; "
+    "lawn seeds; a smartphone; a ladder; olive oil; a piano; toothpaste; a bookshelf; a lawn mower; "
+    "paint brushes; a telescope; baby milk; a fridge; fishing rods; a violin; light bulbs; a "
+    "wheelbarrow; a vacuum cleaner; a sofa; roller skates; a camera; a chainsaw; honey; a router; a "
+    "trampoline; cement; a keyboard; tomato plants; a surfboard; car tyres; a flight to Rome; a "
+    "drone; a washing machine; a grill; a skateboard; cough syrup; a snow shovel; a kettle; bird "
+    "seed; a rocking chair"
+).split("; ")
+
+UNSAID_KEYS = (  # that rows seldom say
+    "wash care; country of origin; warranty; weight; number of pockets; lining; shrinkage; "
+    "packaging; return policy; delivery time; discount; stock; water resistance; durability; "
+    "thread count; manufacturer; certificate; importer"
+).split("; ")

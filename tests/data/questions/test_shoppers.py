@@ -1,0 +1,131 @@
+"""Questions in shoppers' words: kinds, wordings kept for the test, declines, typing errors."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data.catalogue.cleaning import CatalogueFilter
+from data.questions import shoppers, wordings
+from data.questions.phrases import DECLINE
+from data.questions.splits import leakage
+from data.scoring.verdicts import RIGHT_VERDICTS, judge
+from tests.catalogues import clean, questions_of
+from tests.conftest import ROOT
+from tests.data.catalogue.test_cleaning import DEPARTMENTS, FULL
+
+KINDS = {"attribute", "search", "alternative", "outfit", "yes_no", "unsaid", "absent"}
+LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO ABSENT".split()
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    rule = CatalogueFilter("Clothing", DEPARTMENTS, 10, False)
+    cleaned = clean(ROOT / "data/sample/catalogue.csv", FULL, [], rule)
+    return questions_of(cleaned.products, wording="shoppers", attribute_questions=2)
+
+
+def test_every_answer_is_judged_right(sample: Any) -> None:
+    products, questions, _ = sample
+    judged = judge(questions.with_columns(prediction="answer"), products)
+    assert judged.filter(~pl.col("verdict").is_in(RIGHT_VERDICTS)).is_empty()
+    declined = judged.filter(pl.col("verdict") == "right_decline")
+    assert set(declined["kind"]) == {"absent", "unsaid"}
+
+
+def test_kinds_and_splits(sample: Any) -> None:
+    questions = sample[1]
+    assert set(questions["kind"]) == KINDS
+    assert set(questions["split"]) == {"train", "validation", "test", "unseen", "wordings"}
+    assert set(questions.filter(pl.col("split") == "wordings")["kind"]) == KINDS
+    shared = {row["split"]: row["same_question"] for row in leakage(questions.lazy()).to_dicts()}
+    assert set(shared.values()) == {0}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_there_are_twelve_wordings_of_each_kind_and_all_differ(name: str) -> None:
+    options = getattr(wordings, name)
+    assert len(options) >= 12
+    assert len(set(options)) == len(options)
+
+
+def test_a_wording_of_the_test_is_in_no_other_split(sample: Any) -> None:
+    """Found by the words before the placeholder, of wordings whose beginning no other wording shares."""
+    questions = sample[1].with_columns(low=pl.col("question").str.to_lowercase())
+    for start, kind in [("sth similar to the", "alternative"), ("help me pair it with", "outfit")]:
+        rows = questions.filter(pl.col("kind") == kind, pl.col("low").str.starts_with(start))
+        assert rows.height
+        assert set(rows["split"]) == {"wordings"}
+    about = questions.filter(pl.col("split") == "wordings")["product_id"]
+    assert not about.is_in(sample[2].implode()).any()  # known products
+
+
+def test_absent_questions_name_nothing_of_the_catalogue(sample: Any) -> None:
+    products, questions, _ = sample
+    absent = questions.filter(pl.col("kind") == "absent")
+    assert set(absent["answer"]) == {DECLINE}
+    assert absent["answer_id"].is_null().all()
+    sold = set(shoppers.kinds_sold(products).drop_nulls().rows())
+    kinds = {kind for _, kind in sold}
+    asked = (
+        absent["question"]
+        .str.to_lowercase()
+        .str.extract_groups(r"(?<before>.*) by (?<brand>.*)")
+        .struct.unnest()
+    )
+    named = 0
+    for before, brand in asked.drop_nulls().rows():
+        kind = max((kind for kind in kinds if f" {before}".endswith(f" {kind}")), key=len, default="")
+        found = [one for one, _ in sold if brand.startswith(one)]
+        named += bool(kind and found)
+        assert not any((one, kind) in sold for one in found), (kind, brand)
+    assert named > 20
+
+
+def test_unsaid_attributes_are_not_in_the_row(sample: Any) -> None:
+    products, questions, _ = sample
+    keys = pl.col("facts").list.eval(pl.element().struct.field("key").str.to_lowercase())
+    asked = questions.filter(pl.col("kind") == "unsaid").select(
+        "product_id", key=pl.col("wanted").list.first().struct.field("key")
+    )
+    rows = asked.join(products.select(product_id="id", own=keys), on="product_id")
+    assert rows.height == asked.height
+    assert not rows["own"].list.contains(rows["key"]).any()
+
+
+def test_yes_and_no_are_both_asked_and_true(sample: Any) -> None:
+    questions = sample[1].filter(pl.col("kind") == "yes_no")
+    shares = questions["told"].value_counts(normalize=True)
+    assert set(shares["told"]) == {"Yes", "No"}
+    assert shares["proportion"].min() > 0.25
+    value = pl.col("wanted").list.first().struct.field("value").str.to_lowercase()
+    yes = questions.filter(pl.col("told") == "Yes")
+    exact = yes.filter(pl.col("question").str.to_lowercase().str.contains(value, literal=True))
+    assert exact.height > 0.9 * yes.height  # the others have a typing error in the value
+
+
+def test_short_names_mean_one_product(sample: Any) -> None:
+    names = shoppers.short_names(sample[0])
+    short = names.drop_nulls("short")
+    assert short.height > 0.5 * names.height
+    for name, cut in short.select("name", "short").head(50).rows():
+        left = list(name.split(" "))
+        for word in cut.split(" "):
+            left.remove(word)
+        assert len(left) == 1
+    full = set(sample[0]["name"])
+    assert not full & set(short["short"])
+
+
+def test_some_questions_are_typed_carelessly(sample: Any) -> None:
+    questions = sample[1]
+    lower = questions.filter(pl.col("question") == pl.col("question").str.to_lowercase())
+    assert 0.15 < lower.height / questions.height < 0.45
+    again = questions_of_sample_part(sample)
+    assert again.equals(questions_of_sample_part(sample))
+
+
+def questions_of_sample_part(sample: Any) -> pl.DataFrame:
+    """The typing errors once more, for the same seed."""
+    frame = sample[1].head(200).with_columns(draw="product_id")
+    return shoppers.with_noise(frame, 1)
