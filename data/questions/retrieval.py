@@ -24,7 +24,10 @@ OUTFIT = (
     r"|what can i wear"
 )
 ALTERNATIVE = r"\b(?:instead|alternatives?|similar|something else|what else|other than)\b"
-SEARCH = r"\b(?:anything|something|looking for|search(?:ing)? for|show me|need|want|any)\b"
+SEARCH = (
+    r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|need|want|any|buy|recommend"
+    r"|suggest|do (?:you|u) (?:have|sell)|have you got)\b"
+)
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
 )

@@ -23,6 +23,11 @@ SYNONYMS = {
     "hooded": r"\bhood",
     "price": r"how much|\bprice|\bcosts?\b",
 }
+YES_NO = (
+    r"^(?:hi )?(?:is|are|does|do|can|was|would|will)\b"
+    r"|\b(?:is that right|is its|or not|correct|yes|true|told)\b"
+)
+OPEN = r"\b(?:what|which|who|whom|how|where|when|tell me|know|check)\b"
 SHELF = r"\bshel(?:f|ves)\b|where in the shop|part of the shop|where (?:do|can) i find"
 
 
@@ -65,7 +70,21 @@ def attribute(row: Product, text: str) -> str:
             best, best_score = fact, score
     if best is None:
         return UNSAID.format(name=row["name"])
-    return said(f"The {best['key'].lower()} of the {row['name']} is {best['value']}.", row)
+    sentence = f"The {best['key'].lower()} of the {row['name']} is {best['value']}."
+    return said(f"{yes_or_no(rest, best)}{sentence}", row)
+
+
+def yes_or_no(rest: str, fact: dict[str, str]) -> str:
+    """'Yes. ' or 'No. ' for a question that can be answered so: whether the value that the row says stands in
+    it; '' for others.
+
+    Args:
+        rest: the question without the product's name.
+    """
+    if not re.search(YES_NO, rest) or re.search(OPEN, rest):
+        return ""
+    value = " ".join(re.findall(r"\w+", fact["value"].lower()))
+    return "Yes. " if f" {value} " in f" {rest} " else "No. "
 
 
 def search(catalogue: Retriever, text: str, category: str) -> str:

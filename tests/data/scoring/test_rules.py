@@ -70,3 +70,14 @@ def test_every_name_is_known(products: pl.DataFrame) -> None:
         found = catalogue.named(row["name"].lower(), "")
         assert found is not None
         assert found["id"] == row["id"]
+
+
+def test_yes_and_no(products: pl.DataFrame) -> None:
+    found = answers(
+        products,
+        "Is the fabric of the Pello Men's Jeans denim?",
+        "is silk the fabric of the pello men's jeans",
+        "I was told that the fabric of the Pello Men's Jeans is Denim. Is that right?",
+        "What is the fabric of the Pello Men's Jeans?",
+    )
+    assert [answer.split("The ")[0] for answer in found] == ["Yes. ", "No. ", "Yes. ", ""]
