@@ -1,0 +1,42 @@
+"""Declines: right ones, wrong ones, and answers that should have been one."""
+
+import polars as pl
+import pytest
+
+from data.questions.filling import PAIRS
+from data.questions.products import products_for_questions
+from data.scoring import verdicts
+from tests.data.questions.test_templates import product
+
+DECLINE_CASES = [
+    ("absent", "Sorry, we have nothing in the catalogue that fits.", "right_decline"),
+    ("absent", "Sure, that is lovely.", "no_details"),
+    ("absent", "I suggest it.\n Product Name: Kai Solid Women's Jeans", "wrong_product"),
+    ("absent", "I suggest it.\n Product Name: Kai Moon Rocket", "invented"),
+    ("unsaid", "The catalogue does not say the warranty of the Kai Solid Women's Jeans.", "right_decline"),
+    (
+        "unsaid",
+        "The catalogue does not say the warranty.\n Product Name: Kai Solid Women's Jeans",
+        "right_decline",
+    ),
+    ("unsaid", "Two years.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("search", "Sorry, we have nothing in the catalogue that fits.", "wrong_decline"),
+    (
+        "attribute",
+        "The catalogue does not say the fabric.\n Product Name: Kai Solid Women's Jeans",
+        "wrong_decline",
+    ),
+    ("yes_no", "Yes, it is.\n Product Name: Kai Solid Women's Jeans", "right_facts"),
+    ("yes_no", "No, it is not.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("absent", None, "failed"),
+]
+
+
+@pytest.mark.parametrize(("kind", "answer", "expected"), DECLINE_CASES)
+def test_declines_have_verdicts_of_their_own(kind: str, answer: str | None, expected: str) -> None:
+    frame = product(name="Kai Solid Women's Jeans", attributes=[{"key": "Fabric", "value": "Denim"}])
+    told = {"attribute": "denim", "yes_no": "Yes"}.get(kind)
+    question = {"product_id": "1", "kind": kind, "wanted": [], "told": told, "prediction": answer}
+    schema = {"wanted": PAIRS, "told": pl.String, "prediction": pl.String}
+    asked = pl.DataFrame([question], schema_overrides=schema)
+    assert verdicts.judge(asked, products_for_questions(frame, 6))["verdict"].to_list() == [expected]
