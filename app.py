@@ -225,7 +225,7 @@ def run(config: DictConfig) -> None:
         log.info("written to %s; push it to a Space", config.space)
         return
     outputs.mkdir(parents=True, exist_ok=True)
-    address: Any = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
+    address = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
     safety: dict[str, Any] = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
     style: dict[str, Any] = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
     page(models, products, config).launch(**address, **safety, **style)

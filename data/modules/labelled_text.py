@@ -27,6 +27,7 @@ from data.tokens import labelled
 from data.tokens import rows as token_rows
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
 from data.tokens.cache import Counts, cached_tokens
+from data.tokens.chat_templates import Tokenizer
 from data.tokens.labelled import LabelledRows
 from data.tokens.rows import Rows
 
@@ -119,7 +120,7 @@ class LabelledText(TokenDataModule):
         cache.commit()
 
     @cached_property
-    def tokenizer(self) -> Any:  # a tokenizer of transformers, whose class depends on the base
+    def tokenizer(self) -> Tokenizer:
         """The base's own tokenizer. Raises ValueError if there is none."""
         from transformers import AutoTokenizer
 

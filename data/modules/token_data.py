@@ -7,6 +7,7 @@ from typing import Any
 from lightning import LightningDataModule
 
 from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.chat_templates import Tokenizer
 from data.tokens.rows import Rows
 
 
@@ -19,7 +20,7 @@ class TokenDataModule(LightningDataModule):
 
     rows: Mapping[str, Rows]
     seed: int
-    tokenizer: Any  # a tokenizer of transformers, whose class depends on the base
+    tokenizer: Tokenizer
     digest: str
 
     def train_batches(self, batching: Batching) -> TrainingBatches:

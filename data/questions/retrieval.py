@@ -9,12 +9,16 @@ import math
 import re
 from collections import defaultdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from data.questions.phrases import CONTEXT, GOES_WITH
+
+if TYPE_CHECKING:
+    import bm25s
+    import numpy.typing as npt
 
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
 WORD_SCORE = 85  # of 100: how alike a misspelt word and the one that is meant must be
@@ -85,8 +89,8 @@ class WordIndex:
             self.meant[word] = near[0] if near else None
         return self.meant[word]
 
-    def shared(self, text: str) -> Any:
-        """The weight of the words that each text shares with another one. (texts,), a numpy array"""
+    def shared(self, text: str) -> "npt.NDArray[np.float64]":
+        """The weight of the words that each text shares with another one. (texts,)"""
         total = np.zeros(self.size)
         for word in {self.known_word(word) for word in words_of(text)}:
             if word is not None:
@@ -112,8 +116,8 @@ class Retriever:
         self.names = WordIndex([row["name"] for row in self.all])
 
     @cached_property
-    def index(self) -> Any:
-        """BM25 over the rows (a `bm25s.BM25`)."""
+    def index(self) -> "bm25s.BM25":
+        """BM25 over the rows."""
         import bm25s
 
         index = bm25s.BM25()

@@ -14,6 +14,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from config import runs, schema, sweeps
@@ -82,7 +83,7 @@ def write_ledger(sweep: Path, jobs: Sequence[Job]) -> None:
 class JobLauncher(Launcher):
     """Starts each job as a process somewhere; what that means is for `start` to say."""
 
-    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before anything else."""
         self.hydra_context, self.config = hydra_context, config
 
