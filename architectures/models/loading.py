@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from architectures.compatibility.bitsandbytes import keep_narrow_layers_unpacked
 from architectures.compatibility.torch import cpu_multiplies_bfloat16
 from architectures.compatibility.transformers import (
     attention_name,
@@ -170,6 +171,7 @@ def load_causal_lm(config: Configuration, settings: BaseSettings, options: Setti
         reason = str(error).splitlines()[0]
         raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
     warn_missing_weights(info["missing_keys"], settings.base)
+    keep_narrow_layers_unpacked(net)
     return net
 
 
