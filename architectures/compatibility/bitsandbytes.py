@@ -2,18 +2,14 @@
 
 from torch import nn
 
-BLOCK = 64  # weights of a row that share a scale
-PACKED_ROWS = 32  # that its CPU kernel reads at once
 
+def keep_unpacked(net: nn.Module) -> None:
+    """Let 4-bit layers be computed in one way on every CPU, in training and in validation.
 
-def keep_narrow_layers_unpacked(net: nn.Module) -> None:
-    """Let 4-bit layers whose width is no multiple of a block be computed as on a CPU without AVX-512 bf16.
-
-    On a CPU with it, bitsandbytes packs a layer for its own kernel when the layer first answers, and fails at
-    a width that is no multiple of the block.
+    On a CPU with AVX-512 bf16, bitsandbytes packs a layer's weights when the layer first answers without a
+    gradient. From then on the layer passes no gradient to its input, so that training after the first
+    validation is silently wrong; and layers narrower than a block fail.
     """
     for layer in net.modules():
-        own = vars(layer)
-        if "support_avx512bf16_for_cpu" in own:
-            fits = own["in_features"] % BLOCK == 0 and own["out_features"] % PACKED_ROWS == 0
-            own["support_avx512bf16_for_cpu"] &= fits
+        if "support_avx512bf16_for_cpu" in vars(layer):
+            vars(layer)["support_avx512bf16_for_cpu"] = False

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from architectures.compatibility.bitsandbytes import keep_narrow_layers_unpacked
+from architectures.compatibility.bitsandbytes import keep_unpacked
 from architectures.compatibility.torch import cpu_multiplies_bfloat16
 from architectures.compatibility.transformers import (
     attention_name,
@@ -171,7 +171,7 @@ def load_causal_lm(config: Configuration, settings: BaseSettings, options: Setti
         reason = str(error).splitlines()[0]
         raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
     warn_missing_weights(info["missing_keys"], settings.base)
-    keep_narrow_layers_unpacked(net)
+    keep_unpacked(net)
     return net
 
 
@@ -219,6 +219,7 @@ def load_classifier(settings: BaseSettings, head: ClassifierHead) -> tuple[Net, 
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
+    keep_unpacked(net)
     new = new_parts(net)
     pooler = {
         name for name in missing if f".{POOLER}." in name

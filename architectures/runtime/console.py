@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-QUIET = ("httpx", "openai", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch")
+QUIET = ("bm25s", "httpx", "openai", "mlflow", "alembic", "lightning", "lightning.pytorch", "torch")
 
 
 def configure_logging() -> None:

@@ -27,7 +27,7 @@ from data.modules import agreement
 from data.questions import filters, written, written_checks
 from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
-from data.questions.shoppers import Shop, kinds_sold
+from data.questions.shoppers import SHOPPERS, Shop, kinds_sold, things_absent, things_named
 from data.questions.splits import (
     leakage,
     name_order,
@@ -46,7 +46,6 @@ Frames = dict[str, pl.DataFrame]
 Counts = list[tuple[str, int]]  # (what, rows)
 READABLE = "with a name, a category and readable specifications"
 OUTPUTS = ("catalogue", "products", "questions")
-SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 
 
 def clean_catalogue(
@@ -128,11 +127,14 @@ def catalogue_step(
     return {"catalogue": build_catalogue(rows, kept, depth, missing)}
 
 
-def products_step(catalogue: pl.DataFrame, part: int, max_details: int, seed: int) -> Frames:
+def products_step(catalogue: pl.DataFrame, part: int, max_details: int, wording: str, seed: int) -> Frames:
     """Step ``describe``."""
     products = products_for_questions(catalogue, max_details)
     names = products.select(order=name_order(seed))
-    return {"products": products, "names": names, "sold": kinds_sold(products)}
+    found = {"products": products, "names": names}
+    if wording == SHOPPERS:
+        found |= {"sold": kinds_sold(products), "things": things_named(products)}
+    return found
 
 
 def suggestions_step(
@@ -144,20 +146,11 @@ def suggestions_step(
 
 
 def questions_step(
-    products: pl.DataFrame,
-    part: int,
-    unseen: int | None,
-    seed: int,
-    sold: pl.DataFrame | None,
-    **settings: Any,
+    products: pl.DataFrame, part: int, unseen: int | None, seed: int, **settings: Any
 ) -> Frames:
-    """Step ``question``. sold: of `kinds_sold`, for questions in shoppers' words; None: in published ones.
-    settings: further arguments of `make_questions`.
-    """
+    """Step ``question``. settings: further arguments of `make_questions`."""
     held_out = products.filter(within_limit(name_order(seed), unseen))["id"]
-    seen = products.filter(~within_limit(name_order(seed), unseen))["id"]
-    shop = None if sold is None else Shop(seen, sold)
-    questions = make_questions(products, seed=seed, shop=shop, **settings)
+    questions = make_questions(products, seed=seed, unseen=held_out, **settings)
     is_unseen = pl.col("product_id").is_in(held_out.implode())
     questions = questions.with_columns(order=question_order(seed), unseen=is_unseen)
     return {"unsplit": questions, "orders": questions.select("order", "unseen")}
@@ -170,6 +163,12 @@ def split_step(
     return {"questions": split_questions(questions, limits, shared)}
 
 
+def shop_of(partitions: Partitions) -> Shop:
+    """What questions in shoppers' words need of the whole catalogue."""
+    sold, things = (pl.concat(partitions.read(name)) for name in ("sold", "things"))
+    return Shop(sold.unique(), things_absent(things))
+
+
 def ask_questions(
     partitions: Partitions, s: dict[str, Any], seed: int, written: pl.DataFrame | None = None
 ) -> None:
@@ -178,7 +177,8 @@ def ask_questions(
     Args:
         s: fields of the configuration group `data`. written: questions that a language model has written.
     """
-    partitions.each("describe", ["catalogue"], products_step, max_details=s["max_details"], seed=seed)
+    describe = {"max_details": s["max_details"], "wording": s["wording"]}
+    partitions.each("describe", ["catalogue"], products_step, seed=seed, **describe)
     unseen = unseen_limit(pl.concat(partitions.read("names"))["order"], s["unseen"])
     per_shelf = s["suggestions"]
     partitions.each("suggest", ["products"], suggestions_step, unseen=unseen, per_shelf=per_shelf, seed=seed)
@@ -190,7 +190,7 @@ def ask_questions(
         "per_product": s["attribute_questions"],
         "per_shelf": per_shelf,
         "written": written,
-        "sold": pl.concat(partitions.read("sold")).unique() if s["wording"] == SHOPPERS else None,
+        "shop": shop_of(partitions) if s["wording"] == SHOPPERS else None,
     }
     partitions.each("question", ["products"], questions_step, unseen=unseen, seed=seed, **settings)
     orders = pl.concat(partitions.read("orders"))

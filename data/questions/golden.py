@@ -18,10 +18,9 @@ import polars as pl
 
 from data.catalogue.normalisation import normalise
 from data.catalogue.reading import read_table
-from data.questions.phrases import CONTEXT
+from data.questions.phrases import CONTEXT, UNSAID
 
 COLUMNS = ["question", "category", "product", "attribute", "value", "kind"]
-UNSAID = "unsaid"
 DEFAULT_KIND = "question"
 FIRST_LINE = 2  # of the file that is no header
 SHOWN_PROBLEMS = 20

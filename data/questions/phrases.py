@@ -5,7 +5,11 @@ format's tone.
 CONTEXT = "Online shopping for "  # before the category that a question is asked in
 
 DECLINE = "Sorry, we have nothing in the catalogue that fits."
-UNSAID = "The catalogue does not say the {} of the {}."  # attribute, product
+NOT_SAID = "The catalogue does not say the {} of the {}."  # attribute, product
+
+# Kinds of question that a right answer declines: the row does not say, or nothing in the catalogue fits.
+UNSAID, ABSENT = "unsaid", "absent"
+YES_NO = "yes_no"  # is the fabric cotton?
 
 # Attribute -> (question, answer) phrasings. {low} is the value in lower case; {is} and {do}
 # agree with the product's name ("The Jeans are ..."). An attribute that is not listed is asked by its label.

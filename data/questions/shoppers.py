@@ -11,29 +11,52 @@ import polars as pl
 
 from data.questions import wordings
 from data.questions.filling import PAIRS, fill, pick
-from data.questions.phrases import DECLINE, NOUNS, UNSAID
+from data.questions.phrases import ABSENT, DECLINE, NOT_SAID, NOUNS, UNSAID, YES_NO
 
+SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 UNSEEN_WORDING = 12  # of so many questions about known products one is in a wording of the test alone
 LONGEST_VALUE = 40  # characters of a value that a shopper names
+WORDS_OF_NAME = range(4, 21)  # of names that are also written without one of them
 LOWER, BARE, MISPLACED, SHORT = 20, 30, 8, 15  # per cent of the questions
+OTHER_VALUES = 20  # of an attribute, that a question may name in place of the product's own
 ROLES = ["brand", "type", "shelf"]  # keys that a search names otherwise
 
 
 @dataclass(frozen=True)
 class Shop:
-    """What wording questions needs of the whole catalogue.
+    """What questions for absent goods need of the whole catalogue.
 
-    seen: ids of products that may occur in training. sold: of `kinds_sold`, each pair once.
+    sold: of `kinds_sold`, each pair once. absent: goods of `data.questions.wordings.THINGS` that it does not
+    have.
     """
 
-    seen: pl.Series
     sold: pl.DataFrame
+    absent: list[str]
 
 
 def kinds_sold(products: pl.DataFrame) -> pl.DataFrame:
     """Which brand sells which kind of product: brand, kind_of, both in lower case."""
     kind_of = pl.coalesce("type", "shelf").str.to_lowercase()
     return products.select(brand=pl.col("brand").str.to_lowercase(), kind_of=kind_of).unique()
+
+
+def last_word(thing: str) -> str:
+    """'kitchen knives' -> 'knive': the word that says what a thing is, without a plural's s."""
+    return thing.lower().split()[-1].rstrip("s")
+
+
+def things_named(products: pl.DataFrame) -> pl.DataFrame:
+    """The goods of other shops of which a product's name, type or shelf has the word (column word)."""
+    text = pl.concat_str("name", "type", "shelf", separator=" ", ignore_nulls=True).str.to_lowercase()
+    words = pl.Series([last_word(thing) for thing in wordings.THINGS])
+    found = products.select(word=text.str.extract_many(words.implode(), overlapping=True))
+    return found.explode("word").drop_nulls().unique()
+
+
+def things_absent(named: pl.DataFrame) -> list[str]:
+    """The goods of other shops that no product has the word of. named: of `things_named`, of all products."""
+    words = set(named["word"])
+    return [thing for thing in wordings.THINGS if last_word(thing) not in words]
 
 
 def drawn(name: str, seed: int, of: int) -> pl.Expr:
@@ -49,7 +72,7 @@ def worded(options: list[str], seed: int) -> pl.Expr:
     )
 
 
-def ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, seen: pl.Series, seed: int) -> pl.DataFrame:
+def ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:
     """Questions with what their wordings need: draw, unseen_wording, the product's name as a shopper writes
     it, and the attribute asked for.
     """
@@ -60,7 +83,7 @@ def ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, seen: pl.Series, s
         key=first.field("key").str.to_lowercase().fill_null(""),
         value=first.field("value").fill_null(""),
     )
-    has_wordings = pl.col("product_id").is_in(seen.implode()) & ~pl.col("key").is_in(wordings.NO_NOUNS)
+    has_wordings = ~pl.col("product_id").is_in(unseen.implode()) & ~pl.col("key").is_in(wordings.NO_NOUNS)
     own_name = pl.when(drawn("short", seed, 100) < SHORT).then(pl.coalesce("short", "name")).otherwise("name")
     return frame.with_columns(
         unseen_wording=has_wordings & (drawn("wording", seed, UNSEEN_WORDING) == 0),
@@ -73,25 +96,16 @@ def short_names(products: pl.DataFrame) -> pl.DataFrame:
     """product_id, name, and ``short``: the name without one of its inner words, where no other of the
     products could be meant; else null.
     """
-    parts = pl.col("name").str.split(" ")
-    inner = products.select(
-        product_id="id", parts=parts, place=pl.int_ranges(1, pl.max_horizontal(parts.list.len() - 1, 1))
-    )
-    cut = (
-        inner.explode("place")
-        .drop_nulls("place")
-        .with_columns(
-            short=pl.concat_list(
-                pl.col("parts").list.head(pl.col("place")), pl.col("parts").list.slice(pl.col("place") + 1)
-            ).list.join(" ")
-        )
-    )
-    alone = cut.filter(pl.len().over("short") == 1, pl.col("parts").list.len() > 3)
+    words = products.select(product_id="id", words=pl.col("name").str.split(" "))
+    count = pl.col("words").list.len()
+    fitting = words.filter(count.is_between(WORDS_OF_NAME.start, WORDS_OF_NAME.stop - 1))
+    places = fitting.with_columns(place=pl.int_ranges(1, count - 1)).explode("place")
+    head, tail = pl.col("words").list.head("place"), pl.col("words").list.slice(pl.col("place") + 1)
+    cut = places.select("product_id", short=pl.concat_list(head, tail).list.join(" "))
+    alone = cut.filter(pl.len().over("short") == 1)
     chosen = alone.sort("product_id", pl.col("short").hash(0)).unique("product_id", keep="first")
     names = products.select(product_id="id", name="name")
-    return names.join(
-        chosen.select("product_id", "short"), on="product_id", how="left", maintain_order="left"
-    )
+    return names.join(chosen, on="product_id", how="left", maintain_order="left")
 
 
 def reworded(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -127,8 +141,8 @@ def reworded(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def facts_of(products: pl.DataFrame) -> pl.DataFrame:
-    """One row a fact that a shopper can name: id, plural, key, value."""
-    facts = products.select("id", "category", "facts").explode("facts").unnest("facts").drop_nulls("key")
+    """One row a fact that a shopper can name: id, name, key, value."""
+    facts = products.select("id", "name", "facts").explode("facts").unnest("facts").drop_nulls("key")
     return facts.filter(pl.col("value").str.len_chars() <= LONGEST_VALUE)
 
 
@@ -136,7 +150,8 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One question a product whether an attribute has a value: half of them name another product's value."""
     facts = facts_of(products).filter(pl.col("key").str.to_lowercase() != "ideal for")
     order = pl.struct("id", "key").hash(seed)
-    others = facts.select("key", other="value").unique(maintain_order=True)
+    others = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
+    others = others.group_by("key", maintain_order=True).head(OTHER_VALUES)
     asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
     value, other = (pl.col(name).str.to_lowercase() for name in ("value", "other"))
     is_part = other.str.contains(value, literal=True) | value.str.contains(other, literal=True)
@@ -148,13 +163,12 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
     asked = asked.join(drawn_other.select("id", "other"), on="id", how="left", maintain_order="left")
     is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
-    names = products.select("id", "name")
-    asked = asked.join(names, on="id", maintain_order="left").with_columns(is_true=is_true)
+    asked = asked.with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
     key = pl.col("key").str.to_lowercase()
     return asked.select(
         product_id="id",
-        kind=pl.lit("yes_no"),
+        kind=pl.lit(YES_NO),
         question=pl.when("is_true").then("value").otherwise("other"),  # that is asked about
         sentence=pl.format(
             "{}, the {} of the {} is {}.", yes_or_no, key, "name", pl.col("value").str.to_lowercase()
@@ -178,37 +192,35 @@ def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
     return chosen.select(
         product_id="id",
-        kind=pl.lit("unsaid"),
+        kind=pl.lit(UNSAID),
         question=pl.lit(""),
-        sentence=pl.format(UNSAID, "key", "name"),
+        sentence=pl.format(NOT_SAID, "key", "name"),
         answer_id="id",
         wanted=pl.concat_list(pl.struct("key", value=pl.lit(""))).cast(PAIRS),
         told=pl.lit(None, pl.String),
     )
 
 
-def absent_questions(products: pl.DataFrame, sold: pl.DataFrame, seed: int) -> pl.DataFrame:
+def absent_questions(products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFrame:
     """One question a third of the products for what the catalogue does not have: goods of another shop, or a
     kind of product from a brand that has none of it.
     """
-    words = set(" ".join(sold["kind_of"]).split())
-    things = [thing for thing in wordings.THINGS if thing.lower().split()[-1] not in words]
     brands = products.select("brand").drop_nulls().unique().sort("brand")["brand"].to_list() or [""]
     drawn_id = pl.col("id").hash(seed + 5) % 3 == 0
     some = products.filter(drawn_id).with_columns(draw=pl.col("id"), kind_of=pl.coalesce("type", "shelf"))
     some = some.with_columns(other_brand=pick(brands, seed + 6))
     pair = [pl.col("other_brand").str.to_lowercase(), pl.col("kind_of").str.to_lowercase()]
-    is_sold = some.join(sold, left_on=pair, right_on=["brand", "kind_of"], how="semi")["id"]
+    is_sold = some.join(shop.sold, left_on=pair, right_on=["brand", "kind_of"], how="semi")["id"]
     can_name_brand = ~pl.col("id").is_in(is_sold.implode()) & (pl.col("other_brand") != "")
     can_name_brand &= pl.col("id").hash(seed + 8) % 2 == 0
     thing = (
         pl.when(can_name_brand)
         .then(pl.format("{} by {}", "kind_of", "other_brand"))
-        .otherwise(pick(things, seed + 7))
+        .otherwise(pick(shop.absent, seed + 7))
     )
     return some.select(
         product_id="id",
-        kind=pl.lit("absent"),
+        kind=pl.lit(ABSENT),
         question=thing,  # that is asked for
         sentence=pl.lit(DECLINE),
         answer_id=pl.lit(None, pl.String),
@@ -217,19 +229,14 @@ def absent_questions(products: pl.DataFrame, sold: pl.DataFrame, seed: int) -> p
     )
 
 
-def own_kinds(products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFrame:
+def own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int) -> pl.DataFrame:
     """The questions of the kinds yes_no, unsaid and absent."""
-    rows = pl.concat(
-        [
-            yes_no_questions(products, seed),
-            unsaid_questions(products, seed),
-            absent_questions(products, shop.sold, seed),
-        ]
-    )
-    frame = ready_to_word(rows, products, shop.seen, seed)
+    kinds = [yes_no_questions(products, seed), unsaid_questions(products, seed)]
+    rows = pl.concat([*kinds, absent_questions(products, shop, seed)])
+    frame = ready_to_word(rows, products, unseen, seed)
     template = (
-        pl.when(pl.col("kind") == "yes_no").then(worded(wordings.YES_NO, seed))
-        .when(pl.col("kind") == "absent").then(worded(wordings.ABSENT, seed))
+        pl.when(pl.col("kind") == YES_NO).then(worded(wordings.YES_NO, seed))
+        .when(pl.col("kind") == ABSENT).then(worded(wordings.ABSENT, seed))
         .otherwise(worded(wordings.ATTRIBUTE, seed))
     )  # fmt: skip
     asked = pl.col("question")
@@ -255,13 +262,16 @@ def with_noise(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
     return frame.with_columns(question=typed)
 
 
-def in_shoppers_words(rows: pl.DataFrame, products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFrame:
+def in_shoppers_words(
+    rows: pl.DataFrame, products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int
+) -> pl.DataFrame:
     """Questions of the published kinds (of `data.questions.templates`) in shoppers' words, and those of the
-    further kinds; unseen_wording says which are in a wording for the test alone.
+    further kinds; with the column unseen_wording, which says what is in a wording for the test alone.
 
     Args:
-        products: that the questions are about, which may be a part of the catalogue.
+        products: that the questions are about, which may be a part of the catalogue. unseen: ids of those
+        that must not occur in training.
     """
-    published = reworded(ready_to_word(rows, products, shop.seen, seed), seed)
-    both = pl.concat([published, own_kinds(products, shop, seed)], how="diagonal")
-    return with_noise(both, seed).select(rows.columns)
+    published = reworded(ready_to_word(rows, products, unseen, seed), seed)
+    both = pl.concat([published, own_kinds(products, shop, unseen, seed)], how="diagonal")
+    return with_noise(both, seed).select(*rows.columns, "unseen_wording")

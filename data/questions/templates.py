@@ -24,6 +24,7 @@ from data.questions.shoppers import Shop, in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3
+NO_IDS = pl.Series([], dtype=pl.String)
 QUESTION_FIELDS = "product_id kind context question answer answer_id wanted told unseen_wording".split()
 
 
@@ -158,6 +159,7 @@ def make_questions(
     seed: int,
     written: pl.DataFrame | None = None,
     shop: Shop | None = None,
+    unseen: pl.Series = NO_IDS,
 ) -> pl.DataFrame:
     """All questions about ``products`` (of `products_for_questions`; they may be a part of the catalogue), in
     a fixed order.
@@ -166,27 +168,41 @@ def make_questions(
         best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
         per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
         written: questions that replace those about attributes (of `check_questions`).
-        shop: for questions in shoppers' words; None: in the published ones.
+        shop: for questions in shoppers' words; None: in the published ones. unseen: ids of products that must
+        not occur in training.
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
-    product has), told (the value that the answer's sentence must hold, or null), unseen_wording (that is for
-    the test alone).
+    product has), told (the value that the answer's sentence must hold, or null), unseen_wording (for tests).
     """
-    own = None if written is None else written.filter(pl.col("product_id").is_in(products["id"].implode()))
+    described = products if written is None else products.head(0)  # by the templates
+    attributes = attribute_questions(described, per_product, seed)
+    own = written_about(products, attributes.head(0) if written is None else written)
     frames = [
-        attribute_questions(products, per_product, seed) if own is None else own,
+        attributes,
         search_questions(products, seed),
         alternative_questions(products, best["alternative"], per_shelf, seed),
         outfit_questions(products, best["outfit"], per_shelf, seed),
     ]
-    rows = pl.concat(frames)
-    few = rows.group_by("product_id").len().filter(pl.col("len") < MIN_QUESTIONS)["product_id"]
-    lacking = products.filter(pl.col("id").is_in(few.implode()))
-    more = attribute_questions(lacking if written is None else lacking.head(0), MIN_QUESTIONS, seed)
-    published = pl.concat([rows, more]).with_columns(unseen_wording=False)
-    asked = published if shop is None else in_shoppers_words(published, products, shop, seed)
+    lacking = with_few_questions(described, pl.concat([own, *frames]))
+    published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
+    worded = published.with_columns(unseen_wording=False)
+    if shop is not None:
+        worded = in_shoppers_words(published, products, shop, unseen, seed)
+    asked = pl.concat([own.with_columns(unseen_wording=False), worded])
     blocks = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
     return with_answers(without_second_articles(asked), products, pl.concat(blocks))
+
+
+def written_about(products: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
+    """The written questions about these products."""
+    return written.filter(pl.col("product_id").is_in(products["id"].implode()))
+
+
+def with_few_questions(products: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The products about which there are some questions, but fewer than `MIN_QUESTIONS`."""
+    counts = rows.group_by("product_id").len()
+    few = counts.filter(pl.col("len") < MIN_QUESTIONS)["product_id"]
+    return products.filter(pl.col("id").is_in(few.implode()))
 
 
 def with_answers(asked: pl.DataFrame, products: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:

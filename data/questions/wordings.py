@@ -2,7 +2,7 @@
 
 The last third of each list never occurs in training: the test split ``wordings`` is asked in these.
 Placeholders: {name} a product, {key} an attribute, {value} and {features} values, {type} a kind of product,
-{brand}, {thing} what a shop like this one does not sell.
+{thing} what a shop like this one does not sell.
 """
 
 ATTRIBUTE = [
@@ -152,7 +152,7 @@ ABSENT = [
     "Could I order {thing} from you?",
 ]
 
-# What few shops sell together: those that a catalogue has a word of are not asked for.
+# What few shops sell together. Goods whose last word is in the catalogue are not asked for.
 THINGS = (
     "a mountain "
     "bike; a car battery; a coffee machine; fresh strawberries; a guitar; an aquarium; a tent; a "

@@ -168,9 +168,8 @@ def jobs_table(runs: list[EvaluatedRun]) -> str:
     header += ["right product", "precision", "answered", "invented"]
     rows: list[list[object]] = []
     for run in runs:
-        known, unseen = (
-            run.scores["grounded"][f"tuned, {verdicts.SPLITS[split]}"] for split in ("test", "unseen")
-        )
+        parts = verdicts.PRODUCT_SPLITS.values()
+        known, unseen = (run.scores["grounded"][f"tuned, {part}"] for part in parts)
         validation = f"{run.results['monitor']} {run.results['validation']:.4f}" if run.results else "-"
         accuracies = [tables.figure_with_interval(part, "accuracy") for part in (known, unseen)]
         shares = [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]

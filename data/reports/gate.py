@@ -77,12 +77,11 @@ def judge_run(
         digest_now: of the model's files as they are to be registered.
     """
     parts = parts_of(run)
-    worded = [at_least(run, part, limits.unseen_accuracy) for part in parts[2:]]
+    never_trained = [at_least(run, part, limits.unseen_accuracy) for part in parts[1:]]
     invented = [at_most(run, part, limits.invented) for part in parts]
     return [
         at_least(run, "known products", limits.accuracy),
-        at_least(run, "unseen products", limits.unseen_accuracy),
-        *worded,
+        *never_trained,
         *invented,
         failures(run, limits.failed),
         *rivals(run, incumbent, limits.margin),
@@ -103,8 +102,8 @@ def is_open(found: list[Criterion]) -> bool:
 
 def parts_of(run: EvaluatedRun) -> list[str]:
     """Known and unseen products, and unseen wordings where the run has any."""
-    *products, wordings = verdicts.SPLITS.values()
-    return [*products, wordings] if f"tuned, {wordings}" in run.scores.get("grounded", {}) else products
+    has_wordings = f"tuned, {verdicts.WORDINGS}" in run.scores.get("grounded", {})
+    return [*(verdicts.SPLITS if has_wordings else verdicts.PRODUCT_SPLITS).values()]
 
 
 def figure(run: EvaluatedRun, part: str, name: str) -> float:

@@ -9,7 +9,7 @@ import polars as pl
 
 from data.markdown import markdown_table
 from data.scoring import statistics
-from data.scoring.verdicts import SPLITS, VERDICTS
+from data.scoring.verdicts import PRODUCT_SPLITS, VERDICTS, WORDINGS
 
 Scores = dict[str, dict[str, float]]
 
@@ -35,13 +35,12 @@ def answers_table(grounded: Scores) -> str:
     """One row a model, from the scores of 'model, known products' and 'model, unseen products'."""
     header = ["model", "n", "accuracy, known products", "right product", "precision", "answered", "invented"]
     header += ["n", "accuracy, unseen products", "right product", "invented"]
-    worded = SPLITS["wordings"]
-    has_wordings = any(name.endswith(f", {worded}") for name in grounded)
+    has_wordings = f"tuned, {WORDINGS}" in grounded
     if has_wordings:
-        header += ["n", f"accuracy, {worded}", "invented"]
+        header += ["n", f"accuracy, {WORDINGS}", "invented"]
     rows: list[list[object]] = []
     for model in dict.fromkeys(name.rsplit(", ", 1)[0] for name in grounded):
-        known, unseen = (grounded[f"{model}, {SPLITS[split]}"] for split in ("test", "unseen"))
+        known, unseen = (grounded[f"{model}, {part}"] for part in PRODUCT_SPLITS.values())
         cells = [model, int(known["n"]), figure_with_interval(known, "accuracy")]
         cells += [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
         cells += [
@@ -51,7 +50,7 @@ def answers_table(grounded: Scores) -> str:
             float(unseen["invented_rate"]),
         ]
         if has_wordings:
-            other = grounded[f"{model}, {worded}"]
+            other = grounded[f"{model}, {WORDINGS}"]
             cells += [int(other["n"]), figure_with_interval(other, "accuracy"), float(other["invented_rate"])]
         rows.append(cells)
     return markdown_table(header, rows)

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from data.catalogue.normalisation import normalise
-from data.questions.golden import UNSAID
+from data.questions.phrases import UNSAID
 from data.scoring.published import NAME
 from data.scoring.verdicts import DECLINES, DETAIL, SAYS_UNSAID
 

@@ -7,7 +7,7 @@ import polars as pl
 from data.questions.phrases import CONTEXT
 from data.scoring import statistics
 from data.scoring.published import published_scores
-from data.scoring.verdicts import DETAILS, RIGHT_VERDICTS, SPLITS, VERDICTS
+from data.scoring.verdicts import DETAILS, PRODUCT_SPLITS, RIGHT_VERDICTS, SPLITS, VERDICTS, WORDINGS
 
 RIGHT = pl.col("verdict").is_in(RIGHT_VERDICTS)
 
@@ -53,7 +53,7 @@ def score_models(judged: pl.DataFrame, training_answers: pl.Series, seed: int) -
     """
     grounded: dict[str, dict[str, float]] = {}
     counted: dict[str, dict[str, float]] = {}
-    splits = [name for name in SPLITS if name != "wordings" or name in set(judged["split"])]
+    splits = [name for name in SPLITS if name in PRODUCT_SPLITS or name in set(judged["split"])]
     for model in judged["model"].unique(maintain_order=True):
         rows = judged.filter(pl.col("model") == model)
         for split in splits:
@@ -137,9 +137,9 @@ def error_examples(judged: pl.DataFrame, count: int, seed: int = 0) -> dict[str,
 
 def headline_figures(scores: dict[str, Any]) -> dict[str, float]:
     """The few figures that runs are compared by."""
-    known, unseen = (scores["grounded"][f"tuned, {split}"] for split in ("known products", "unseen products"))
+    known, unseen = (scores["grounded"][f"tuned, {part}"] for part in PRODUCT_SPLITS.values())
     published = scores["legacy"]["tuned"]
-    worded = scores["grounded"].get("tuned, unseen wordings")
+    worded = scores["grounded"].get(f"tuned, {WORDINGS}")
     others = {} if worded is None else {"unseen_wordings_accuracy": worded["accuracy"]}
     return {
         "accuracy": known["accuracy"],

@@ -16,7 +16,7 @@ Each answer gets one of eight verdicts, so the classes sum to n:
 import polars as pl
 
 from data.catalogue.normalisation import normalise, stands_beside
-from data.questions.phrases import GOES_WITH
+from data.questions.phrases import ABSENT, GOES_WITH, UNSAID, YES_NO
 from data.scoring.published import named_product
 
 VERDICTS = (
@@ -31,9 +31,9 @@ VERDICTS = (
 )
 RIGHT_VERDICTS = ("right_facts", "right_decline")
 
-SPLITS = {"test": "known products", "unseen": "unseen products", "wordings": "unseen wordings"}
-
-UNSAID, ABSENT = "unsaid", "absent"  # kinds: the row does not say; nothing in the catalogue fits
+PRODUCT_SPLITS = {"test": "known products", "unseen": "unseen products"}  # of every evaluation
+WORDINGS = "unseen wordings"  # of evaluations in shoppers' words
+SPLITS = PRODUCT_SPLITS | {"wordings": WORDINGS}
 
 DECLINES = (
     r"(?i)\b(?:sorry|unfortunately|nothing (?:that )?(?:fits|matches)|no such|not available|have nothing"
@@ -53,7 +53,7 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     """Add what the answer names and tells, and its verdict.
 
     named: the product, or null. exists: whether the catalogue has it; fits: whether it was asked for. told:
-    whether the sentence holds the value asked for (null where none was). details_right, details_wrong,
+    whether the sentence says what was asked for (null where it was no value). details_right, details_wrong,
     details_invented: attributes in the answer that agree with the row of the product named, that do not, that
     the row has not; details_missing: those that a full answer would show, but this one does not. verdict: one
     of `VERDICTS`.
@@ -68,7 +68,7 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     compared = matched_products(answered, products).with_columns(
         exists=pl.col("exists").fill_null(False),
         fits=pl.col("fits").fill_null(False),
-        told=stands_beside(sentence, pl.col("value"), pl.col("asked_name")),
+        told=says_what_was_asked(sentence),
         details_right=pair_keys(pl.col("right")),
         details_wrong=pair_keys(rest).list.set_intersection(pair_keys(pl.col("true_facts"))),
         details_invented=pair_keys(rest).list.set_difference(pair_keys(pl.col("true_facts"))),
@@ -79,6 +79,18 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     verdict = verdict_of(is_sound, sentence)
     verdicts = compared.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
     return answered.join(verdicts, on="row", maintain_order="left").drop("row")
+
+
+def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
+    """Whether a sentence holds the value asked for; to yes or no, whether it begins with the right one and
+    holds the value of the row. Null where no value was asked for.
+    """
+    is_yes_no = pl.col("kind") == YES_NO
+    of_row = pl.col("wanted").list.first().struct.field("value")
+    value = pl.when(is_yes_no).then(of_row).otherwise("value")
+    first_word = sentence.str.extract(r"(\w+)").str.to_lowercase()
+    begins_right = ~is_yes_no | (first_word == pl.col("value").str.to_lowercase())
+    return stands_beside(sentence, value, pl.col("asked_name")) & begins_right
 
 
 def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
@@ -117,7 +129,7 @@ def verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
     names_none, kind = pl.col("named").is_null(), pl.col("kind")
     declines, says_unsaid = sentence.str.contains(DECLINES), sentence.str.contains(SAYS_UNSAID)
     is_right_decline = (kind == ABSENT) & names_none & declines
-    is_right_decline |= (kind == UNSAID) & says_unsaid & (names_none | pl.col("fits"))
+    is_right_decline |= (kind == UNSAID) & says_unsaid & (names_none | (pl.col("fits") & is_sound))
     is_wrong_decline = names_none & (declines | says_unsaid)
     is_wrong_decline |= ~pl.col("told").fill_null(True) & pl.col("fits") & says_unsaid
     return (
@@ -190,7 +202,7 @@ def is_right() -> pl.Expr:
         pl.col("candidate_category") == pl.col("asked_category")
     )
     return (
-        pl.when(pl.col("kind").is_in(["attribute", "open", "yes_no", UNSAID]))
+        pl.when(pl.col("kind").is_in(["attribute", "open", YES_NO, UNSAID]))
         .then(~other)
         .when(pl.col("kind") == ABSENT)
         .then(False)

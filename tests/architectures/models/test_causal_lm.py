@@ -12,6 +12,7 @@ import torch
 from lightning import Trainer
 from torch.nn import functional
 
+from architectures.compatibility.bitsandbytes import keep_unpacked
 from architectures.models import building, fused_ops, loading
 from architectures.models.causal_lm import CausalLM
 from architectures.models.schedule import learning_rate_factor
@@ -184,6 +185,26 @@ def test_other_ways_to_train_learn_too(model_settings: Any, tmp_path: Path, chan
     module, _ = trained(settings, tmp_path, epochs=8)
     now = module.count(rows().batch(list(range(24))))
     assert int(now.right) > 0.8 * int(now.size)
+
+
+@pytest.mark.parametrize("width", [32, 128])
+def test_4_bit_layers_pass_gradients_after_a_validation(width: int) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    net = torch.nn.Sequential(Linear4bit(width, 64, bias=False, quant_type="nf4"))
+    keep_unpacked(net.to("cpu"))
+    x = torch.randn(3, width, generator=torch.Generator().manual_seed(0))
+
+    def gradient() -> torch.Tensor | None:
+        leaf = x.clone().requires_grad_()
+        net.train()(leaf).sum().backward()
+        return leaf.grad
+
+    before = gradient()
+    with torch.no_grad():
+        net.eval()(x)
+    assert before is not None and before.abs().sum() > 0
+    assert torch.equal(before, gradient())
 
 
 def test_gradient_checkpointing_changes_nothing(model_settings: Any, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from data.catalogue.cleaning import CatalogueFilter
 from data.questions import shoppers, wordings
 from data.questions.phrases import DECLINE
 from data.questions.splits import leakage
+from data.questions.suggestions import SHELVES, top_products
+from data.questions.templates import attribute_questions, make_questions
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
 from tests.catalogues import clean, questions_of
 from tests.conftest import ROOT
@@ -121,11 +123,42 @@ def test_some_questions_are_typed_carelessly(sample: Any) -> None:
     questions = sample[1]
     lower = questions.filter(pl.col("question") == pl.col("question").str.to_lowercase())
     assert 0.15 < lower.height / questions.height < 0.45
-    again = questions_of_sample_part(sample)
-    assert again.equals(questions_of_sample_part(sample))
+    assert typed_again(sample).equals(typed_again(sample))
 
 
-def questions_of_sample_part(sample: Any) -> pl.DataFrame:
+def typed_again(sample: Any) -> pl.DataFrame:
     """The typing errors once more, for the same seed."""
     frame = sample[1].head(200).with_columns(draw="product_id")
     return shoppers.with_noise(frame, 1)
+
+
+def test_what_the_shop_sells_is_never_absent(sample: Any) -> None:
+    names = ["Prestige Electric Kettles 1.5 l", "Roma Chess Sets for Two"]
+    kitchen = sample[0].head(2).with_columns(name=pl.Series(names), type=pl.lit(None, pl.String))
+    absent = shoppers.things_absent(shoppers.things_named(kitchen))
+    assert set(wordings.THINGS) - set(absent) >= {"a kettle", "a chess set"}
+    assert "a drone" in absent
+
+
+def test_written_questions_stay_as_they_are(sample: Any) -> None:
+    products = sample[0].head(30)
+    best = {name: top_products(products, shelf, 4) for name, shelf in SHELVES.items()}
+    written = attribute_questions(products, 1, 1).with_columns(
+        question=pl.format("Written about {}?", "product_id"),
+        kind=pl.lit("open"),
+        told=pl.lit(None, pl.String),
+    )
+    shop = shoppers.Shop(shoppers.kinds_sold(products), ["a kettle"])
+    made = make_questions(products, best, 1, 3, 1, written, shop)
+    assert set(written["question"]) <= set(made["question"])
+    assert made.filter(pl.col("kind") == "open").height == 30
+    assert "attribute" not in set(made["kind"])
+
+
+def test_values_of_one_kind_stay_few_however_many_products_there_are(sample: Any) -> None:
+    """A code that every product has its own of must not be joined with all the others."""
+    codes = sample[0].select("id", facts=pl.concat_list(pl.struct(key=pl.lit("Code"), value=pl.col("id"))))
+    many = sample[0].drop("facts").join(codes, on="id")
+    asked = shoppers.yes_no_questions(many, 1)
+    assert asked.height == many.height
+    assert asked.filter(pl.col("told") == "No")["question"].n_unique() <= shoppers.OTHER_VALUES

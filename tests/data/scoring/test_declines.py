@@ -8,6 +8,8 @@ from data.questions.products import products_for_questions
 from data.scoring import verdicts
 from tests.data.questions.test_templates import product
 
+WANTED = [{"key": "Fabric", "value": "Denim"}]
+
 DECLINE_CASES = [
     ("absent", "Sorry, we have nothing in the catalogue that fits.", "right_decline"),
     ("absent", "Sure, that is lovely.", "no_details"),
@@ -26,8 +28,15 @@ DECLINE_CASES = [
         "The catalogue does not say the fabric.\n Product Name: Kai Solid Women's Jeans",
         "wrong_decline",
     ),
-    ("yes_no", "Yes, it is.\n Product Name: Kai Solid Women's Jeans", "right_facts"),
-    ("yes_no", "No, it is not.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    (
+        "unsaid",
+        "It does not say.\n Product Name: Kai Solid Women's Jeans\nProduct Details:\n- Fabric: Silk",
+        "wrong_fact",
+    ),
+    ("yes_no", "Yes, it is denim.\n Product Name: Kai Solid Women's Jeans", "right_facts"),
+    ("yes_no", "No, it is denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("yes_no", "Yes, it is silk.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("yes_no", "No doubt, yes, denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
     ("absent", None, "failed"),
 ]
 
@@ -36,7 +45,7 @@ DECLINE_CASES = [
 def test_declines_have_verdicts_of_their_own(kind: str, answer: str | None, expected: str) -> None:
     frame = product(name="Kai Solid Women's Jeans", attributes=[{"key": "Fabric", "value": "Denim"}])
     told = {"attribute": "denim", "yes_no": "Yes"}.get(kind)
-    question = {"product_id": "1", "kind": kind, "wanted": [], "told": told, "prediction": answer}
+    question = {"product_id": "1", "kind": kind, "wanted": WANTED, "told": told, "prediction": answer}
     schema = {"wanted": PAIRS, "told": pl.String, "prediction": pl.String}
     asked = pl.DataFrame([question], schema_overrides=schema)
     assert verdicts.judge(asked, products_for_questions(frame, 6))["verdict"].to_list() == [expected]
