@@ -25,9 +25,10 @@ from data.catalogue.partitions import PROGRESS_DELAY, Partitions, partition_file
 from data.catalogue.text_files import FOUND, TextForm
 from data.modules import agreement
 from data.questions import filters, written, written_checks
+from data.questions.further_kinds import Shop, kinds_sold, things_absent, things_named
 from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
-from data.questions.shoppers import SHOPPERS, Shop, kinds_sold, things_absent, things_named
+from data.questions.shoppers import SHOPPERS
 from data.questions.splits import (
     leakage,
     name_order,

@@ -6,6 +6,7 @@ from data.modules import agreement, preparation
 from data.questions import (
     filling,
     filters,
+    further_kinds,
     grounding,
     phrases,
     products,
@@ -21,7 +22,9 @@ from data.questions import (
 from data.tokens import chat_templates, escaping, example, prompts, rows
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
-TEMPLATE_CODE = source_files(phrases, products, filling, templates, suggestions, shoppers, wordings)
+TEMPLATE_CODE = source_files(
+    phrases, products, filling, templates, suggestions, shoppers, further_kinds, wordings
+)
 WRITTEN_CODE = source_files(written, written_checks)
 CODE = [
     *CATALOGUE_CODE,

@@ -9,6 +9,7 @@ people).
 import polars as pl
 
 from data.questions.filling import PAIRS, fill, grammar, people, pick
+from data.questions.further_kinds import Shop
 from data.questions.phrases import (
     ANONYMOUS_SEARCHES,
     CONTEXT,
@@ -20,7 +21,7 @@ from data.questions.phrases import (
     PHRASES,
     SEARCHES,
 )
-from data.questions.shoppers import Shop, in_shoppers_words
+from data.questions.shoppers import in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from data.catalogue.cleaning import CatalogueFilter
-from data.questions import shoppers, wordings
+from data.questions import further_kinds, shoppers, wordings
 from data.questions.phrases import DECLINE
 from data.questions.splits import leakage
 from data.questions.suggestions import SHELVES, top_products
@@ -67,7 +67,7 @@ def test_absent_questions_name_nothing_of_the_catalogue(sample: Any) -> None:
     absent = questions.filter(pl.col("kind") == "absent")
     assert set(absent["answer"]) == {DECLINE}
     assert absent["answer_id"].is_null().all()
-    sold = set(shoppers.kinds_sold(products).drop_nulls().rows())
+    sold = set(further_kinds.kinds_sold(products).drop_nulls().rows())
     kinds = {kind for _, kind in sold}
     asked = (
         absent["question"]
@@ -135,7 +135,7 @@ def typed_again(sample: Any) -> pl.DataFrame:
 def test_what_the_shop_sells_is_never_absent(sample: Any) -> None:
     names = ["Prestige Electric Kettles 1.5 l", "Roma Chess Sets for Two"]
     kitchen = sample[0].head(2).with_columns(name=pl.Series(names), type=pl.lit(None, pl.String))
-    absent = shoppers.things_absent(shoppers.things_named(kitchen))
+    absent = further_kinds.things_absent(further_kinds.things_named(kitchen))
     assert set(wordings.THINGS) - set(absent) >= {"a kettle", "a chess set"}
     assert "a drone" in absent
 
@@ -148,7 +148,7 @@ def test_written_questions_stay_as_they_are(sample: Any) -> None:
         kind=pl.lit("open"),
         told=pl.lit(None, pl.String),
     )
-    shop = shoppers.Shop(shoppers.kinds_sold(products), ["a kettle"])
+    shop = further_kinds.Shop(further_kinds.kinds_sold(products), ["a kettle"])
     made = make_questions(products, best, 1, 3, 1, written, shop)
     assert set(written["question"]) <= set(made["question"])
     assert made.filter(pl.col("kind") == "open").height == 30
@@ -159,6 +159,6 @@ def test_values_of_one_kind_stay_few_however_many_products_there_are(sample: Any
     """A code that every product has its own of must not be joined with all the others."""
     codes = sample[0].select("id", facts=pl.concat_list(pl.struct(key=pl.lit("Code"), value=pl.col("id"))))
     many = sample[0].drop("facts").join(codes, on="id")
-    asked = shoppers.yes_no_questions(many, 1)
+    asked = further_kinds.yes_no_questions(many, 1)
     assert asked.height == many.height
-    assert asked.filter(pl.col("told") == "No")["question"].n_unique() <= shoppers.OTHER_VALUES
+    assert asked.filter(pl.col("told") == "No")["question"].n_unique() <= further_kinds.OTHER_VALUES

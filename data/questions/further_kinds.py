@@ -1,0 +1,143 @@
+"""Kinds of question that the published templates lack, before they are worded.
+
+``yes_no`` (is the fabric cotton?), ``unsaid`` (the row does not say; a right answer says so) and ``absent``
+(nothing in the catalogue fits; a right answer declines and names no product). The column ``question`` holds
+what is asked about, until `data.questions.shoppers` words it.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from data.questions import wordings
+from data.questions.filling import PAIRS, pick
+from data.questions.phrases import ABSENT, DECLINE, NOT_SAID, NOUNS, UNSAID, YES_NO
+
+LONGEST_VALUE = 40  # characters of a value that a shopper names
+OTHER_VALUES = 20  # of an attribute, that a question may name in place of the product's own
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What questions for absent goods need of the whole catalogue.
+
+    sold: of `kinds_sold`, each pair once. absent: goods of `data.questions.wordings.THINGS` that it does not
+    have.
+    """
+
+    sold: pl.DataFrame
+    absent: list[str]
+
+
+def kinds_sold(products: pl.DataFrame) -> pl.DataFrame:
+    """Which brand sells which kind of product: brand, kind_of, both in lower case."""
+    kind_of = pl.coalesce("type", "shelf").str.to_lowercase()
+    return products.select(brand=pl.col("brand").str.to_lowercase(), kind_of=kind_of).unique()
+
+
+def last_word(thing: str) -> str:
+    """'kitchen knives' -> 'knive': the word that says what a thing is, without a plural's s."""
+    return thing.lower().split()[-1].rstrip("s")
+
+
+def things_named(products: pl.DataFrame) -> pl.DataFrame:
+    """The goods of other shops of which a product's name, type or shelf has the word (column word)."""
+    text = pl.concat_str("name", "type", "shelf", separator=" ", ignore_nulls=True).str.to_lowercase()
+    words = pl.Series([last_word(thing) for thing in wordings.THINGS])
+    found = products.select(word=text.str.extract_many(words.implode(), overlapping=True))
+    return found.explode("word").drop_nulls().unique()
+
+
+def things_absent(named: pl.DataFrame) -> list[str]:
+    """The goods of other shops that no product has the word of. named: of `things_named`, of all products."""
+    words = set(named["word"])
+    return [thing for thing in wordings.THINGS if last_word(thing) not in words]
+
+
+def facts_of(products: pl.DataFrame) -> pl.DataFrame:
+    """One row a fact that a shopper can name: id, name, key, value."""
+    facts = products.select("id", "name", "facts").explode("facts").unnest("facts").drop_nulls("key")
+    return facts.filter(pl.col("value").str.len_chars() <= LONGEST_VALUE)
+
+
+def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question a product whether an attribute has a value: half of them name another product's value."""
+    facts = facts_of(products).filter(pl.col("key").str.to_lowercase() != "ideal for")
+    order = pl.struct("id", "key").hash(seed)
+    others = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
+    others = others.group_by("key", maintain_order=True).head(OTHER_VALUES)
+    asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
+    value, other = (pl.col(name).str.to_lowercase() for name in ("value", "other"))
+    is_part = other.str.contains(value, literal=True) | value.str.contains(other, literal=True)
+    drawn_other = (
+        asked.join(others, on="key", maintain_order="left")
+        .filter(~is_part)  # "regular" is no wrong answer where the row says "regular fit"
+        .sort("id", pl.struct("id", "other").hash(seed))
+        .unique("id", keep="first", maintain_order=True)
+    )
+    asked = asked.join(drawn_other.select("id", "other"), on="id", how="left", maintain_order="left")
+    is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
+    asked = asked.with_columns(is_true=is_true)
+    yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
+    key = pl.col("key").str.to_lowercase()
+    return asked.select(
+        product_id="id",
+        kind=pl.lit(YES_NO),
+        question=pl.when("is_true").then("value").otherwise("other"),  # that is asked about
+        sentence=pl.format(
+            "{}, the {} of the {} is {}.", yes_or_no, key, "name", pl.col("value").str.to_lowercase()
+        ),
+        answer_id="id",
+        wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
+        told=yes_or_no,
+    )
+
+
+def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question a third of the products for an attribute that their rows do not say."""
+    own = pl.col("facts").list.eval(pl.element().struct.field("key").str.to_lowercase())
+    catalogue = facts_of(products)["key"].str.to_lowercase().unique().sort().to_list()
+    nouns = [key for key in catalogue if key in NOUNS or key in wordings.COMMON_KEYS]
+    keys = pl.DataFrame({"key": list(dict.fromkeys([*wordings.UNSAID_KEYS, *nouns]))})
+    some = products.filter(pl.col("id").hash(seed + 4) % 3 == 0).select("id", "name", own=own)
+    pairs = some.join(keys, how="cross").filter(~pl.col("own").list.contains(pl.col("key")))
+    chosen = pairs.sort("id", pl.struct("id", "key").hash(seed)).unique(
+        "id", keep="first", maintain_order=True
+    )
+    return chosen.select(
+        product_id="id",
+        kind=pl.lit(UNSAID),
+        question=pl.lit(""),
+        sentence=pl.format(NOT_SAID, "key", "name"),
+        answer_id="id",
+        wanted=pl.concat_list(pl.struct("key", value=pl.lit(""))).cast(PAIRS),
+        told=pl.lit(None, pl.String),
+    )
+
+
+def absent_questions(products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFrame:
+    """One question a third of the products for what the catalogue does not have: goods of another shop, or a
+    kind of product from a brand that has none of it.
+    """
+    brands = products.select("brand").drop_nulls().unique().sort("brand")["brand"].to_list() or [""]
+    drawn_id = pl.col("id").hash(seed + 5) % 3 == 0
+    some = products.filter(drawn_id).with_columns(draw=pl.col("id"), kind_of=pl.coalesce("type", "shelf"))
+    some = some.with_columns(other_brand=pick(brands, seed + 6))
+    pair = [pl.col("other_brand").str.to_lowercase(), pl.col("kind_of").str.to_lowercase()]
+    is_sold = some.join(shop.sold, left_on=pair, right_on=["brand", "kind_of"], how="semi")["id"]
+    can_name_brand = ~pl.col("id").is_in(is_sold.implode()) & (pl.col("other_brand") != "")
+    can_name_brand &= pl.col("id").hash(seed + 8) % 2 == 0
+    thing = (
+        pl.when(can_name_brand)
+        .then(pl.format("{} by {}", "kind_of", "other_brand"))
+        .otherwise(pick(shop.absent, seed + 7))
+    )
+    return some.select(
+        product_id="id",
+        kind=pl.lit(ABSENT),
+        question=thing,  # that is asked for
+        sentence=pl.lit(DECLINE),
+        answer_id=pl.lit(None, pl.String),
+        wanted=pl.lit([], PAIRS),
+        told=pl.lit(None, pl.String),
+    )
