@@ -213,7 +213,7 @@ def inspect(settings: dict[str, Any], outputs: Path, download: Download) -> str:
 
 def hydra_quoted(name: str) -> str:
     """A name as Hydra's command line takes it: quoted, unless it reads as a plain word."""
-    if re.fullmatch(r"[A-Za-z./][A-Za-z0-9_./-]*", name) and name.lower() not in NO_WORDS:
+    if re.fullmatch(r"(?!\.\d)[A-Za-z./][A-Za-z0-9_./-]*", name) and name.lower() not in NO_WORDS:
         return name
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', name.replace("${", "\\${"))
     trailing = len(escaped) - len(escaped.rstrip("\\"))

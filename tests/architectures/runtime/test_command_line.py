@@ -75,7 +75,7 @@ def test_a_column_of_any_name_can_be_typed(name: str) -> None:
     assert received(f"data.attributes=[{hydra_quoted(name)}]") == [name]
 
 
-@pytest.mark.parametrize("name", ["1_0", "null", "true", "Größe", "nan", "1e3", "a b"])
+@pytest.mark.parametrize("name", ["1_0", ".0", ".5e3", "null", "true", "Größe", "nan", "1e3", "a b"])
 def test_a_column_called_as_a_value_is_quoted(name: str) -> None:
     assert hydra_quoted(name) == f'"{name}"'
 
