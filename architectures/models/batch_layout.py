@@ -13,6 +13,7 @@ import logging
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from architectures.compatibility.transformers import attention_name
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 TOLERANCE = {torch.float32: 1e-5}  # of hidden states that should be equal, over the largest of them
 COARSE_TOLERANCE = 1e-2  # in 16 bits
 PROBE_LENGTHS = (9, 6)
+SIZES_AN_OCTAVE = 16  # numbers of tokens between n and 2n that are computed on a CPU
+FEWEST_FILLED = 1_536  # tokens
 LAYER_TYPES = ("layer_types", "layers_block_type")  # what configurations call the kinds of their layers
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 LOGIT_FACTORS = {"logit_scale": 1, "lm_head_multiplier": 1, "logits_scaling": -1}  # exponents by field
@@ -51,7 +54,10 @@ def states_on_end(net: Net, input_ids: Tensor, lengths: list[int]) -> Tensor:
     Positions start at 0 in each document. An attention other than 'auto' tells documents apart by them
     alone; other layers may use ``seq_idx`` or ``cu_seq_lens_q``, where their kernels support it.
     """
-    device = input_ids.device
+    device, count = input_ids.device, len(input_ids)
+    filler = filler_length(count) if device.type == "cpu" else 0
+    if filler:
+        input_ids, lengths = functional.pad(input_ids, (0, filler)), [*lengths, filler]
     positions = torch.cat([torch.arange(length, device=device) for length in lengths])
     # a cache would mix documents
     inputs: Settings = {"input_ids": input_ids[None], "position_ids": positions[None], "use_cache": False}
@@ -61,7 +67,19 @@ def states_on_end(net: Net, input_ids: Tensor, lengths: list[int]) -> Tensor:
             starts = torch.tensor([0, *lengths], device=device).cumsum(0, dtype=torch.int32)
             inputs |= {"seq_idx": documents.numbers[None].int(), "cu_seq_lens_q": starts}
     states: Tensor = language_tower(base_model(net))(**inputs).last_hidden_state
-    return states[0]
+    return states[0, :count]
+
+
+def filler_length(tokens: int) -> int:
+    """Length of a document that fills up ``tokens`` to one of few sizes, at most a sixteenth more.
+
+    A CPU's allocator finds room for tensors of sizes that it has freed before. With as many sizes as there
+    are batches, its memory breaks into ever smaller pieces, and a step takes longer and longer. Small batches
+    are left as they are.
+    """
+    if tokens < FEWEST_FILLED:
+        return 0
+    return -tokens % (2 ** (tokens.bit_length() - 1) // SIZES_AN_OCTAVE)
 
 
 def has_other_layers(net: Net) -> bool:
