@@ -12,6 +12,7 @@ import polars as pl
 from data.questions import wordings
 from data.questions.filling import PAIRS, pick
 from data.questions.phrases import ABSENT, DECLINE, NOT_SAID, NOUNS, UNSAID, YES_NO
+from data.questions.products import without_namesakes
 
 LONGEST_VALUE = 40  # characters of a value that a shopper names
 OTHER_VALUES = 20  # of an attribute, that a question may name in place of the product's own
@@ -62,7 +63,9 @@ def facts_of(products: pl.DataFrame) -> pl.DataFrame:
 
 def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One question a product whether an attribute has a value: half of them name another product's value."""
-    facts = facts_of(products).filter(pl.col("key").str.to_lowercase() != "ideal for")
+    value = pl.col("value").str.to_lowercase()
+    is_worded = (pl.col("key").str.to_lowercase() != "ideal for") & ~value.str.contains(r"^(?:yes|no)\b")
+    facts = facts_of(products).filter(is_worded)
     order = pl.struct("id", "key").hash(seed)
     others = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
     others = others.group_by("key", maintain_order=True).head(OTHER_VALUES)
@@ -99,7 +102,8 @@ def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     catalogue = facts_of(products)["key"].str.to_lowercase().unique().sort().to_list()
     nouns = [key for key in catalogue if key in NOUNS or key in wordings.COMMON_KEYS]
     keys = pl.DataFrame({"key": list(dict.fromkeys([*wordings.UNSAID_KEYS, *nouns]))})
-    some = products.filter(pl.col("id").hash(seed + 4) % 3 == 0).select("id", "name", own=own)
+    told_apart = without_namesakes(products)
+    some = told_apart.filter(pl.col("id").hash(seed + 4) % 3 == 0).select("id", "name", own=own)
     pairs = some.join(keys, how="cross").filter(~pl.col("own").list.contains(pl.col("key")))
     chosen = pairs.sort("id", pl.struct("id", "key").hash(seed)).unique(
         "id", keep="first", maintain_order=True

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from data.questions.products import QUESTION_COLUMNS
-from data.questions.retrieval import Product, Retriever
+from data.questions.retrieval import Product, Retriever, same_name
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
 
@@ -39,8 +39,8 @@ class Grounding:
     def context(self, context: str, question: str, answer_id: str | None = None) -> str:
         """A question's context with its rows. answer_id: of the row that must be among them, in training."""
         rows = self.retriever.relevant(context, question, self.count)
-        if answer_id is not None and all(row["id"] != answer_id for row in rows):
-            rows = [*rows[: self.count - 1], self.by_id[answer_id]]
+        if answer_id is not None:
+            rows = with_answer(rows, self.by_id[answer_id], self.count)
         shuffled = sorted(rows, key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
         return "\n".join([context, *map(compact, shuffled)])
 
@@ -50,13 +50,23 @@ class Grounding:
         return [self.context(*row) for row in questions.select(columns).rows()]
 
     def found(self, questions: pl.DataFrame) -> dict[str, int]:
-        """How many of the questions a product answers (``answered``), and for how many its row is found."""
+        """How many of the questions a product answers (``answered``), and for how many a row of its name is
+        found.
+        """
         found = 0
         answered = questions.drop_nulls("answer_id")
         for context, question, answer_id in answered.select("context", "question", "answer_id").rows():
             rows = self.retriever.relevant(context, question, self.count)
-            found += any(row["id"] == answer_id for row in rows)
+            found += any(same_name(row, self.by_id[answer_id]) for row in rows)
         return {"found": found, "answered": answered.height}
+
+
+def with_answer(rows: list[Product], answer: Product, count: int) -> list[Product]:
+    """At most ``count`` rows with the answer's own among them, in place of a namesake or the last."""
+    if any(row["id"] == answer["id"] for row in rows):
+        return rows
+    others = [row for row in rows if not same_name(row, answer)]
+    return [*others[: count - 1], answer]
 
 
 def compact(row: Product) -> str:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from data.catalogue.normalisation import normalise
 from data.questions.phrases import GARMENTS
 
 MAX_VALUE_LENGTH = 80
@@ -81,6 +82,30 @@ def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataF
         )
         .select(*QUESTION_COLUMNS)
     )
+
+
+def with_shared_facts(products: pl.DataFrame) -> pl.DataFrame:
+    """Products with the facts that a question by name can ask for: of those that bear one name, the facts
+    that all of them have in common.
+    """
+    numbered = products.with_columns(key=normalise(pl.col("name"))).with_columns(
+        namesakes=pl.len().over("key")
+    )
+    several = numbered.filter(pl.col("namesakes") > 1).select("id", "key", "namesakes", "facts")
+    facts = several.explode("facts").drop_nulls("facts")
+    shared = facts.filter(pl.len().over("key", "facts") == pl.col("namesakes"))
+    kept = shared.group_by("id", maintain_order=True).agg(shared="facts")
+    of_namesakes = pl.coalesce("shared", pl.col("facts").list.head(0))
+    return (
+        numbered.join(kept, on="id", how="left", maintain_order="left")
+        .with_columns(facts=pl.when(pl.col("namesakes") > 1).then(of_namesakes).otherwise("facts"))
+        .select(products.columns)
+    )
+
+
+def without_namesakes(products: pl.DataFrame) -> pl.DataFrame:
+    """The products whose names no other product bears."""
+    return products.filter(pl.len().over(normalise(pl.col("name"))) == 1)
 
 
 def answer_block(max_details: int) -> pl.Expr:

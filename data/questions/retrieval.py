@@ -8,6 +8,7 @@ https://doi.org/10.1561/1500000019), by the library bm25s.
 import math
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,26 @@ def foremost(rows: list[Product]) -> list[Product]:
         return -float(row["rating"] or 0), -len(row["facts"]), str(row["id"])
 
     return sorted(rows, key=place)
+
+
+def same_name(row: Product, other: Product) -> bool:
+    """Whether two rows bear one name, so that a question by name means both."""
+    return normalised(row["name"]) == normalised(other["name"])
+
+
+def normalised(name: str) -> str:
+    """A name without its case and spacing."""
+    return " ".join(name.lower().split())
+
+
+def first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
+    """The first ``count`` rows of different names."""
+    first: dict[str, Product] = {}
+    for row in rows:
+        first.setdefault(normalised(row["name"]), row)
+        if len(first) == count:
+            break
+    return list(first.values())
 
 
 class WordIndex:
@@ -153,11 +174,11 @@ class Retriever:
         scores = self.index.get_scores(words)
         if category:
             scores = np.where(self.categories == category, scores, 0)
-        best = np.argsort(-scores, kind="stable")[:count]
-        return [self.all[place] for place in best if scores[place] > 0]
+        best = np.argsort(-scores, kind="stable")
+        return first_of_each_name((self.all[place] for place in best if scores[place] > 0), count)
 
     def relevant(self, context: str, question: str, count: int) -> list[Product]:
-        """The rows that a question is answered from, at most ``count``: by what it asks.
+        """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.
 
         The product that it names and what goes with it (an outfit), others of its shelf (an alternative),
         or the rows most like the question; without a product, those alone.
@@ -165,13 +186,13 @@ class Retriever:
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.named(text, category)
         if row and re.search(OUTFIT, text):
-            return [row, *self.partners(row)][:count]
+            return first_of_each_name([row, *self.partners(row)], count)
         if row and re.search(ALTERNATIVE, text):
-            return [row, *self.shelf_mates(row)][:count]
+            return first_of_each_name([row, *self.shelf_mates(row)], count)
         found = self.search(text, category, count)
         if row is None or self.is_search(text, row):
             return found
-        return [row, *(other for other in found if other["id"] != row["id"])][:count]
+        return first_of_each_name([row, *found], count)
 
     def is_search(self, question: str, row: Product) -> bool:
         """Whether a question looks for something rather than asks about the product that it seems to name."""

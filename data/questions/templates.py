@@ -21,6 +21,7 @@ from data.questions.phrases import (
     PHRASES,
     SEARCHES,
 )
+from data.questions.products import with_shared_facts
 from data.questions.shoppers import in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
@@ -175,9 +176,10 @@ def make_questions(
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
     product has), told (the value that the answer's sentence must hold, or null), unseen_wording (for tests).
     """
-    described = products if written is None else products.head(0)  # by the templates
+    askable = with_shared_facts(products)
+    described = askable if written is None else askable.clear()  # by the templates
     attributes = attribute_questions(described, per_product, seed)
-    own = written_about(products, attributes.head(0) if written is None else written)
+    own = written_about(products, attributes.clear() if written is None else written)
     frames = [
         attributes,
         search_questions(products, seed),
@@ -188,10 +190,9 @@ def make_questions(
     published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
     worded = published.with_columns(unseen_wording=False)
     if shop is not None:
-        worded = in_shoppers_words(published, products, shop, unseen, seed)
+        worded = in_shoppers_words(published, askable, shop, unseen, seed)
     asked = pl.concat([own.with_columns(unseen_wording=False), worded])
-    blocks = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
-    return with_answers(without_second_articles(asked), products, pl.concat(blocks))
+    return with_answers(without_second_articles(asked), products, best)
 
 
 def written_about(products: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
@@ -206,13 +207,15 @@ def with_few_questions(products: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFra
     return products.filter(pl.col("id").is_in(few.implode()))
 
 
-def with_answers(asked: pl.DataFrame, products: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
+def with_answers(asked: pl.DataFrame, products: pl.DataFrame, best: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Each question once, with its context and its answer: the sentence, and the block of the product that it
     names, if it names one.
 
     Args:
-        blocks: answer_id, block.
+        best: as in `make_questions`.
     """
+    frames = [frame.select(answer_id="id", block="block") for frame in (products, *best.values())]
+    blocks = pl.concat(frames)
     contexts = products.select(product_id="id", context=pl.format("{}{}", pl.lit(CONTEXT), "category"))
     tail = pl.format("\n{}", "block").fill_null("")
     return (
