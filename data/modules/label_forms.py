@@ -1,5 +1,6 @@
 """The forms in which tables write labels -> a list of names for each row."""
 
+import json
 import logging
 from collections import defaultdict
 from typing import Any
@@ -65,7 +66,14 @@ def find_separator(values: pl.Series) -> str:
     """What stands between the labels of a text column."""
     plain = values.drop_nulls().filter(~values.drop_nulls().str.contains(LIST))
     for separator in SEPARATORS:
-        if plain.str.contains(separator, literal=True).any():
+        several = plain.filter(plain.str.contains(separator, literal=True))
+        if len(several):
+            as_list = json.dumps([several[0]], ensure_ascii=False)
+            log.info(
+                "column %r: %r separates labels in %d cells, as in %r; where it is part of a label, write the"
+                " cell as a list, as %s",
+                values.name, separator, len(several), several[0], as_list,
+            )  # fmt: skip
             return separator
     return SEPARATORS[0]
 

@@ -103,3 +103,14 @@ def test_the_folder_of_a_competition(tmp_path: Path, caplog: pytest.LogCaptureFi
         data = module(folder, tmp_path / "cache")
     assert data.rows_of("train").height + data.rows_of("validation").height == 20
     assert "test.csv has no column 'label' (it has text) and is left out" in caplog.text
+
+
+def test_a_separator_between_labels_is_said_and_a_list_keeps_a_label_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = ["a, b", '["Toys, Games"]', "b", '["a"]'] * 10
+    with caplog.at_level(logging.INFO):
+        data = module(table(tmp_path, label=labels), tmp_path / "cache", label_kind="multiple")
+    assert data.labels == ["Toys, Games", "a", "b"]
+    assert "',' separates labels in 10 cells, as in 'a, b'" in caplog.text
+    assert """write the cell as a list, as ["a, b"]""" in caplog.text
