@@ -22,7 +22,7 @@ import architectures
 from data.catalogue.versions import PRODUCTS
 from data.questions import grounding
 from data.questions.phrases import ALTERNATIVES, CONTEXT, OUTFITS
-from data.reports.product_cards import CSS, cards_html, last_named, read_products
+from data.reports.product_cards import CSS, CatalogueCards, read_products
 from data.tokens.prompts import Renderer
 
 if TYPE_CHECKING:  # Gradio takes seconds to import, and a mistake on the command line is reported at once
@@ -34,7 +34,7 @@ MAX_EARLIER = 20  # turns that the model sees at most
 RANGES = {"temperature": (0, 2), "earlier": (0, MAX_EARLIER), "port": (0, 65_535)}
 RANGES |= {"longest": (1, 20_000), "waiting": (1, 10_000)}
 TITLE = "Virtual Retail Assistant"
-INTRODUCTION = "An answer is a model's: what it names is looked up, not what it says."
+INTRODUCTION = "An answer is a model's: what it says of a product is compared with the catalogue."
 Turns = list[dict[str, Any]]  # role and content, as a chat page holds them
 
 
@@ -96,7 +96,7 @@ def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.Da
 
 
 def reply_function(
-    models: "list[architectures.Assistant]", products: pl.DataFrame, categories: list[str], longest: int
+    models: "list[architectures.Assistant]", cards: CatalogueCards, categories: list[str], longest: int
 ) -> Callable[..., Iterator[list[object]]]:
     """What the page calls with a question: streams (the emptied question box, chats, cards)."""
     import gradio as gr
@@ -110,10 +110,10 @@ def reply_function(
         context = f"{CONTEXT}{category}" if category in categories else ""
         asked = architectures.ChatQuestion(text, context, float(temperature), float(top_p), int(earlier))
         box: object = ""  # then left alone: what a visitor types while the answer comes stays
-        show_cards = functools.partial(cards_html, products=products)
+        cards_of = functools.partial(cards.html, question=text, context=context)
         try:
-            for turns, cards in architectures.reply(models, asked, [*chats], show_cards):
-                yield [box, *turns, *cards]
+            for turns, shown in architectures.reply(models, asked, [*chats], cards_of):
+                yield [box, *turns, *shown]
                 box = gr.skip()
         except ValueError as error:
             raise gr.Error(str(error)) from None
@@ -121,12 +121,12 @@ def reply_function(
     return reply
 
 
-def suggest_function(products: pl.DataFrame) -> Callable[..., str]:
+def suggest_function(cards: CatalogueCards) -> Callable[..., str]:
     """What a suggestion button calls: a question about the known product that the first model named last."""
     import gradio as gr
 
     def suggest(template: str, *chats: Turns) -> str:
-        name = last_named([architectures.text_of(turn) for turn in chats[0]], products)
+        name = cards.last_named([architectures.text_of(turn) for turn in chats[0]])
         if name is None:
             raise gr.Error("No product of the catalogue has been named yet.")
         return template.replace("{name}", name)
@@ -176,8 +176,7 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
     with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         gr.Markdown(f"# {TITLE}\n{products.height:,} products. {INTRODUCTION}")
         with gr.Row():
-            columns = [chat_column(model, feedback) for model in models]
-        chats, cards = zip(*columns, strict=True)
+            chats, cards = zip(*[chat_column(model, feedback) for model in models], strict=True)
         hint = "What kind of material is ... made of?"
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
@@ -186,11 +185,12 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
         inputs = [question, *controls(categories, config), *chats]
         outputs = [question, *chats, *cards]
         limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-        reply = reply_function(models, products, categories, config.longest)
-        suggest = suggest_function(products)
+        lookup = CatalogueCards(products)
+        reply = reply_function(models, lookup, categories, config.longest)
         events = [gr.on([send.click, question.submit], reply, inputs, outputs, api_name="ask", **limits)]
         for button, template in ((alternative, ALTERNATIVES[0]), (outfit, OUTFITS[0])):
-            named = button.click(suggest, [gr.State(template), *chats], question, api_visibility="private")
+            inputs_of = [gr.State(template), *chats]
+            named = button.click(suggest_function(lookup), inputs_of, question, api_visibility="private")
             events.append(named.success(reply, inputs, outputs, api_visibility="private", **limits))
         empty = ["", *([[]] * len(models)), *([""] * len(models))]
         clear.click(lambda: empty, None, outputs, cancels=events, api_visibility="private")

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 
 import app
 from architectures.inference.assistant import Assistant
-from data.reports.product_cards import CSS, cards_html, named_products
+from data.reports.product_cards import CSS, CatalogueCards, named_products
 from tests.conftest import ROOT
 
 EVIL = "<img src=x onerror=\"document.title='taken'\">"
@@ -158,7 +158,10 @@ def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -
 
 def products_of(*names: str) -> pl.DataFrame:
     facts = [[{"key": "Fabric", "value": "Cotton"}]] * len(names)
-    return pl.DataFrame({"name": names, "category": ["Clothing"] * len(names), "facts": facts})
+    table = pl.DataFrame({"id": list(map(str, range(len(names)))), "name": names, "facts": facts})
+    unknown = {column: pl.lit(None, pl.String) for column in ("brand", "type", "garment", "rating")}
+    place = {"category": pl.lit("Clothing"), "shelf": pl.lit("Shelf")}
+    return table.with_columns(**unknown, **place)
 
 
 def test_cards_know_the_catalogue() -> None:
@@ -178,9 +181,54 @@ def test_cards_know_the_catalogue() -> None:
 def test_cards_escape_what_they_show() -> None:
     products = products_of(f"Kai {EVIL}")
     for answer in (f"Product Name: Kai {EVIL}", f"Product Name: Other {EVIL}"):
-        shown = cards_html(answer, products)
+        shown = CatalogueCards(products).html(answer, "", "")
         assert "<img" not in shown
         assert "&lt;img" in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "notes"),
+    [
+        ("It is made of cotton.\n Product Name: Kai Jeans\nProduct Details:\n- fabric:  COTTON", []),
+        (
+            "Here.\n Product Name: Kai Jeans\nProduct Details:\n- Fabric: Silk\n- Neck: Round",
+            [
+                "Fabric: Silk in the answer, Cotton in the catalogue",
+                "Neck: the catalogue does not say that it is Round",
+            ],
+        ),
+        (
+            "The fabric of the Kai Jeans is silk.\n Product Name: Kai Jeans\n",
+            ["fabric: silk in the answer, Cotton in the catalogue"],
+        ),
+        ("The fabric of the Kai Jeans is cotton.\n Product Name: Kai Jeans\n", []),
+    ],
+)
+def test_what_contradicts_the_catalogue_is_marked(answer: str, notes: list[str]) -> None:
+    products = products_of("Kai Jeans", "Ola Top")
+    assert [card.contradictions for card in named_products(answer, products)] == [notes]
+    shown = CatalogueCards(products).html(answer, "", "")
+    assert shown.count('class="note"') == len(notes)
+
+
+def test_what_one_of_several_products_of_a_name_has_is_no_contradiction() -> None:
+    products = products_of("Kai Jeans", "kai  jeans")
+    other = pl.when(pl.col("id") == "1").then(pl.lit("Denim")).otherwise(pl.lit("Cotton"))
+    fact = pl.struct(key=pl.lit("Fabric"), value=other)
+    products = products.with_columns(facts=pl.concat_list(fact))
+    answer = "Here.\n Product Name: Kai Jeans\nProduct Details:\n- Fabric: {}"
+    assert named_products(answer.format("Denim"), products)[0].contradictions == []
+    assert len(named_products(answer.format("Silk"), products)[0].contradictions) == 1
+
+
+def test_a_declining_answer_has_the_nearest_products_beside_it() -> None:
+    cards = CatalogueCards(products_of("Kai Jeans", "Ola Top", "Blue Kai Jeans"))
+    declined = "Sorry, we have nothing that fits."
+    shown = cards.html(declined, "green jeans by nobody", "Online shopping for Clothing")
+    assert "Nearest in the catalogue" in shown
+    assert shown.count('class="card"') == 2
+    assert cards.html(declined, "garden hoses", "") == ""
+    assert cards.html("Here you are.", "green jeans", "") == ""
 
 
 def test_earlier_turns_go_as_far_as_there_is_room(finished: tuple[Path, str]) -> None:

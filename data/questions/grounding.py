@@ -36,9 +36,21 @@ class Grounding:
         self.retriever, self.count = Retriever(products), count
         self.by_id = {row["id"]: row for row in self.retriever.all}
 
-    def context(self, context: str, question: str, answer_id: str | None = None) -> str:
-        """A question's context with its rows. answer_id: of the row that must be among them, in training."""
-        rows = self.retriever.relevant(context, question, self.count)
+    def context(
+        self,
+        context: str,
+        question: str,
+        answer_id: str | None = None,
+        earlier: Sequence[tuple[str, str]] = (),
+    ) -> str:
+        """A question's context with its rows.
+
+        Args:
+            answer_id: of the row that must be among them, in training. earlier: questions and answers before
+            this one, of which it may go on.
+        """
+        searched = self.retriever.with_subject(context, question, earlier)
+        rows = self.retriever.relevant(context, searched, self.count)
         if answer_id is not None:
             rows = with_answer(rows, self.by_id[answer_id], self.count)
         shuffled = sorted(rows, key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
@@ -89,7 +101,8 @@ class GroundedRenderer(Renderer):
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
         """As `Renderer.conversation`, with the rows that the last question finds."""
-        return super().conversation(self.grounding.context(context, question), earlier, question)
+        grounded = self.grounding.context(context, question, earlier=earlier)
+        return super().conversation(grounded, earlier, question)
 
 
 def renderer_of(base: str, origin: dict[str, Any], find_products: Callable[[], Path]) -> Renderer:

@@ -8,7 +8,7 @@ https://doi.org/10.1561/1500000019), by the library bm25s.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ SEARCH = (
     r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|need|want|any|buy|recommend"
     r"|suggest|do (?:you|u) (?:have|sell)|have you got)\b"
 )
+REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
 )
@@ -193,6 +194,24 @@ class Retriever:
         if row is None or self.is_search(text, row):
             return found
         return first_of_each_name([row, *found], count)
+
+    def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
+        """A question with the name of the product that it is about.
+
+        One that names no product goes on about the one named last ("And what does it cost?"), unless it
+        looks for something else.
+
+        Args:
+            earlier: questions and answers before it.
+        """
+        text, category = question.lower(), context.removeprefix(CONTEXT)
+        is_new = re.search(SEARCH, text) and not re.search(REFERENCE, text)
+        if is_new or self.named(text, category):
+            return question
+        for turn in reversed([turn for pair in earlier for turn in pair]):
+            if row := self.named(turn.lower(), category):
+                return f"{question} {row['name']}"
+        return question
 
     def is_search(self, question: str, row: Product) -> bool:
         """Whether a question looks for something rather than asks about the product that it seems to name."""

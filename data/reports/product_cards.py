@@ -1,19 +1,30 @@
-"""Products that an answer names, as the catalogue has them: what the chat page shows beside the answer."""
+"""Products that an answer names, as the catalogue has them: what the chat page shows beside the answer.
+
+What the answer says of a product against the catalogue is marked; beside a declining answer stand the
+products that are most like the question.
+"""
 
 import html
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from data.catalogue.normalisation import normalise
+from data.questions.phrases import CONTEXT
+from data.questions.products import QUESTION_COLUMNS
+from data.questions.retrieval import Product, Retriever
 from data.scoring.published import NAME
+from data.scoring.verdicts import DECLINES, DETAIL
+
+Facts = list[tuple[str, str]]  # keys and values
 
 MAX_NAME_WORDS = 30
 MAX_WORDS = 2000  # of an answer that are searched for names
 FACTS_SHOWN = 8  # of a product
 PUNCTUATION = ".,;:!?\"'()"  # around a name in running text
-COLUMNS = ["name", "category", "facts"]
+NEAREST = 3  # products beside an answer that declines
 CSS = """
 .card {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6em .9em; margin: .4em 0; font-size: .9em}
 .card.invented {border-color: #c0392b; border-style: dashed} .card .note {color: #c0392b}
@@ -23,18 +34,22 @@ CSS = """
 
 @dataclass(frozen=True)
 class ProductCard:
-    """A product that an answer names; ``known``: the catalogue has it."""
+    """A product that an answer names; ``known``: the catalogue has it.
+
+    contradictions: what the answer says of it against the catalogue, in words.
+    """
 
     name: str
     known: bool
     category: str = ""
-    facts: list[tuple[str, str]] = field(default_factory=list)
+    facts: Facts = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
 
 
 def read_products(path: Path) -> pl.DataFrame:
     """What cards need of products.parquet of prepared data. Raises ValueError if the file is another one."""
     try:
-        return pl.read_parquet(path, columns=COLUMNS)
+        return pl.read_parquet(path, columns=QUESTION_COLUMNS)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
@@ -65,6 +80,42 @@ def keyed(names: list[str]) -> pl.DataFrame:
     return frame.unique("key", keep="first", maintain_order=True)
 
 
+def stated_facts(answer: str, keys: list[str]) -> Facts:
+    """What an answer says of the product that it names: its lines '- key: value', and sentences such as "The
+    fabric of the ... is cotton." for the ``keys`` of the catalogue.
+    """
+    stated = re.findall(DETAIL, answer)
+    for key in keys:
+        sentence = rf"(?i)\bthe {re.escape(key)} of .+? is ([^.\n]+)"
+        stated += [(key, value) for value in re.findall(sentence, answer)]
+    return stated
+
+
+def contradictions(answer: str, rows: list[Product]) -> list[str]:
+    """What an answer says against the rows of the product that it names, in words.
+
+    Args:
+        rows: those of its name; what one of them says is right.
+    """
+    true: dict[str, list[str]] = {}
+    for row in rows:
+        for fact in row["facts"]:
+            true.setdefault(plain(fact["key"]), []).append(fact["value"])
+    found = []
+    for key, value in stated_facts(answer, list(true)):
+        own = true.get(plain(key))
+        if own is None:
+            found.append(f"{key}: the catalogue does not say that it is {value}")
+        elif plain(value) not in map(plain, own):
+            found.append(f"{key}: {value} in the answer, {own[0]} in the catalogue")
+    return list(dict.fromkeys(found))
+
+
+def plain(text: str) -> str:
+    """A text without its case and spacing."""
+    return " ".join(text.lower().split())
+
+
 def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:
     """The products that an answer names: after 'Product Name:', whether they exist or not; elsewhere, those
     that exist.
@@ -75,40 +126,66 @@ def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:
     claimed = claimed_names(answer)
     candidates = keyed([*claimed, *candidate_names(answer)])
     catalogue = products.lazy().with_columns(key=normalise(pl.col("name")))
-    matches = catalogue.join(candidates.lazy(), on="key").collect().sort("place")
-    rows = matches.unique("key", keep="first", maintain_order=True).to_dicts()
-    keys = [f" {row['key']} " for row in rows]
+    matches = catalogue.join(candidates.lazy(), on="key").collect().sort("place").to_dicts()
+    of_name: dict[str, list[Product]] = {}
+    for row in matches:
+        of_name.setdefault(row["key"], []).append(row)
+    described = {plain(name) for name in claimed[:1]}  # whose details the answer gives
     cards = []
-    for row, key in zip(rows, keys, strict=True):
-        if any(key in other and key != other for other in keys):
+    for key, rows in of_name.items():
+        if any(f" {key} " in f" {other} " and key != other for other in of_name):
             continue  # a name within a longer one that was named as well is not another product
-        facts = [(fact["key"], fact["value"]) for fact in row["facts"][:FACTS_SHOWN]]
-        cards.append(ProductCard(row["name"], True, row["category"], facts))
+        against = contradictions(answer, rows) if key in described else []
+        cards.append(card_of(rows[0], against))
     for row in keyed(claimed).to_dicts():
-        if f" {row['key']} " not in keys:
+        if row["key"] not in of_name:
             cards.append(ProductCard(row["text"], known=False))
     return cards
 
 
-def last_named(answers: list[str], products: pl.DataFrame) -> str | None:
-    """The name of the catalogue's product that was named last, in the newest answer that names one."""
-    for answer in reversed(answers):
-        for card in named_products(answer, products):
-            if card.known:
-                return card.name
-    return None
+def card_of(row: Product, against: list[str]) -> ProductCard:
+    """The card of a product of the catalogue."""
+    facts = [(fact["key"], fact["value"]) for fact in row["facts"][:FACTS_SHOWN]]
+    return ProductCard(row["name"], True, row["category"], facts, against)
 
 
-def cards_html(answer: str, products: pl.DataFrame) -> str:
-    """The products that an answer names, as HTML; all text in it is escaped."""
-    parts = []
-    for card in named_products(answer, products):
-        name = html.escape(card.name)
-        if card.known:
-            facts = [f"<span>{html.escape(key)}</span>{html.escape(value)}" for key, value in card.facts]
-            rows = "".join(f'<div class="fact">{fact}</div>' for fact in facts)
-            parts.append(f'<div class="card"><b>{name}</b><br>{html.escape(card.category)}{rows}</div>')
-        else:
-            note = '<div class="note">not in the catalogue</div>'
-            parts.append(f'<div class="card invented"><b>{name}</b>{note}</div>')
-    return "".join(parts)
+def card_html(card: ProductCard) -> str:
+    """A card; all text in it is escaped."""
+    name = html.escape(card.name)
+    if not card.known:
+        return f'<div class="card invented"><b>{name}</b><div class="note">not in the catalogue</div></div>'
+    facts = [f"<span>{html.escape(key)}</span>{html.escape(value)}" for key, value in card.facts]
+    rows = "".join(f'<div class="fact">{fact}</div>' for fact in facts)
+    notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in card.contradictions)
+    return f'<div class="card"><b>{name}</b><br>{html.escape(card.category)}{notes}{rows}</div>'
+
+
+class CatalogueCards:
+    """The cards beside answers.
+
+    Args:
+        products: of `read_products`.
+    """
+
+    def __init__(self, products: pl.DataFrame) -> None:
+        self.products, self.retriever = products, Retriever(products)
+
+    def html(self, answer: str, question: str, context: str) -> str:
+        """The products that an answer names; where it names none and declines, those nearest to the
+        question.
+        """
+        cards = named_products(answer, self.products)
+        if cards or not re.search(DECLINES, answer):
+            return "".join(map(card_html, cards))
+        category = context.removeprefix(CONTEXT)
+        nearest = self.retriever.search(question.lower(), category, NEAREST)
+        shown = "".join(card_html(card_of(row, [])) for row in nearest)
+        return f"<div>Nearest in the catalogue</div>{shown}" if nearest else ""
+
+    def last_named(self, answers: list[str]) -> str | None:
+        """The name of the catalogue's product that was named last, in the newest answer that names one."""
+        for answer in reversed(answers):
+            for card in named_products(answer, self.products):
+                if card.known:
+                    return card.name
+        return None

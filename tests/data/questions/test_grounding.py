@@ -99,6 +99,35 @@ def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, t
     assert compact(products.row(0, named=True)) in plain.tokenizer.decode(wanted)
 
 
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("and who is it for?", True),
+        ("and in cotton?", True),
+        ("do you have it in blue?", True),
+        ("do you have linen shirts?", False),
+        ("What fabric is the Lumo Printed Men's Shirt?", False),
+    ],
+)
+def test_a_second_turn_goes_on_about_the_product_of_the_first(
+    products: pl.DataFrame, question: str, named: bool
+) -> None:
+    earlier = [("what is the zarvo striped shirt made of", "It is cotton. Zarvo Striped Men's Shirt")]
+    searched = Retriever(products).with_subject(CONTEXT, question, earlier)
+    assert ("Zarvo" in searched) is named
+    rows = Grounding(products, 2).context(CONTEXT, question, earlier=earlier)
+    assert ("- Zarvo Striped" in rows) or not named
+
+
+def test_the_chat_hands_its_earlier_turns_to_retrieval(products: pl.DataFrame, tmp_path: Path) -> None:
+    products.write_parquet(tmp_path / "products.parquet")
+    origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2}}
+    renderer = grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "products.parquet")
+    earlier = [("fabric of the Lumo Printed Men's Shirt?", "Silk.")]
+    ids = renderer.conversation(CONTEXT, earlier, "And who is it for?")
+    assert "- Lumo Printed" in renderer.tokenizer.decode(ids)
+
+
 def test_a_model_without_rows_is_rendered_as_before(tmp_path: Path) -> None:
     for origin in ({"data": {}}, {"data": {"grounding": "none", "grounding_rows": 3}}):
         assert type(grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "none")) is Renderer
