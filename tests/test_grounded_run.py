@@ -27,7 +27,7 @@ def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.Cap
     train.run(config, folder, Signals())
     catalogue = pl.read_parquet(folder / "model/products.parquet")
     assert "tuned" in capsys.readouterr().out
-    assert re.search(r"rows in the prompt \| 2; the answer's row is found for \d+ of", report_of(folder))
+    assert re.search(r"rows in the prompt \| 2; one of them answers \d+ of", report_of(folder))
     model = evaluate._load_pyfunc(str(folder / "model"))
     product = catalogue.row(0, named=True)
     question, context = f"What is the {product['name']}?", f"Online shopping for {product['category']}"

@@ -25,7 +25,7 @@ from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.questions.grounding import ROWS, Grounding
 from data.questions.written import ChatFunction
-from data.scoring import lookups, verdicts
+from data.scoring import lookups, recall, verdicts
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
 from data.tokens.display import show_tokens
 from data.tokens.escaping import escape_frame
@@ -161,7 +161,8 @@ class RetailData(TokenDataModule):
             batches = self.render_split(split)
             counts[split] = write_examples(batches, folder / f"{split}.pt", longest, self.renderer)
         if self.grounding:
-            counts["test"] |= self.grounding.found(self.questions("test"))
+            asked = self.questions("test")
+            counts["test"] |= recall.recall(asked, self.grounding.names(asked), self.products)
         counts["train"] |= agreement.check_tokenizer(self.renderer, self.questions("train"), self.products)
         if not counts["validation"]["rows"]:
             raise ValueError(
@@ -196,7 +197,7 @@ class RetailData(TokenDataModule):
 
     @property
     def retrieval(self) -> dict[str, int]:
-        """Rows in a prompt, and how many test questions find the answer's; {} without grounding."""
+        """Rows in a prompt, and how many test questions find a right one; {} without grounding."""
         if not self.is_grounded:
             return {}
         count, held = self.settings["grounding_rows"], self.token_report["test"]
@@ -236,7 +237,7 @@ class RetailData(TokenDataModule):
                 row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
             )  # fmt: skip
         if self.is_grounded:
-            found = "retrieval: %(found)d of %(questions)d test questions find the answer's row"
+            found = "retrieval: %(found)d of %(questions)d test questions find a row that answers them"
             log.info(found, self.retrieval)
         log_truncated(self.token_report)
 

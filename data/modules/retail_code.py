@@ -19,6 +19,7 @@ from data.questions import (
     written,
     written_checks,
 )  # fmt: skip
+from data.scoring import recall
 from data.tokens import chat_templates, escaping, example, prompts, rows
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
@@ -33,4 +34,4 @@ CODE = [
     *source_files(splits, filters, preparation, agreement),
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
-GROUNDING_CODE = source_files(grounding, retrieval)
+GROUNDING_CODE = source_files(grounding, retrieval, recall)

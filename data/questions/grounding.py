@@ -61,16 +61,13 @@ class Grounding:
         columns = ["context", "question", *(["answer_id"] if for_training else [])]
         return [self.context(*row) for row in questions.select(columns).rows()]
 
-    def found(self, questions: pl.DataFrame) -> dict[str, int]:
-        """How many of the questions a product answers (``answered``), and for how many a row of its name is
-        found.
-        """
-        found = 0
-        answered = questions.drop_nulls("answer_id")
-        for context, question, answer_id in answered.select("context", "question", "answer_id").rows():
+    def names(self, questions: pl.DataFrame) -> list[list[str]]:
+        """The names of the rows that questions find (columns context, question)."""
+        found = []
+        for context, question in questions.select("context", "question").rows():
             rows = self.retriever.relevant(context, question, self.count)
-            found += any(same_name(row, self.by_id[answer_id]) for row in rows)
-        return {"found": found, "answered": answered.height}
+            found.append([row["name"] for row in rows])
+        return found
 
 
 def with_answer(rows: list[Product], answer: Product, count: int) -> list[Product]:

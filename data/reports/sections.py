@@ -187,12 +187,10 @@ def leakage_table(best: EvaluatedRun) -> str:
 
 
 def retrieval_text(retrieval: dict[str, int] | None) -> str:
-    """How many rows of the catalogue stand in a prompt, and for how many test questions the answer's is
-    found.
-    """
+    """How many rows of the catalogue stand in a prompt, and for how many test questions one answers."""
     if not retrieval:
         return "none"
-    return "{rows}; the answer's row is found for {found} of {questions} test questions".format(**retrieval)
+    return "{rows}; one of them answers {found} of {questions} test questions".format(**retrieval)
 
 
 def provenance(runs: list[EvaluatedRun]) -> str:

@@ -81,12 +81,6 @@ def test_the_order_tells_nothing_and_stays_the_same(products: pl.DataFrame) -> N
     assert len(first) == 2
 
 
-def test_what_is_found_is_counted(products: pl.DataFrame) -> None:
-    asked = {"question": ["fabric of the Kabra Plain Men's Shirt", "garden hoses"], "answer_id": ["b", "a"]}
-    questions = pl.DataFrame({"context": [CONTEXT] * 2} | asked)
-    assert Grounding(products, 2).found(questions) == {"found": 1, "answered": 2}
-
-
 def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, tmp_path: Path) -> None:
     products.write_parquet(tmp_path / "products.parquet")
     origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2}}

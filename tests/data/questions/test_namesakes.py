@@ -100,10 +100,3 @@ def test_in_training_the_answers_row_takes_its_namesakes_place(products: pl.Data
     assert len(lines) == 2
     assert sum("Linen" in line for line in lines) == 1
     assert sum("Silk" in line for line in lines) == 1
-
-
-def test_a_row_of_the_answers_name_is_found(products: pl.DataFrame) -> None:
-    asked = pl.DataFrame(
-        {"context": [CONTEXT], "question": [f"What fabric is the {SHIRT}?"], "answer_id": ["c"]}
-    )
-    assert Grounding(products, 2).found(asked) == {"found": 1, "answered": 1}
