@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from data.catalogue.cells import first_number
 from data.questions.phrases import CONTEXT, GOES_WITH
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ SEARCH = (
     r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|need|want|any|buy|recommend"
     r"|suggest|do (?:you|u) (?:have|sell)|have you got)\b"
 )
+BUDGET = (
+    r"\b(?:under|below|less than|up to|at most|no more than|cheaper than|within|max(?:imum)?(?: of)?"
+    r"|budget(?: of| is)?)"
+    r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
+)
+PRICE = "price"  # the attribute that a budget limits
 REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
@@ -52,6 +59,22 @@ def row_text(row: Product) -> str:
     for fact in row["facts"]:
         parts += [fact["key"], fact["value"]]
     return " ".join(filter(None, parts))
+
+
+def budget_of(question: str) -> float | None:
+    """The highest price that a question in lower case allows ("under Rs. 1,500"); None without one."""
+    found = re.search(BUDGET, question)
+    return float(found[1].replace(",", "")) if found else None
+
+
+def prices_of(rows: list[Product]) -> "npt.NDArray[np.float64]":
+    """The price of each row; NaN where it has none. (rows,)"""
+    texts = []
+    for row in rows:
+        prices = [fact["value"] for fact in row["facts"] if fact["key"].lower() == PRICE]
+        texts.append(prices[0] if prices else None)
+    numbers = pl.select(price=first_number(pl.lit(pl.Series(texts, dtype=pl.String))))["price"]
+    return numbers.cast(pl.Float64).to_numpy()
 
 
 def foremost(rows: list[Product]) -> list[Product]:
@@ -146,6 +169,11 @@ class Retriever:
         index.index([words_of(row_text(row)) for row in self.all], show_progress=False)
         return index
 
+    @cached_property
+    def prices(self) -> "npt.NDArray[np.float64]":
+        """The price of each row; NaN where it has none. (rows,)"""
+        return prices_of(self.all)
+
     def named(self, question: str, category: str) -> Product | None:
         """The product that the question names, of the category asked in if several bear the name; or None."""
         totals = self.names.shared(question)
@@ -168,13 +196,17 @@ class Retriever:
         ]
 
     def search(self, question: str, category: str, count: int) -> list[Product]:
-        """The rows that share most with the question, of the category asked in if there is one."""
+        """The rows that share most with the question, of the category asked in if there is one, within the
+        budget if the question has one.
+        """
         words = [word for word in words_of(question) if word in self.index.vocab_dict]
         if not words:
             return []
         scores = self.index.get_scores(words)
         if category:
             scores = np.where(self.categories == category, scores, 0)
+        if budget := budget_of(question):
+            scores = np.where(self.prices <= budget, scores, 0)
         best = np.argsort(-scores, kind="stable")
         return first_of_each_name((self.all[place] for place in best if scores[place] > 0), count)
 

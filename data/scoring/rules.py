@@ -8,7 +8,7 @@ from collections import Counter
 import polars as pl
 
 from data.questions.phrases import CONTEXT, DECLINE, GARMENTS
-from data.questions.retrieval import ALTERNATIVE, OUTFIT, Product, Retriever, words_of
+from data.questions.retrieval import ALTERNATIVE, OUTFIT, Product, Retriever, budget_of, words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
 KEY_SCORE = 88  # how alike a word of the question and an attribute must be
@@ -88,11 +88,16 @@ def yes_or_no(rest: str, fact: dict[str, str]) -> str:
 
 
 def search(catalogue: Retriever, text: str, category: str) -> str:
-    """The product of which most values stand in the question: brand, kind, and attributes."""
+    """The product of which most values stand in the question: brand, kind, and attributes; within the budget,
+    if it has one.
+    """
+    budget = budget_of(text)
     wanted = f" {' '.join(words_of(text))} "
     best, best_score = None, 0
-    for row in catalogue.all:
+    for row, price in zip(catalogue.all, catalogue.prices, strict=True):
         if category and row["category"] != category:
+            continue
+        if budget and not price <= budget:  # a row without a price has NaN
             continue
         values = {fact["value"] for fact in row["facts"]} | {row["brand"], row["type"]}
         score = sum(f" {' '.join(words_of(value))} " in wanted for value in values if value)

@@ -12,7 +12,8 @@ from data.questions import grounding
 from data.questions.filling import PAIRS
 from data.questions.grounding import Grounding, compact
 from data.questions.products import answer_block
-from data.questions.retrieval import Retriever
+from data.questions.retrieval import Retriever, budget_of
+from data.scoring.rules import rule_answers
 from data.tokens.prompts import Renderer
 from tests.conftest import POCKET
 
@@ -133,3 +134,34 @@ def test_a_model_without_rows_is_rendered_as_before(tmp_path: Path) -> None:
     pl.DataFrame({"name": ["a"]}).write_parquet(tmp_path / "products.parquet")
     with pytest.raises(ValueError, match=r"give products\.parquet of prepared data"):
         grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "products.parquet")
+
+
+@pytest.mark.parametrize(
+    ("question", "budget"),
+    [
+        ("something warm for my daughter under 500", 500),
+        ("shirts below rs. 1,500", 1500),
+        ("a shirt for less than ₹ 799.50?", 799.5),
+        ("jeans, max of 20", 20),
+        ("my budget is $45", 45),
+        ("shirt under the jacket", None),
+        ("size 32 jeans", None),
+    ],
+)
+def test_budgets_are_read(question: str, budget: float | None) -> None:
+    assert budget_of(question) == budget
+
+
+def test_a_budget_keeps_dearer_products_out(products: pl.DataFrame) -> None:
+    prices = {"a": "Rs. 1,299", "b": "Rs. 499", "c": "Rs. 2,000.50"}
+    value = pl.col("id").replace_strict(prices, default=None)
+    price = pl.concat_list(pl.struct(key=pl.lit("Price"), value=value)).cast(PAIRS)
+    priced = products.with_columns(
+        facts=pl.when(value.is_null()).then("facts").otherwise(pl.concat_list("facts", price))
+    )
+    assert set(ids(priced, "men's shirt", 5)) == {"a", "b", "c", "d"}
+    assert ids(priced, "men's shirt under Rs. 500", 5) == ["b"]
+    assert set(ids(priced, "men's shirt under 1,300", 5)) == {"a", "b"}
+    asked = pl.DataFrame({"context": [CONTEXT], "question": ["I need a cotton shirt under 500"]})
+    assert "Kabra Plain" in rule_answers(asked, priced)[0]
+    assert "Kabra Plain" in rule_answers(asked.with_columns(question=pl.lit("linen shirt")), priced)[0]
