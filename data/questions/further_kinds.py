@@ -83,13 +83,15 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     asked = asked.with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
     key = pl.col("key").str.to_lowercase()
+    # the value comes first: a model that has written it knows whether it is the one asked about
+    asked = asked.with_columns(
+        low_value=pl.col("value").str.to_lowercase(), word=yes_or_no.str.to_lowercase()
+    )
     return asked.select(
         product_id="id",
         kind=pl.lit(YES_NO),
         question=pl.when("is_true").then("value").otherwise("other"),  # that is asked about
-        sentence=pl.format(
-            "{}, the {} of the {} is {}.", yes_or_no, key, "name", pl.col("value").str.to_lowercase()
-        ),
+        sentence=pl.format("The {} of the {} is {}, so {}.", key, "name", "low_value", "word"),
         answer_id="id",
         wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
         told=yes_or_no,

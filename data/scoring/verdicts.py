@@ -44,6 +44,8 @@ SAYS_UNSAID = (
     r"|not (?:stated|listed|mentioned|specified|known|given)|no information"
 )
 
+SO_YES_NO = r"\bso (?:yes|no)\b"  # at the end of an answer that states the value first
+
 DETAILS = ("right", "wrong", "invented", "missing")
 
 DETAIL = r"(?m)^[ \t]*-[ \t]*([^:\n]+?)[ \t]*:[ \t]*([^\n]*?)[ \t]*$"
@@ -82,15 +84,17 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
 
 
 def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
-    """Whether a sentence holds the value asked for; to yes or no, whether it begins with the right one and
-    holds the value of the row. Null where no value was asked for.
+    """Whether a sentence holds the value asked for; to yes or no, whether it says the right one, at its
+    beginning or after the value ("is linen, so no"), and holds the value of the row. Null where no value was
+    asked for.
     """
     is_yes_no = pl.col("kind") == YES_NO
     of_row = pl.col("wanted").list.first().struct.field("value")
     value = pl.when(is_yes_no).then(of_row).otherwise("value")
-    first_word = sentence.str.extract(r"(\w+)").str.to_lowercase()
-    begins_right = ~is_yes_no | (first_word == pl.col("value").str.to_lowercase())
-    return stands_beside(sentence, value, pl.col("asked_name")) & begins_right
+    low = sentence.str.to_lowercase()
+    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract_all(SO_YES_NO).list.last())
+    says_right = word.str.tail(3).str.strip_chars() == pl.col("value").str.to_lowercase()
+    return stands_beside(sentence, value, pl.col("asked_name")) & (~is_yes_no | says_right.fill_null(False))
 
 
 def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:

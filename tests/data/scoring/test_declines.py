@@ -36,6 +36,10 @@ DECLINE_CASES = [
     ("yes_no", "Yes, it is denim.\n Product Name: Kai Solid Women's Jeans", "right_facts"),
     ("yes_no", "No, it is denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
     ("yes_no", "Yes, it is silk.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("yes_no", "The fabric is denim, so yes.\n Product Name: Kai Solid Women's Jeans", "right_facts"),
+    ("yes_no", "The fabric is denim, so no.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("yes_no", "The fabric is silk, so yes.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("yes_no", "The fabric is denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
     ("yes_no", "No doubt, yes, denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
     ("absent", None, "failed"),
 ]
