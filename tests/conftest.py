@@ -61,6 +61,40 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, printed.getvalue()
 
 
+@pytest.fixture(scope="module")
+def good(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run whose answers were all right: a real run's, with its predictions replaced by the
+    truth, and judged anew.
+    """
+    import json
+    import shutil
+
+    import polars as pl
+
+    from data.modules.retail import RetailData
+    from data.scoring import summaries
+
+    outputs = tmp_path_factory.mktemp("good")
+    folder = outputs / "runs" / "good"
+    shutil.copytree(finished[0], folder)
+    scores = json.loads((folder / "scores.json").read_text())
+    data = RetailData(
+        scores["origin"]["data"],
+        str(ROOT / "architectures/pocket"),
+        finished[0].parent / "cache",
+        scores["origin"]["seed"],
+    )
+    data.prepare_data()
+    questions = data.evaluation_questions(scores["origin"]["evaluation"]["questions"])
+    rows = pl.read_parquet(folder / "predictions.parquet").filter(pl.col("model") != "tuned")
+    tuned = data.judge(questions, questions["answer"].to_list()).with_columns(model=pl.lit("tuned"))
+    judged = pl.concat([rows, tuned])
+    judged.write_parquet(folder / "predictions.parquet")
+    scores |= summaries.score_models(judged, data.questions("train")["answer"], 0)
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is run from the project's root."""

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 
 import app
 from architectures.inference.assistant import Assistant
-from data.reports.product_cards import CSS, CatalogueCards, named_products
+from data.reports.product_cards import CSS
 from tests.conftest import ROOT
 
 EVIL = "<img src=x onerror=\"document.title='taken'\">"
@@ -154,81 +154,6 @@ def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -
     shown = "document.querySelectorAll('.chat')[1].innerText.includes(said)"
     press(browser_page, "Complete the outfit", f"said => {shown}", "What goes well with")
     press(browser_page, "New conversation", f"said => !{shown}", "What goes well with")
-
-
-def products_of(*names: str) -> pl.DataFrame:
-    facts = [[{"key": "Fabric", "value": "Cotton"}]] * len(names)
-    table = pl.DataFrame({"id": list(map(str, range(len(names)))), "name": names, "facts": facts})
-    unknown = {column: pl.lit(None, pl.String) for column in ("brand", "type", "garment", "rating")}
-    place = {"category": pl.lit("Clothing"), "shelf": pl.lit("Shelf")}
-    return table.with_columns(**unknown, **place)
-
-
-def test_cards_know_the_catalogue() -> None:
-    products = products_of("Kai Jeans", "Kai Jeans Blue", "Ola Top")
-    found = named_products(
-        "Instead of the OLA  top, you may like the Kai Jeans Blue.\n Product Name: Kai Jeans Blue\n", products
-    )
-    assert [(card.name, card.known) for card in found] == [("Kai Jeans Blue", True), ("Ola Top", True)]
-    assert found[0].facts == [("Fabric", "Cotton")]
-    assert [(card.name, card.known) for card in named_products("Product Name: Unheard Of", products)] == [
-        ("Unheard Of", False)
-    ]
-    assert named_products("", products) == []
-    assert named_products("nothing at all", products) == []
-
-
-def test_cards_escape_what_they_show() -> None:
-    products = products_of(f"Kai {EVIL}")
-    for answer in (f"Product Name: Kai {EVIL}", f"Product Name: Other {EVIL}"):
-        shown = CatalogueCards(products).html(answer, "", "")
-        assert "<img" not in shown
-        assert "&lt;img" in shown
-
-
-@pytest.mark.parametrize(
-    ("answer", "notes"),
-    [
-        ("It is made of cotton.\n Product Name: Kai Jeans\nProduct Details:\n- fabric:  COTTON", []),
-        (
-            "Here.\n Product Name: Kai Jeans\nProduct Details:\n- Fabric: Silk\n- Neck: Round",
-            [
-                "Fabric: Silk in the answer, Cotton in the catalogue",
-                "Neck: the catalogue does not say that it is Round",
-            ],
-        ),
-        (
-            "The fabric of the Kai Jeans is silk.\n Product Name: Kai Jeans\n",
-            ["fabric: silk in the answer, Cotton in the catalogue"],
-        ),
-        ("The fabric of the Kai Jeans is cotton.\n Product Name: Kai Jeans\n", []),
-    ],
-)
-def test_what_contradicts_the_catalogue_is_marked(answer: str, notes: list[str]) -> None:
-    products = products_of("Kai Jeans", "Ola Top")
-    assert [card.contradictions for card in named_products(answer, products)] == [notes]
-    shown = CatalogueCards(products).html(answer, "", "")
-    assert shown.count('class="note"') == len(notes)
-
-
-def test_what_one_of_several_products_of_a_name_has_is_no_contradiction() -> None:
-    products = products_of("Kai Jeans", "kai  jeans")
-    other = pl.when(pl.col("id") == "1").then(pl.lit("Denim")).otherwise(pl.lit("Cotton"))
-    fact = pl.struct(key=pl.lit("Fabric"), value=other)
-    products = products.with_columns(facts=pl.concat_list(fact))
-    answer = "Here.\n Product Name: Kai Jeans\nProduct Details:\n- Fabric: {}"
-    assert named_products(answer.format("Denim"), products)[0].contradictions == []
-    assert len(named_products(answer.format("Silk"), products)[0].contradictions) == 1
-
-
-def test_a_declining_answer_has_the_nearest_products_beside_it() -> None:
-    cards = CatalogueCards(products_of("Kai Jeans", "Ola Top", "Blue Kai Jeans"))
-    declined = "Sorry, we have nothing that fits."
-    shown = cards.html(declined, "green jeans by nobody", "Online shopping for Clothing")
-    assert "Nearest in the catalogue" in shown
-    assert shown.count('class="card"') == 2
-    assert cards.html(declined, "garden hoses", "") == ""
-    assert cards.html("Here you are.", "green jeans", "") == ""
 
 
 def test_earlier_turns_go_as_far_as_there_is_room(finished: tuple[Path, str]) -> None:

@@ -3,13 +3,10 @@ table, bad input refused.
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -19,10 +16,8 @@ from omegaconf import OmegaConf
 
 import evaluate
 import train
-from architectures.baselines.base import Progress, no_progress
-from architectures.baselines.simple import Majority
 from architectures.training.signals import Signals
-from tests.conftest import EVALUATE_KEYS, ROOT, real
+from tests.conftest import EVALUATE_KEYS, ROOT
 from tests.test_train import typed
 
 SMALL = ["tracking.system_metrics=false", "trainer.log_every=1", "trainer.precision=32-true"]
@@ -279,157 +274,8 @@ def test_a_baseline_is_evaluated_like_any_model(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.startswith("label: ")
 
 
-class Counting(Majority):
-    """A baseline whose explanation depends on what it has predicted, as the cost of requests does."""
-
-    texts = 0
-
-    def predict_proba(self, texts: list[str], progress: Progress = no_progress) -> torch.Tensor:
-        self.texts += len(texts)
-        return super().predict_proba(texts, progress)
-
-    def explain(self) -> str:
-        return f"{self.texts} texts"
-
-
-def test_an_explanation_is_asked_for_after_the_predictions() -> None:
-    settings = {"method": "majority", "monitor": "accuracy", "seed": 0}
-    model = Counting(settings, ["a", "b"], False, {"name": "counting", "monitor": "accuracy"})
-    model.fit(["x", "y"], torch.tensor([0, 0]))
-    data: Any = SimpleNamespace(base="")
-    labeller = evaluate.label_model(model, data, 8)
-    labeller.classify(["x", "y", "z"])
-    assert labeller.explain() == "3 texts"
-
-
-def test_a_local_model_is_prompted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    train.run(
-        typed(
-            *command(things(tmp_path, 40), tmp_path, "model=prompted", "prompting.shots=1", "data.limit=6")
-        ),
-        folder,
-        Signals(),
-    )
-    assert "| prompted" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_several_labels_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [
-        {"text": f"a {THINGS['food'][i % 5]} and a {THINGS['tools'][i % 5]}", "label": "food;tools"}
-        for i in range(15)
-    ]
-    rows += [{"text": f"only a {THINGS['food'][i % 5]}", "label": "food"} for i in range(15)]
-    rows += [{"text": f"nothing {i}", "label": ""} for i in range(15)]
-    pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
-    more = [
-        "data.label_kind=multiple",
-        "trainer.monitor=macro_f1_with_none",
-        "trainer.epochs=3",
-        "trainer.batch_size=8",
-        "trainer.learning_rate=2e-4",
-    ]
-    train.run(
-        typed("+experiment=labels", f"data.path={tmp_path / 't.csv'}", f"outputs={tmp_path}", *SMALL, *more),
-        tmp_path,
-        Signals(),
-    )
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert (
-        results["scores"]["validation"]["macro_f1_with_none"]
-        == pytest.approx(results["validation"], abs=1e-6)
-        == pytest.approx(1, abs=0.2)
-    )
-    assert "| none" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("experiment", "path", "rows"),
-    [
-        ("unfair-tos", "unfair_tos", 5532),
-        ("unfair-tos-multilabel", "unfair_tos", 5532),
-        ("tags", "made_with_ml/dataset.csv", 612),
-        ("rotten-tomatoes", "rotten_tomatoes", 8530),
-        ("imdb", "imdb", 4500),
-    ],
-)
-def test_real_tasks_are_prepared(experiment: str, path: str, rows: int, tmp_path: Path) -> None:
-    data = train.prepare(
-        typed(f"+experiment={experiment}", "model=minilm", f"data.path={real(path)}", f"outputs={tmp_path}")
-    )
-    assert data.training_rows == rows
-    assert int(data.rows["train"].lengths.max()) <= (256 if experiment == "imdb" else 128)
-
-
 def test_show_prints_a_text_as_the_model_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.run(typed(*command(things(tmp_path), tmp_path, "stage=show")), tmp_path, Signals())
     printed = capsys.readouterr().out
     assert "tokens: [CLS] order" in printed
     assert "labels: " in printed
-
-
-@pytest.mark.slow
-def test_an_openai_compatible_server_is_prompted(tmp_path: Path) -> None:
-    """transformers' own server with the embedded model behind train.py: a real endpoint, asked over HTTP."""
-    import socket
-    import time
-    import urllib.request
-
-    pytest.importorskip("uvicorn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    pocket = str(shutil.copytree(ROOT / "architectures/pocket", tmp_path / "pocket"))
-    turn = "<start_of_turn>{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content }}<end_of_turn>\n"
-    loop = "{{ bos_token }}{% for m in messages %}" + turn + "{% endfor %}"
-    Path(pocket, "chat_template.jinja").write_text(
-        loop + "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
-    )
-    serve = [
-        str(Path(sys.executable).with_name("transformers")),
-        "serve",
-        pocket,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--device",
-        "cpu",
-    ]
-    with (tmp_path / "server.log").open("w") as output:
-        server = subprocess.Popen(serve, stdout=output, stderr=output)
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
-                time.sleep(1)
-        environment = {
-            **os.environ,
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
-            "OPENAI_API_KEY": "none",
-        }
-        given = [
-            "model=prompted",
-            "prompting.backend=endpoint",
-            f"prompting.served_model={pocket}",
-            "data.limit=6",
-            "prompting.concurrency=2",
-        ]
-        arguments = command(things(tmp_path, 40), tmp_path, *given)
-        done = subprocess.run(
-            [sys.executable, "train.py", *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        server.kill()
-    assert done.returncode == 0, done.stderr[-3000:] + (tmp_path / "server.log").read_text()[-2000:]
-    assert "12 requests" in done.stdout

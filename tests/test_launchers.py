@@ -2,23 +2,17 @@
 cluster of two nodes.
 """
 
-import http.server
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
-from tests import slurm_cluster
-from tests.benchmarks.faults import result
 from tests.conftest import ROOT
 
 SMALL = [
@@ -209,6 +203,20 @@ def test_an_array_of_shards_prepares_one_table(tmp_path: Path) -> None:
     assert "are finished already" in run(*command).stderr
 
 
+def steps_of(folder: Path) -> list[int]:
+    """Steps in a run's log of training."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "train/loss" in line]
+
+
+def wait_for(what: Any, seconds: float = 120) -> None:
+    """Until it holds."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGTERM while the first of two jobs trains; the second start finishes both, the first one from its
@@ -253,290 +261,3 @@ def test_a_search_goes_on_with_the_trials_it_has(tmp_path: Path) -> None:
     assert "trainer.prune=True" in rows[0]["overrides"]
     best = min(rows, key=lambda row: float(row["metric"]))
     assert f"python train.py {best['overrides']}" in again.stdout
-
-
-def steps_of(folder: Path) -> list[int]:
-    """Steps in a run's log of training."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [line["step"] for line in lines if "train/loss" in line]
-
-
-def wait_for(what: Any, seconds: float = 120) -> None:
-    """Until it holds."""
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-# SLURM
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a cluster of two nodes."""
-    if slurm_cluster.missing():
-        pytest.skip(slurm_cluster.missing())
-    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm") / "cluster") as environment:
-        yield environment
-
-
-LAUNCH = ["-m", "hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.cpus_per_task=1"]
-LAUNCH += [
-    f"hydra.launcher.python={sys.executable}",
-    "hydra.launcher.setup=['export MASTER_ADDR=127.0.0.1']",
-    "hydra.launcher.grace=60",
-]
-
-
-def outputs_of(outputs: Path) -> str:
-    """What the jobs printed."""
-    return "\n".join(path.read_text()[-3000:] for path in outputs.glob("sweeps/*/*/slurm-*.out"))
-
-
-@pytest.mark.slurm
-def test_slurm_runs_a_sweep_of_two_jobs(nodes: dict[str, str], tmp_path: Path) -> None:
-    done = run(
-        *LAUNCH,
-        "hydra.launcher.wait=true",
-        *SMALL,
-        "model.lora_r=2,4",
-        f"outputs={tmp_path}",
-        environment=nodes,
-    )
-    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(tmp_path)
-    assert "status:  squeue --jobs=" in done.stdout
-    assert "best by validation loss" in done.stdout
-    assert [row["status"] for row in ledger(tmp_path)] == ["finished", "finished"]
-
-
-@pytest.mark.slurm
-def test_two_nodes_train_as_one_and_a_requeued_job_ends_bit_identical(
-    nodes: dict[str, str], tmp_path: Path
-) -> None:
-    whole = tmp_path / "whole" / "run"
-    assert run(*SMALL, f"outputs={whole.parent}", f"hydra.run.dir={whole}").returncode == 0
-    two, requeued = tmp_path / "two", tmp_path / "requeued"
-    done = run(
-        *LAUNCH,
-        "hydra.launcher.nodes=2",
-        "hydra.launcher.wait=true",
-        *SMALL,
-        f"outputs={two}",
-        environment=nodes,
-    )
-    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(two)
-    expected, found = losses(whole), losses(Path(ledger(two)[0]["folder"]))
-    assert found[:1] == pytest.approx(expected[:1], rel=1e-5)  # later steps differ by what dropout draws
-    assert len(found) == len(expected)
-
-    submitted = run(*LAUNCH, *SMALL, "trainer.checkpoint_every=0", f"outputs={requeued}", environment=nodes)
-    assert "job 0: submitted as" in submitted.stderr
-    row = ledger(requeued)[0]
-    folder, number = Path(row["folder"]), str(row["job_id"])
-    wait_for(
-        lambda: (
-            (folder / "metrics.jsonl").is_file() and "train/loss" in (folder / "metrics.jsonl").read_text()
-        )
-    )
-    subprocess.run(["scancel", "--signal=USR1", number], env=nodes, check=True)
-    wait_for(lambda: json.loads((folder / "state.json").read_text())["status"] == "finished", 240)
-    wait_for(
-        lambda: (
-            number
-            not in subprocess.run(["squeue", "--noheader"], env=nodes, capture_output=True, text=True).stdout
-        )
-    )
-    told = (folder / f"slurm-{number}.out").read_text()
-    assert "stopped (SIGUSR1)" in told
-    assert "resumed from" in told
-    assert result(folder) == result(whole)
-
-
-def losses(folder: Path) -> list[float]:
-    """Training losses in a run's log."""
-    return [
-        json.loads(line)["train/loss"]
-        for line in (folder / "metrics.jsonl").read_text().splitlines()
-        if "train/loss" in line
-    ]
-
-
-# AzureML
-
-AZURE = ["-m", "hydra/launcher=azureml", "hydra.launcher.compute=h100s"]
-
-
-@pytest.mark.slow
-def test_azureml_writes_yaml_that_its_own_loader_takes(tmp_path: Path) -> None:
-    from azure.ai.ml import load_job
-
-    launcher = ["hydra.launcher.nodes=2", "hydra.launcher.gpus_per_node=8", "hydra.launcher.dry_run=true"]
-    launcher += [
-        "hydra.launcher.inputs=['data.path=azureml:catalogue:3']",
-        "hydra.launcher.variables=['HF_TOKEN=x']",
-    ]
-    done = run(
-        *AZURE,
-        *launcher,
-        "+experiment=job-0,job-1",
-        "data=flipkart",
-        "data.path=table.csv",
-        f"outputs={tmp_path}",
-    )
-    assert "az ml job create -f" in done.stdout, done.stderr
-    written = next(iter(tmp_path.glob("sweeps/*/job.yml")))
-    pipeline = load_job(str(written))
-    assert sorted(pipeline.jobs) == ["job_0", "job_1"]
-    assert pipeline.settings.continue_on_step_failure is True
-    for number in (0, 1):
-        step = pipeline.jobs[f"job_{number}"]
-        line = step.component.command
-        for part in (
-            f"+experiment=job-{number}",
-            "data.path=${{inputs.data_path}}",
-            "hydra.run.dir=${{outputs.run}}",
-            "resume=auto",
-        ):
-            assert part in line, part
-        assert "trainer.devices=8 trainer.nodes=2" in line
-        assert (
-            subprocess.run(
-                ["bash", "-n", "-c", line.replace("${{", "x").replace("}}", "x")], check=False
-            ).returncode
-            == 0
-        )
-        assert "pip install --quiet --no-deps azureml-mlflow" in line.split(" && ")[0]
-        assert step.compute == "h100s"
-        assert (step.resources.instance_count, step.distribution.process_count_per_instance) == (2, 8)
-        assert step.environment_variables == {"HF_TOKEN": "x"}
-        assert step.component.environment.conda_file["name"] == "strata"
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.split()
-    sent = {
-        str(path.relative_to(written.parent / "code"))
-        for path in (written.parent / "code").rglob("*")
-        if path.is_file()
-    }
-    assert sent == {name for name in tracked if (ROOT / name).is_file()}
-    single = run(*AZURE, "hydra.launcher.dry_run=true", "+experiment=job-2", f"outputs={tmp_path / 'single'}")
-    assert single.returncode == 1
-    job = load_job(str(next(iter(tmp_path.glob("single/sweeps/*/job.yml")))))
-    assert "+experiment=job-2" in job.command
-    assert job.outputs["run"].mode == "rw_mount"
-
-
-class Service(http.server.BaseHTTPRequestHandler):
-    """Stands in for the workspace: answers every request with the status that the test asks for."""
-
-    status = 404
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        body = json.dumps({"error": {"code": "x", "message": "as the test wants it"}}).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Retry-After", "0")
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_PUT = do_POST = do_GET
-
-    def log_message(self, *arguments: Any) -> None:
-        """Silent."""
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Service]]:
-    """A local HTTPS service that the SDK takes for the workspace, and a credential that it takes for one."""
-    from azure.core.credentials import AccessToken
-
-    class Credential:
-        def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-            return AccessToken("token", int(time.time()) + 3600)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(made, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    monkeypatch.setenv("AZUREML_DEV_URL_MFE", f"https://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr("azure.identity.DefaultAzureCredential", Credential)
-    Service.asked.clear()
-    yield Service
-    server.shutdown()
-
-
-def launcher(**changes: Any) -> Any:
-    from hydra_plugins.strata_launchers.azureml import AzureLauncher
-
-    settings = {
-        "subscription": "s",
-        "resource_group": "g",
-        "workspace": "w",
-        "compute": "h100s",
-        "nodes": 1,
-        "gpus_per_node": 1,
-    }
-    settings |= {
-        "image": "i",
-        "inputs": [],
-        "datastore": "d",
-        "variables": [],
-        "setup": [],
-        "shm_size": "1g",
-        "experiment": "e",
-        "dry_run": False,
-    }
-    return AzureLauncher(**settings | changes)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [
-        (404, "is compute=h100s in workspace w"),
-        pytest.param(429, "throttled, try again later", marks=pytest.mark.slow),
-        pytest.param(403, r"refused \(status 403\)", marks=pytest.mark.slow),
-    ],
-)
-def test_azureml_refusals_are_one_clear_error(service: type[Service], status: int, message: str) -> None:
-    service.status = status
-    with pytest.raises(ValueError, match=message):
-        launcher().client()
-    assert any("computes/h100s" in path for path in service.asked)
-
-
-def test_azureml_without_credentials_or_place_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="not told workspace_name, compute"):
-        launcher(workspace="", compute="").client()
-    for name in (
-        "AZURE_CLIENT_ID",
-        "AZURE_TENANT_ID",
-        "AZURE_CLIENT_SECRET",
-        "IDENTITY_ENDPOINT",
-        "MSI_ENDPOINT",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    with pytest.raises(ValueError, match="no credentials: `az login`"):
-        launcher().client()

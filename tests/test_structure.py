@@ -165,6 +165,14 @@ def most_lines(path: Path) -> int:
     return ENTRY_LINES if path.stem in ENTRIES and path.parent == ROOT else MODULE_LINES
 
 
+def test_files_of_tests_are_short() -> None:
+    lines = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert lines
+    assert {str(path): count for path, count in lines.items() if count > MODULE_LINES} == {}
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_and_functions_are_short(path: Path) -> None:
     source = path.read_text(encoding="utf-8")

@@ -4,7 +4,6 @@ refuse bad data.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ from architectures.training.signals import Signals
 from config import command_line
 from data.modules.retail import RetailData
 from data.scoring.verdicts import VERDICTS
-from tests.conftest import EVALUATE_KEYS, POCKET, ROOT, SMALL, real, typed
+from tests.conftest import EVALUATE_KEYS, ROOT, SMALL, typed
 
 
 def client_of(folder: Path) -> Any:
@@ -131,69 +130,6 @@ def test_checkpoints_hold_the_adapter_alone(finished: tuple[Path, str]) -> None:
         assert path.stat().st_size < 3 * sum(t.numel() * 4 for t in content["state_dict"].values()) + 200_000
 
 
-def test_cached_data_equals_fresh_data(finished: tuple[Path, str], tmp_path: Path) -> None:
-    config = typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL)
-    fresh = train.prepare(config)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    cached = train.prepare(config)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
-    other = train.prepare(typed("+experiment=quickstart", f"outputs={finished[0].parent}", *SMALL))
-    for data in (cached, other):
-        assert data.digest == fresh.digest
-        for split in ("train", "validation", "test"):
-            assert torch.equal(data.rows[split].ids, fresh.rows[split].ids)
-    changed = train.prepare(
-        typed("+experiment=quickstart", f"outputs={tmp_path}", *SMALL, "data.max_details=3")
-    )
-    assert changed.digest != fresh.digest
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["data.path=nowhere.csv"], "no table at data.path=nowhere.csv"),
-        (["data.columns.name=titel"], "no column 'titel'"),
-        (["data.root=Shoes"], "no product is left"),
-        (["data.limit=1", "data.unseen=0"], "data.validation"),
-        (["model.base=nobody/nothing"], "no tokenizer for model.base=nobody/nothing"),
-    ],
-)
-def test_data_that_nothing_can_be_learnt_from_is_refused(
-    overrides: list[str], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        train.prepare(typed("+experiment=quickstart", f"outputs={tmp_path}", *overrides))
-    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".ckpt"]
-
-
-def test_prompts_that_leave_no_room_for_an_answer_are_refused(tmp_path: Path) -> None:
-    """Every label would be masked, and the loss 0."""
-    names = [f"Mug {'very ' * 60} large {i}" for i in range(20)]
-    pl.DataFrame({"title": names, "department": "Kitchen"}).write_csv(tmp_path / "shop.csv")
-    columns = [
-        "data=table",
-        f"data.path={tmp_path / 'shop.csv'}",
-        "data.columns.name=title",
-        "data.columns.category=department",
-    ]
-    with pytest.raises(ValueError, match="no training row has room for an answer"):
-        train.prepare(typed(*columns, "data.max_seq_length=64", f"outputs={tmp_path}"))
-
-
-def test_what_is_cut_off_is_counted(tmp_path: Path) -> None:
-    data = train.prepare(typed("data.limit=30", "data.max_seq_length=90", f"outputs={tmp_path}"))
-    counts = data.token_report["train"]
-    assert 0 < counts["cut_off"] <= counts["rows"]
-    assert int(data.rows["train"].lengths.max()) == 90
-
-
-def test_real_rows_are_prepared(tmp_path: Path) -> None:
-    table = real("flipkart/flipkart_raw15_first999.csv")
-    data = train.prepare(typed("data=flipkart", f"data.path={table}", f"outputs={tmp_path}"))
-    assert dict(data.report["counts"])["at least 10 rows in its level 4"] == 339
-    assert data.token_report["train"]["rows"] > 1000
-
-
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -288,74 +224,6 @@ def test_the_default_command_line(tmp_path: Path) -> None:
     assert "Traceback" not in again.stderr
 
 
-@pytest.mark.slow
-def test_a_sweep_stands_under_one_parent(tmp_path: Path) -> None:
-    small = [*SMALL, "trainer.max_steps=2", "evaluation.questions=2", "data.limit=30"]
-    command = [sys.executable, "train.py", "-m", "+experiment=base,job-0", f"outputs={tmp_path}", *small]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "best by validation loss" in done.stdout
-    comparison = next(tmp_path.glob("sweeps/*/report.md")).read_text()
-    assert "base r=8" in comparison
-    assert "job-0 r=8" in comparison
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("strata").experiment_id])
-    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    assert len(runs) == 3
-    assert len(parents) == 1
-    parent = parents[0].info.run_id
-    assert {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parents[0]} == {parent}
-    evaluate.run(
-        OmegaConf.create(dict.fromkeys(EVALUATE_KEYS) | {"compare": parent, "outputs": str(tmp_path)})
-    )
-    page = next(tmp_path.glob("comparisons/*/report.md")).read_text()
-    assert "| base r=8" in page
-    assert "| job-0 r=8" in page
-    assert "## Parameters that differ" in page
-    assert "report.html" in {Path(item.path).name for item in client.list_artifacts(parent, "comparison")}
-    assert "report.html" in {item.path for item in client.list_artifacts(parent)}
-
-
-def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> None:
-    from data.modules.pocket_text import pocket_texts
-
-    names = (
-        pl.read_csv(ROOT / "data/sample/catalogue.csv", infer_schema=False)["product_name"]
-        .drop_nulls()
-        .unique()
-        .to_list()
-    )
-    texts = [f"{text.user}\n{text.reply}" for text in pocket_texts(43, 20_000)]
-    assert not pl.Series(texts).str.contains_any(names).any()
-    assert not any("Product Name" in text or "Product Details" in text or "\n- " in text for text in texts)
-
-
-@pytest.mark.slow
-def test_the_pocket_recipe_runs_and_its_export_is_a_base(tmp_path: Path) -> None:
-    overrides = [
-        "data.texts=200",
-        "trainer.max_steps=3",
-        "trainer.validate_every=2",
-        "tracking.system_metrics=false",
-    ]
-    train.run(typed("+experiment=pocket", f"outputs={tmp_path}", *overrides), tmp_path, Signals())
-    made = tmp_path / "model"
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in made.iterdir()}
-    for name in ("config.json", "tokenizer.json"):
-        ignored = {"transformers_version"}
-        ours, theirs = (json.loads((folder / name).read_text()) for folder in (made, POCKET))
-        assert {k: v for k, v in ours.items() if k not in ignored} == {
-            k: v for k, v in theirs.items() if k not in ignored
-        }
-    shutil.rmtree(tmp_path / "cache")
-
-
-def test_the_embedded_model_is_small() -> None:
-    assert (POCKET / "model.safetensors").stat().st_size < 16_000_000
-
-
 @pytest.mark.parametrize("empty", ["validation"])
 def test_no_validation_rows_are_refused(empty: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"data.{empty}"):
@@ -377,27 +245,6 @@ def test_the_data_module_takes_a_generic_table(tmp_path: Path) -> None:
     )
     assert isinstance(data, RetailData)
     assert data.questions("train")["question"].str.contains("colour").any()
-
-
-@pytest.mark.slow
-def test_rank_search_names_the_best_rank(tmp_path: Path) -> None:
-    small = [
-        "data.limit=40",
-        "trainer.max_steps=4",
-        "trainer.validate_every=2",
-        "evaluation.questions=2",
-        "tracking.system_metrics=false",
-    ]
-    command = [sys.executable, "train.py", "+experiment=rank-search", f"outputs={tmp_path}", *small]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for place, rank in enumerate((8, 16, 32, 64)):
-        folder = next(tmp_path.glob(f"sweeps/*/{place}_rank-search_*"))
-        config = OmegaConf.load(folder / "config.yaml")
-        assert (config.model.lora_r, config.model.lora_alpha) == (rank, 2 * rank)
-        losses = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        assert [row["step"] for row in losses if "validation/loss" in row] == [2, 4]
-    assert "best by validation loss: rank-search r=" in done.stdout
 
 
 @pytest.mark.slow

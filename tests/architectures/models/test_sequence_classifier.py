@@ -32,51 +32,6 @@ OPTIMIZATION = {
     "plateau_patience": 0,
     "monitor": "loss",
 }
-TARGETS = {
-    "bert": ["query", "key", "value", "dense"],
-    "roberta": ["query", "value"],
-    "distilbert": ["q_lin", "v_lin"],
-    "llama": ["q_proj", "v_proj"],
-}
-
-
-@pytest.fixture
-def settings(tiny_model: Any) -> Any:
-    """settings(kind, ...) -> what a SequenceClassifier of a tiny model is built of."""
-
-    def make(
-        kind: str = "bert",
-        labels: int = 3,
-        multi_label: bool = False,
-        pooling: str = "native",
-        weights: Any = (),
-        **changes: Any,
-    ) -> Any:
-        head = {
-            "labels": list("abcdef"[:labels]),
-            "multi_label": multi_label,
-            "dropout": 0.0,
-            "pad_id": 0,
-            "pooling": pooling,
-        }
-        return {
-            "base": tiny_model(kind),
-            "init": "pretrained",
-            "adapter": "lora",
-            "lora_r": 4,
-            "lora_alpha": 8,
-            "lora_dropout": 0.0,
-            "lora_targets": TARGETS[kind],
-            "quantization": "none",
-            "dtype": "float32",
-            "attention": "auto",
-            "gradient_checkpointing": False,
-            "base_dropout": 0.0,
-            "head": head,
-            "class_weights": list(weights),
-        } | changes
-
-    return make
 
 
 def module_of(model: dict[str, Any], **optimization: Any) -> SequenceClassifier:

@@ -1,0 +1,52 @@
+"""The embedded base model: the texts it is trained on, its recipe, its size."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import train
+from architectures.training.signals import Signals
+from tests.conftest import POCKET, ROOT, typed
+
+
+def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> None:
+    from data.modules.pocket_text import pocket_texts
+
+    names = (
+        pl.read_csv(ROOT / "data/sample/catalogue.csv", infer_schema=False)["product_name"]
+        .drop_nulls()
+        .unique()
+        .to_list()
+    )
+    drawn = list(pocket_texts(43, 20_000))
+    texts = [f"{text.user}\n{text.reply}" for text in drawn]
+    assert not pl.Series(texts).str.contains_any(names).any()
+    assert not any("Product Name" in text or "Product Details" in text for text in texts)
+    assert not any("\n- " in text.reply for text in drawn)
+
+
+@pytest.mark.slow
+def test_the_pocket_recipe_runs_and_its_export_is_a_base(tmp_path: Path) -> None:
+    overrides = [
+        "data.texts=200",
+        "trainer.max_steps=3",
+        "trainer.validate_every=2",
+        "tracking.system_metrics=false",
+    ]
+    train.run(typed("+experiment=pocket", f"outputs={tmp_path}", *overrides), tmp_path, Signals())
+    made = tmp_path / "model"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in made.iterdir()}
+    for name in ("config.json", "tokenizer.json"):
+        ignored = {"transformers_version"}
+        ours, theirs = (json.loads((folder / name).read_text()) for folder in (made, POCKET))
+        assert {k: v for k, v in ours.items() if k not in ignored} == {
+            k: v for k, v in theirs.items() if k not in ignored
+        }
+    shutil.rmtree(tmp_path / "cache")
+
+
+def test_the_embedded_model_is_small() -> None:
+    assert (POCKET / "model.safetensors").stat().st_size < 16_000_000
