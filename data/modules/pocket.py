@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import pocket_text
+from data.modules import pocket_products, pocket_rows, pocket_text
 from data.modules.pocket_text import Text, pocket_texts
 from data.modules.token_data import TokenDataModule
 from data.sample import vocabulary
@@ -21,7 +21,7 @@ from data.tokens.rows import TokenRows
 log = logging.getLogger(__name__)
 
 
-CODE = [Path(__file__), *source_files(pocket_text, prompts, vocabulary)]
+CODE = [Path(__file__), *source_files(pocket_products, pocket_rows, pocket_text, prompts, vocabulary)]
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", START, END]
 
@@ -49,7 +49,8 @@ def train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
         vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     words = " ".join(f"{word} {word.lower()}" for word in SHOP_WORDS.split())
-    texts = (f"{words}\n{words}\n{t.user}\n{t.reply}" for t in pocket_texts(seed, TOKENIZER_TEXTS))
+    drawn = pocket_texts(seed, TOKENIZER_TEXTS, pocket_text.WORDS)
+    texts = (f"{words}\n{words}\n{text.user}\n{text.reply}" for text in drawn)
     tokenizer.train_from_iterator(texts, trainer)
     names = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
     fast = PreTrainedTokenizerFast(

@@ -1,52 +1,19 @@
-"""Texts that the pocket model is trained on from nothing: product descriptions, reading questions, and
-copying tasks.
+"""Texts that the pocket model is trained on from nothing: rows of a catalogue with questions, product
+descriptions, and copying tasks.
 
 Every product is drawn afresh from data/sample/vocabulary.py with brands of its own, so none occurs in the
-sample catalogue, and no text is in the retail assistant's answer format. Half of the texts are copying tasks
-over fresh random names: at a few million parameters copying does not come by itself. A model that can read
-and copy is what a fine-tune on a catalogue needs.
+sample catalogue, and no text is in the retail assistant's answer format. Copying tasks go over fresh random
+names: at a few million parameters copying does not come by itself. A model that can read and copy is what a
+fine-tune on a catalogue needs.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
+from data.modules.pocket_products import Text, fresh_product
+from data.modules.pocket_rows import rows_of_a_catalogue
 from data.sample import vocabulary
-from data.sample.vocabulary import CARES, COLOURS, GARMENTS, GENDERS
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text to learn: ``reply`` is trained; ``user`` is what it answers, empty for running text."""
-
-    user: str
-    reply: str
-
-
-@dataclass(frozen=True)
-class FreshProduct:
-    """A product that no catalogue holds."""
-
-    name: str
-    brand: str
-    category: str
-    shelf: str
-    type: str
-    facts: dict[str, str]
-
-
-def fresh_product(rng: random.Random) -> FreshProduct:
-    """Draw a product; its brand is new, so its name occurs nowhere else (up to a chance of about one in a
-    million).
-    """
-    category = rng.choice(list(GARMENTS))
-    garment = rng.choice(GARMENTS[category])
-    brand = vocabulary.fresh_brand(rng)
-    facts = vocabulary.describe(rng, garment, vocabulary.house_style(rng))
-    name = vocabulary.product_name(brand, GENDERS[category], garment, facts)
-    return FreshProduct(
-        name, brand, category, garment.level_4, garment.type, {"Ideal For": GENDERS[category], **facts}
-    )
+from data.sample.vocabulary import CARES, COLOURS
 
 
 def odd_word(rng: random.Random) -> str:
@@ -164,11 +131,15 @@ def shelf(rng: random.Random) -> Text:
     return Text(f"What does the name {product.name} tell?", f"Name = {product.name}\n{told}")
 
 
-def pocket_texts(seed: int, count: int) -> Iterator[Text]:
-    """``count`` texts, the same for the same seed: half of them copying tasks, the others reading,
-    composing, and prose.
+Kinds = Sequence[Callable[[random.Random], Text]]
+WORDS: Kinds = [repeat, repeat, repeat, choose, choose, reading, reading, compose, shelf, description]
+ALL: Kinds = [*WORDS, *[rows_of_a_catalogue] * len(WORDS)]
+
+
+def pocket_texts(seed: int, count: int, kinds: Kinds = ALL) -> Iterator[Text]:
+    """``count`` texts of ``kinds``, the same for the same seed. By default half of them read rows of a
+    catalogue, and a quarter are copying tasks.
     """
     rng = random.Random(seed)
-    kinds = [repeat, repeat, repeat, choose, choose, reading, reading, compose, shelf, description]
     for _ in range(count):
         yield rng.choice(kinds)(rng)

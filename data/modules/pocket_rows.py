@@ -1,0 +1,148 @@
+"""Questions about a few rows of a catalogue, for the pocket model: which row is meant, a value copied from
+it, a value that it lacks, a row that fits, none that fits.
+
+The rows are written as prompts with grounding write them (`data.questions.grounding`); the replies are never
+in the assistant's answer format.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.modules.pocket_products import FreshProduct, Text, fresh_product, product_of
+from data.questions.phrases import CONTEXT
+from data.sample import vocabulary
+from data.sample.vocabulary import GARMENTS, VALUES
+
+MOST_ROWS = 4
+LACKING = ["Warranty", "Weight", "Delivery Time", "Price", "Lining", "Country of Origin", "Return Policy"]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Rows in a prompt, and the one that is asked about."""
+
+    rows: list[FreshProduct]
+    asked: FreshProduct
+
+    def others(self) -> list[FreshProduct]:
+        """The rows that are not asked about."""
+        return [row for row in self.rows if row is not self.asked]
+
+
+def draw_shelf(rng: random.Random) -> Shelf:
+    """One to four products of one category, mostly of like brands or kinds, in any order."""
+    asked = fresh_product(rng)
+    garments = GARMENTS[asked.category]
+    same = next(garment for garment in garments if garment.type == asked.type)
+    rows = [asked]
+    for _ in range(rng.randint(0, MOST_ROWS - 1)):
+        brand = asked.brand if rng.random() < 0.3 else vocabulary.fresh_brand(rng)
+        garment = same if rng.random() < 0.5 else rng.choice(garments)
+        row = product_of(rng, brand, asked.category, garment)
+        if row.name not in [other.name for other in rows]:
+            rows.append(row)
+    rng.shuffle(rows)
+    return Shelf(rows, asked)
+
+
+def row_text(product: FreshProduct) -> str:
+    """A product as a row in a prompt."""
+    facts = "; ".join(f"{key}: {value}" for key, value in product.facts.items())
+    return f"- {product.name} | {product.shelf} | {facts}"
+
+
+def typed_name(rng: random.Random, name: str) -> str:
+    """A name as people type it: mostly as it is, else without an inner word, or in lower case."""
+    words = name.split()
+    if len(words) > 3 and rng.random() < 0.2:
+        words.pop(rng.randrange(1, len(words) - 1))
+    typed = " ".join(words)
+    return typed.lower() if rng.random() < 0.2 else typed
+
+
+def a_value(rng: random.Random, shelf: Shelf) -> Text:
+    """A value of one row."""
+    key, value = rng.choice(list(shelf.asked.facts.items()))
+    name, low = typed_name(rng, shelf.asked.name), key.lower()
+    questions = [
+        f"What is the {low} of the {name}?",
+        f"{name}: which {low}?",
+        f"tell me the {low} of the {name}",
+        f"I like the {name}. What {low} does it have?",
+    ]
+    said = value.lower() if rng.random() < 0.7 else value
+    return Text(rng.choice(questions), f"The {low} of the {shelf.asked.name} is {said}.")
+
+
+def a_lacking_value(rng: random.Random, shelf: Shelf) -> Text:
+    """A value that no row has, or that only another row has."""
+    keys = [key for key in [*LACKING, *VALUES] if key not in shelf.asked.facts]
+    key, name = rng.choice(keys).lower(), typed_name(rng, shelf.asked.name)
+    questions = [f"What is the {key} of the {name}?", f"{name}: which {key}?"]
+    return Text(rng.choice(questions), f"The row of the {shelf.asked.name} lacks the {key}.")
+
+
+def yes_or_no(rng: random.Random, shelf: Shelf) -> Text:
+    """Whether a row has a value."""
+    key = rng.choice([key for key in shelf.asked.facts if key in VALUES])
+    value = shelf.asked.facts[key]
+    asked = value if rng.random() < 0.5 else rng.choice(VALUES[key])
+    word = "Yes" if asked == value else "No"
+    name = typed_name(rng, shelf.asked.name)
+    questions = [
+        f"Is the {key.lower()} of the {name} {asked.lower()}?",
+        f"{name}: {asked.lower()}, right?",
+        f"does the {name} have the {key.lower()} {asked}",
+    ]
+    return Text(rng.choice(questions), f"{word}, it is {value.lower()}: {shelf.asked.name}.")
+
+
+def which_row(rng: random.Random, shelf: Shelf) -> Text:
+    """The row that has one or two values; nothing, where no row has them."""
+    source = fresh_product(rng) if rng.random() < 0.25 else shelf.asked
+    keys = [key for key in source.facts if key in VALUES]
+    wanted = {key: source.facts[key] for key in rng.sample(keys, min(len(keys), rng.randint(1, 2)))}
+    fitting = [row for row in shelf.rows if wanted.items() <= row.facts.items()]
+    listed = " and ".join(f"{key.lower()} {value}" for key, value in wanted.items())
+    question = rng.choice(["Which one has the {0}?", "I want something with {0}.", "any of them in {0}"])
+    reply = f"The {fitting[0].name} has it." if fitting else "None of them has it."
+    return Text(question.format(listed), reply)
+
+
+def another_row(rng: random.Random, shelf: Shelf) -> Text:
+    """A row beside the one that is named."""
+    others = shelf.others()
+    name = typed_name(rng, shelf.asked.name)
+    question = rng.choice(["What else is there but the {0}?", "Not the {0}, another one.", "Beside the {0}?"])
+    reply = f"There is the {others[0].name}." if others else f"There is the {shelf.asked.name} alone."
+    return Text(question.format(name), reply)
+
+
+def whole_row(rng: random.Random, shelf: Shelf) -> Text:
+    """What a row says, line by line."""
+    facts = "\n".join(f"{key} = {value}" for key, value in shelf.asked.facts.items())
+    question = rng.choice(["Tell me all about the {0}.", "Show the row of the {0}", "{0}: what is known?"])
+    name = typed_name(rng, shelf.asked.name)
+    reply = f"Name = {shelf.asked.name}\nFor = {shelf.asked.category}\n{facts}"
+    return Text(question.format(name), reply)
+
+
+TASKS: list[Callable[[random.Random, Shelf], Text]] = [
+    a_value,
+    a_value,
+    a_lacking_value,
+    yes_or_no,
+    which_row,
+    another_row,
+    whole_row,
+    whole_row,
+]
+
+
+def rows_of_a_catalogue(rng: random.Random) -> Text:
+    """Rows of a catalogue and a question that they answer."""
+    shelf = draw_shelf(rng)
+    task = rng.choice(TASKS)(rng, shelf)
+    lines = [f"{CONTEXT}{shelf.asked.category}", *map(row_text, shelf.rows), task.user]
+    return Text("\n".join(lines), task.reply)
