@@ -9,12 +9,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.modules.pocket_products import FreshProduct, Text, fresh_product, product_of
+from data.modules.pocket_products import FreshProduct, Text, product_of
 from data.questions.phrases import CONTEXT
 from data.sample import vocabulary
 from data.sample.vocabulary import GARMENTS, VALUES
 
 MOST_ROWS = 4
+SHORTEST_BRAND = 8  # letters
 LACKING = ["Warranty", "Weight", "Delivery Time", "Price", "Lining", "Country of Origin", "Return Policy"]
 
 
@@ -30,16 +31,25 @@ class Shelf:
         return [row for row in self.rows if row is not self.asked]
 
 
+def long_brand(rng: random.Random) -> str:
+    """A new brand that is too long to be one of the sample catalogue by chance."""
+    while True:
+        brand = vocabulary.fresh_brand(rng)
+        if len(brand) >= SHORTEST_BRAND:
+            return brand
+
+
 def draw_shelf(rng: random.Random) -> Shelf:
     """One to four products of one category, mostly of like brands or kinds, in any order."""
-    asked = fresh_product(rng)
-    garments = GARMENTS[asked.category]
-    same = next(garment for garment in garments if garment.type == asked.type)
+    category = rng.choice(list(GARMENTS))
+    garments = GARMENTS[category]
+    same = rng.choice(garments)
+    asked = product_of(rng, long_brand(rng), category, same)
     rows = [asked]
     for _ in range(rng.randint(0, MOST_ROWS - 1)):
-        brand = asked.brand if rng.random() < 0.3 else vocabulary.fresh_brand(rng)
+        brand = asked.brand if rng.random() < 0.3 else long_brand(rng)
         garment = same if rng.random() < 0.5 else rng.choice(garments)
-        row = product_of(rng, brand, asked.category, garment)
+        row = product_of(rng, brand, category, garment)
         if row.name not in [other.name for other in rows]:
             rows.append(row)
     rng.shuffle(rows)
@@ -100,7 +110,7 @@ def yes_or_no(rng: random.Random, shelf: Shelf) -> Text:
 
 def which_row(rng: random.Random, shelf: Shelf) -> Text:
     """The row that has one or two values; nothing, where no row has them."""
-    source = fresh_product(rng) if rng.random() < 0.25 else shelf.asked
+    source = draw_shelf(rng).asked if rng.random() < 0.25 else shelf.asked
     keys = [key for key in source.facts if key in VALUES]
     wanted = {key: source.facts[key] for key in rng.sample(keys, min(len(keys), rng.randint(1, 2)))}
     fitting = [row for row in shelf.rows if wanted.items() <= row.facts.items()]
