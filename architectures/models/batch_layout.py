@@ -55,9 +55,8 @@ def states_on_end(net: Net, input_ids: Tensor, lengths: list[int]) -> Tensor:
     alone; other layers may use ``seq_idx`` or ``cu_seq_lens_q``, where their kernels support it.
     """
     device, count = input_ids.device, len(input_ids)
-    filler = filler_length(count) if device.type == "cpu" else 0
-    if filler:
-        input_ids, lengths = functional.pad(input_ids, (0, filler)), [*lengths, filler]
+    if device.type == "cpu" and (filler := filler_length(count)):
+        input_ids, lengths = functional.pad(input_ids, (0, filler)), [*lengths, *[1] * filler]
     positions = torch.cat([torch.arange(length, device=device) for length in lengths])
     # a cache would mix documents
     inputs: Settings = {"input_ids": input_ids[None], "position_ids": positions[None], "use_cache": False}
@@ -71,7 +70,7 @@ def states_on_end(net: Net, input_ids: Tensor, lengths: list[int]) -> Tensor:
 
 
 def filler_length(tokens: int) -> int:
-    """Length of a document that fills up ``tokens`` to one of few sizes, at most a sixteenth more.
+    """How many documents of one token fill up ``tokens`` to one of few sizes, at most a sixteenth more.
 
     A CPU's allocator finds room for tensors of sizes that it has freed before. With as many sizes as there
     are batches, its memory breaks into ever smaller pieces, and a step takes longer and longer. Small batches
