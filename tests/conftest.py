@@ -3,6 +3,7 @@ architectures.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,11 @@ def good(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(autouse=True)
-def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is run from the project's root."""
+def at_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything is run from the project's root, and no test leaves a tracking server to the next."""
     monkeypatch.chdir(ROOT)
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it where a model is registered
 
 
 def real(name: str) -> Path:
