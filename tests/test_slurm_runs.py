@@ -35,19 +35,19 @@ def outputs_of(outputs: Path) -> str:
     return "\n".join(path.read_text()[-3000:] for path in outputs.glob("sweeps/*/*/slurm-*.out"))
 
 
+def launched(nodes: dict[str, str], outputs: Path, *changes: str) -> str:
+    """Run jobs on the cluster to their end: what the launcher printed."""
+    command = [*LAUNCH, "hydra.launcher.wait=true", *SMALL, *changes, f"outputs={outputs}"]
+    done = run(*command, environment=nodes)
+    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(outputs)
+    return done.stdout
+
+
 @pytest.mark.slurm
 def test_slurm_runs_a_sweep_of_two_jobs(nodes: dict[str, str], tmp_path: Path) -> None:
-    done = run(
-        *LAUNCH,
-        "hydra.launcher.wait=true",
-        *SMALL,
-        "model.lora_r=2,4",
-        f"outputs={tmp_path}",
-        environment=nodes,
-    )
-    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(tmp_path)
-    assert "status:  squeue --jobs=" in done.stdout
-    assert "best by validation loss" in done.stdout
+    printed = launched(nodes, tmp_path, "model.lora_r=2,4")
+    assert "status:  squeue --jobs=" in printed
+    assert "best by validation loss" in printed
     assert [row["status"] for row in ledger(tmp_path)] == ["finished", "finished"]
 
 
@@ -58,15 +58,7 @@ def test_two_nodes_train_as_one_and_a_requeued_job_ends_bit_identical(
     whole = tmp_path / "whole" / "run"
     assert run(*SMALL, f"outputs={whole.parent}", f"hydra.run.dir={whole}").returncode == 0
     two, requeued = tmp_path / "two", tmp_path / "requeued"
-    done = run(
-        *LAUNCH,
-        "hydra.launcher.nodes=2",
-        "hydra.launcher.wait=true",
-        *SMALL,
-        f"outputs={two}",
-        environment=nodes,
-    )
-    assert done.returncode == 0, done.stderr[-2000:] + outputs_of(two)
+    launched(nodes, two, "hydra.launcher.nodes=2")
     expected, found = losses(whole), losses(Path(ledger(two)[0]["folder"]))
     assert found[:1] == pytest.approx(expected[:1], rel=1e-5)  # later steps differ by what dropout draws
     assert len(found) == len(expected)

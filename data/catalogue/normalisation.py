@@ -12,6 +12,11 @@ def normalise(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
 
 
+def normalised(text: str) -> str:
+    """A text as `normalise` makes it."""
+    return " ".join(text.lower().split())
+
+
 def padded_words(text: pl.Expr) -> pl.Expr:
     """Words with a space before and after each, so that one text stands in another only as whole words."""
     return pl.concat_str(

@@ -10,13 +10,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-if TYPE_CHECKING:
-    pass
-
+from data.catalogue.normalisation import normalised
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +118,7 @@ def overlap(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
 
 def forbidden_words(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
     """Holds a word (or words) of the list."""
-    forbidden = [f" {' '.join(word.lower().split())} " for word in read_words(q.words)]
+    forbidden = [f" {normalised(word)} " for word in read_words(q.words)]
     padded = pl.concat_str(pl.lit(" "), words_of(pl.col("text")).list.join(" "), pl.lit(" "))
     return rows.filter(padded.str.contains_any(forbidden))["row"]
 

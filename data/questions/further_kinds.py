@@ -63,14 +63,12 @@ def facts_of(products: pl.DataFrame) -> pl.DataFrame:
 
 def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One question a product whether an attribute has a value: half of them name another product's value."""
-    value = pl.col("value").str.to_lowercase()
-    is_worded = (pl.col("key").str.to_lowercase() != "ideal for") & ~value.str.contains(r"^(?:yes|no)\b")
-    facts = facts_of(products).filter(is_worded)
+    key, value, other = (pl.col(name).str.to_lowercase() for name in ("key", "value", "other"))
+    facts = facts_of(products).filter(key != "ideal for", ~value.str.contains(r"^(?:yes|no)\b"))
     order = pl.struct("id", "key").hash(seed)
     others = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
     others = others.group_by("key", maintain_order=True).head(OTHER_VALUES)
     asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
-    value, other = (pl.col(name).str.to_lowercase() for name in ("value", "other"))
     is_part = other.str.contains(value, literal=True) | value.str.contains(other, literal=True)
     drawn_other = (
         asked.join(others, on="key", maintain_order="left")
@@ -82,11 +80,8 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
     asked = asked.with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
-    key = pl.col("key").str.to_lowercase()
     # the value comes first: a model that has written it knows whether it is the one asked about
-    asked = asked.with_columns(
-        low_value=pl.col("value").str.to_lowercase(), word=yes_or_no.str.to_lowercase()
-    )
+    asked = asked.with_columns(low_value=value, word=yes_or_no.str.to_lowercase())
     return asked.select(
         product_id="id",
         kind=pl.lit(YES_NO),

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from data.catalogue.normalisation import normalise
+from data.catalogue.normalisation import normalise, normalised
 from data.catalogue.reading import read_table
 from data.questions.phrases import CONTEXT, UNSAID
 
@@ -108,7 +108,7 @@ def products_of(row: Row) -> list[str]:
 
 def key_of(product: str, names: dict[str, str]) -> str | None:
     """The normalised name of a product that is given by id or name; None if there is none."""
-    return names.get(product) or names.get(" ".join(product.lower().split()))
+    return names.get(product) or names.get(normalised(product))
 
 
 def question_of(line: int, row: Row, names: dict[str, str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from data.catalogue.cells import first_number
+from data.catalogue.normalisation import normalised
 from data.questions.phrases import CONTEXT, GOES_WITH
 
 if TYPE_CHECKING:
@@ -67,16 +68,6 @@ def budget_of(question: str) -> float | None:
     return float(found[1].replace(",", "")) if found else None
 
 
-def prices_of(rows: list[Product]) -> "npt.NDArray[np.float64]":
-    """The price of each row; NaN where it has none. (rows,)"""
-    texts = []
-    for row in rows:
-        prices = [fact["value"] for fact in row["facts"] if fact["key"].lower() == PRICE]
-        texts.append(prices[0] if prices else None)
-    numbers = pl.select(price=first_number(pl.lit(pl.Series(texts, dtype=pl.String))))["price"]
-    return numbers.cast(pl.Float64).to_numpy()
-
-
 def foremost(rows: list[Product]) -> list[Product]:
     """Best rated first, then best described, then by id: as a shelf puts products forward."""
 
@@ -89,11 +80,6 @@ def foremost(rows: list[Product]) -> list[Product]:
 def same_name(row: Product, other: Product) -> bool:
     """Whether two rows bear one name, so that a question by name means both."""
     return normalised(row["name"]) == normalised(other["name"])
-
-
-def normalised(name: str) -> str:
-    """A name without its case and spacing."""
-    return " ".join(name.lower().split())
 
 
 def first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
@@ -172,7 +158,12 @@ class Retriever:
     @cached_property
     def prices(self) -> "npt.NDArray[np.float64]":
         """The price of each row; NaN where it has none. (rows,)"""
-        return prices_of(self.all)
+        texts = []
+        for row in self.all:
+            prices = [fact["value"] for fact in row["facts"] if fact["key"].lower() == PRICE]
+            texts.append(prices[0] if prices else None)
+        frame = pl.DataFrame({"price": texts}, schema={"price": pl.String})
+        return frame.select(first_number(pl.col("price"))).to_series().to_numpy()
 
     def named(self, question: str, category: str) -> Product | None:
         """The product that the question names, of the category asked in if several bear the name; or None."""
@@ -236,11 +227,14 @@ class Retriever:
         Args:
             earlier: questions and answers before it.
         """
+        if not earlier:
+            return question
         text, category = question.lower(), context.removeprefix(CONTEXT)
         is_new = re.search(SEARCH, text) and not re.search(REFERENCE, text)
         if is_new or self.named(text, category):
             return question
-        for turn in reversed([turn for pair in earlier for turn in pair]):
+        turns = [turn for pair in earlier for turn in pair]
+        for turn in reversed(turns):
             if row := self.named(turn.lower(), category):
                 return f"{question} {row['name']}"
         return question

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from data.catalogue.normalisation import normalise
+from data.catalogue.normalisation import normalise, normalised
 from data.questions.phrases import UNSAID
 from data.scoring.published import NAME
 from data.scoring.verdicts import DECLINES, DETAIL, SAYS_UNSAID
@@ -68,14 +68,9 @@ def named_in(answer: str, names: list[str]) -> str | None:
     """
     block = re.search(NAME, answer)
     if block and block.group(1).strip():
-        return one_line(block.group(1))
-    text = f" {one_line(answer)} "
+        return normalised(block.group(1))
+    text = f" {normalised(answer)} "
     return next((name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
-
-
-def one_line(text: str) -> str:
-    """Lower case, single spaces: as `data.catalogue.normalisation.normalise` does."""
-    return " ".join(text.lower().split())
 
 
 def verdict(row: Question, answer: str | None, named: str | None, known: set[str]) -> str:
@@ -107,13 +102,13 @@ def states(answer: str, named: str, attribute: str, value: str) -> bool:
     """Whether an answer states the value, apart from the product's name; true where none is asked for."""
     if not value:
         return True
-    details = {one_line(key): one_line(said) for key, said in re.findall(DETAIL, answer)}
-    stated = details.get(one_line(attribute))
-    text = one_line(answer).replace(named, " ")
-    if one_line(attribute) == PRICE:
+    details = {normalised(key): normalised(said) for key, said in re.findall(DETAIL, answer)}
+    stated = details.get(normalised(attribute))
+    text = normalised(answer).replace(named, " ")
+    if normalised(attribute) == PRICE:
         wanted = numbers_in(value)
         return bool(wanted) and wanted <= numbers_in(text)
-    is_contradicted = stated is not None and stated != one_line(value)
+    is_contradicted = stated is not None and stated != normalised(value)
     return not is_contradicted and words(value) in words(text)
 
 

@@ -44,7 +44,7 @@ SAYS_UNSAID = (
     r"|not (?:stated|listed|mentioned|specified|known|given)|no information"
 )
 
-SO_YES_NO = r"\bso (?:yes|no)\b"  # at the end of an answer that states the value first
+SO_YES_NO = r"(?s).*\bso (yes|no)\b"  # the last word of an answer that states the value first
 
 DETAILS = ("right", "wrong", "invented", "missing")
 
@@ -92,8 +92,8 @@ def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
     of_row = pl.col("wanted").list.first().struct.field("value")
     value = pl.when(is_yes_no).then(of_row).otherwise("value")
     low = sentence.str.to_lowercase()
-    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract_all(SO_YES_NO).list.last())
-    says_right = word.str.tail(3).str.strip_chars() == pl.col("value").str.to_lowercase()
+    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SO_YES_NO))
+    says_right = word == pl.col("value").str.to_lowercase()
     return stands_beside(sentence, value, pl.col("asked_name")) & (~is_yes_no | says_right.fill_null(False))
 
 

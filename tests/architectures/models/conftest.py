@@ -13,7 +13,7 @@ TARGETS = {
 
 
 @pytest.fixture
-def settings(tiny_model: Any) -> Any:
+def settings(model_settings: Any) -> Any:
     """settings(kind, ...) -> what a SequenceClassifier of a tiny model is built of."""
 
     def make(
@@ -31,21 +31,7 @@ def settings(tiny_model: Any) -> Any:
             "pad_id": 0,
             "pooling": pooling,
         }
-        return {
-            "base": tiny_model(kind),
-            "init": "pretrained",
-            "adapter": "lora",
-            "lora_r": 4,
-            "lora_alpha": 8,
-            "lora_dropout": 0.0,
-            "lora_targets": TARGETS[kind],
-            "quantization": "none",
-            "dtype": "float32",
-            "attention": "auto",
-            "gradient_checkpointing": False,
-            "base_dropout": 0.0,
-            "head": head,
-            "class_weights": list(weights),
-        } | changes
+        own = {"lora_targets": TARGETS[kind], "base_dropout": 0.0}
+        return model_settings(kind, **own, head=head, class_weights=list(weights)) | changes
 
     return make

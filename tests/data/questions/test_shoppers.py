@@ -5,16 +5,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.catalogue.cleaning import CatalogueFilter
 from data.questions import further_kinds, shoppers, wordings
 from data.questions.phrases import DECLINE
 from data.questions.splits import leakage
 from data.questions.suggestions import SHELVES, top_products
 from data.questions.templates import attribute_questions, make_questions
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
-from tests.catalogues import clean, questions_of
-from tests.conftest import ROOT
-from tests.data.catalogue.test_cleaning import DEPARTMENTS, FULL
+from tests.data.sample_questions import sample_questions
 
 KINDS = {"attribute", "search", "alternative", "outfit", "yes_no", "unsaid", "absent"}
 LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO ABSENT".split()
@@ -22,9 +19,7 @@ LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO ABSENT".split
 
 @pytest.fixture(scope="module")
 def sample() -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
-    rule = CatalogueFilter("Clothing", DEPARTMENTS, 10, False)
-    cleaned = clean(ROOT / "data/sample/catalogue.csv", FULL, [], rule)
-    return questions_of(cleaned.products, wording="shoppers", attribute_questions=2)
+    return sample_questions(2)
 
 
 def test_every_answer_is_judged_right(sample: Any) -> None:

@@ -3,19 +3,14 @@
 import polars as pl
 import pytest
 
-from data.catalogue.cleaning import CatalogueFilter
 from data.questions.grounding import Grounding
 from data.scoring.recall import recall
-from tests.catalogues import clean, questions_of
-from tests.conftest import ROOT
-from tests.data.catalogue.test_cleaning import DEPARTMENTS, FULL
+from tests.data.sample_questions import sample_questions
 
 
 @pytest.fixture(scope="module")
 def sample() -> tuple[pl.DataFrame, pl.DataFrame]:
-    rule = CatalogueFilter("Clothing", DEPARTMENTS, 10, False)
-    cleaned = clean(ROOT / "data/sample/catalogue.csv", FULL, [], rule)
-    products, questions, _ = questions_of(cleaned.products, wording="shoppers", attribute_questions=1)
+    products, questions, _ = sample_questions(1)
     return products, questions.filter(pl.col("split") == "test")
 
 
