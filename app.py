@@ -167,16 +167,17 @@ def controls(categories: list[str], config: DictConfig) -> "list[gr.Component]":
         ]
 
 
-def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config: DictConfig) -> "gr.Blocks":
+def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: DictConfig) -> "gr.Blocks":
     """The page: a conversation with each model, what they named, and what a visitor can set."""
     import gradio as gr
 
     feedback = architectures.FeedbackFile(Path(config.outputs) / "feedback.jsonl")
-    categories = products["category"].value_counts(sort=True)["category"].to_list()
+    categories = shop.products["category"].value_counts(sort=True)["category"].to_list()
     with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
-        gr.Markdown(f"# {TITLE}\n{products.height:,} products. {INTRODUCTION}")
+        gr.Markdown(f"# {TITLE}\n{shop.products.height:,} products. {INTRODUCTION}")
         with gr.Row():
-            chats, cards = zip(*[chat_column(model, feedback) for model in models], strict=True)
+            columns = [chat_column(model, feedback) for model in models]
+        chats, cards = zip(*columns, strict=True)
         hint = "What kind of material is ... made of?"
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
@@ -185,12 +186,11 @@ def page(models: "list[architectures.Assistant]", products: pl.DataFrame, config
         inputs = [question, *controls(categories, config), *chats]
         outputs = [question, *chats, *cards]
         limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-        lookup = CatalogueCards(products)
-        reply = reply_function(models, lookup, categories, config.longest)
+        reply = reply_function(models, shop, categories, config.longest)
+        suggest = suggest_function(shop)
         events = [gr.on([send.click, question.submit], reply, inputs, outputs, api_name="ask", **limits)]
         for button, template in ((alternative, ALTERNATIVES[0]), (outfit, OUTFITS[0])):
-            inputs_of = [gr.State(template), *chats]
-            named = button.click(suggest_function(lookup), inputs_of, question, api_visibility="private")
+            named = button.click(suggest, [gr.State(template), *chats], question, api_visibility="private")
             events.append(named.success(reply, inputs, outputs, api_visibility="private", **limits))
         empty = ["", *([[]] * len(models)), *([""] * len(models))]
         clear.click(lambda: empty, None, outputs, cancels=events, api_visibility="private")
@@ -228,7 +228,7 @@ def run(config: DictConfig) -> None:
     address = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
     safety: dict[str, Any] = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
     style: dict[str, Any] = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
-    page(models, products, config).launch(**address, **safety, **style)
+    page(models, CatalogueCards(products), config).launch(**address, **safety, **style)
 
 
 @hydra.main(config_path="config", config_name="app", version_base="1.3")

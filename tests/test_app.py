@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 
 import app
 from architectures.inference.assistant import Assistant
-from data.reports.product_cards import CSS
+from data.reports.product_cards import CSS, CatalogueCards
 from tests.conftest import ROOT
 
 EVIL = "<img src=x onerror=\"document.title='taken'\">"
@@ -64,7 +64,7 @@ def shop(
     shelf = Assistant(
         "shelf", "0", Shelf(products, tuned.renderer), tuned.renderer, tuned.max_length, tuned.max_answer
     )
-    blocks = app.page([tuned, shelf], products, configured(f"outputs={outputs}"))
+    blocks = app.page([tuned, shelf], CatalogueCards(products), configured(f"outputs={outputs}"))
     _, address, _ = blocks.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, css=CSS, footer_links=[]
     )

@@ -7,11 +7,12 @@ products that are most like the question.
 import html
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
-from data.catalogue.normalisation import normalise
+from data.catalogue.normalisation import normalise, normalised
 from data.questions.phrases import CONTEXT
 from data.questions.products import QUESTION_COLUMNS
 from data.questions.retrieval import Product, Retriever
@@ -24,6 +25,7 @@ MAX_NAME_WORDS = 30
 MAX_WORDS = 2000  # of an answer that are searched for names
 FACTS_SHOWN = 8  # of a product
 PUNCTUATION = ".,;:!?\"'()"  # around a name in running text
+SENTENCE = r"(?im)\bthe {} of .+? is (.+?)(?:, so (?:yes|no))?\.?[ \t]*$"  # what it says of an attribute
 NEAREST = 3  # products beside an answer that declines
 CSS = """
 .card {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6em .9em; margin: .4em 0; font-size: .9em}
@@ -80,40 +82,30 @@ def keyed(names: list[str]) -> pl.DataFrame:
     return frame.unique("key", keep="first", maintain_order=True)
 
 
-def stated_facts(answer: str, keys: list[str]) -> Facts:
-    """What an answer says of the product that it names: its lines '- key: value', and sentences such as "The
-    fabric of the ... is cotton." for the ``keys`` of the catalogue.
-    """
-    stated = re.findall(DETAIL, answer)
-    for key in keys:
-        sentence = rf"(?i)\bthe {re.escape(key)} of .+? is ([^.\n]+)"
-        stated += [(key, value) for value in re.findall(sentence, answer)]
-    return stated
-
-
 def contradictions(answer: str, rows: list[Product]) -> list[str]:
     """What an answer says against the rows of the product that it names, in words.
+
+    It says something in its lines '- key: value' and in sentences such as "The fabric of the ... is cotton.".
 
     Args:
         rows: those of its name; what one of them says is right.
     """
-    true: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for row in rows:
         for fact in row["facts"]:
-            true.setdefault(plain(fact["key"]), []).append(fact["value"])
+            values.setdefault(normalised(fact["key"]), []).append(fact["value"])
     found = []
-    for key, value in stated_facts(answer, list(true)):
-        own = true.get(plain(key))
+    for key, value in re.findall(DETAIL, answer):
+        own = values.get(normalised(key))
         if own is None:
             found.append(f"{key}: the catalogue does not say that it is {value}")
-        elif plain(value) not in map(plain, own):
+        elif normalised(value) not in map(normalised, own):
             found.append(f"{key}: {value} in the answer, {own[0]} in the catalogue")
+    for key, own in values.items():
+        for said in re.findall(SENTENCE.format(re.escape(key)), answer):
+            if not any(normalised(value) in normalised(said) for value in own):
+                found.append(f"{key}: {said} in the answer, {own[0]} in the catalogue")
     return list(dict.fromkeys(found))
-
-
-def plain(text: str) -> str:
-    """A text without its case and spacing."""
-    return " ".join(text.lower().split())
 
 
 def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:
@@ -130,7 +122,7 @@ def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:
     of_name: dict[str, list[Product]] = {}
     for row in matches:
         of_name.setdefault(row["key"], []).append(row)
-    described = {plain(name) for name in claimed[:1]}  # whose details the answer gives
+    described = {normalised(name) for name in claimed[:1]}  # whose details the answer gives
     cards = []
     for key, rows in of_name.items():
         if any(f" {key} " in f" {other} " and key != other for other in of_name):
@@ -168,7 +160,12 @@ class CatalogueCards:
     """
 
     def __init__(self, products: pl.DataFrame) -> None:
-        self.products, self.retriever = products, Retriever(products)
+        self.products = products
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Finds products by a question; indexed when the first answer declines."""
+        return Retriever(self.products)
 
     def html(self, answer: str, question: str, context: str) -> str:
         """The products that an answer names; where it names none and declines, those nearest to the

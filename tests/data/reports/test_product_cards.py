@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from data.reports.product_cards import CatalogueCards, named_products
+from tests.data.sample_questions import sample_questions
 from tests.test_app import EVIL
 
 
@@ -53,6 +54,12 @@ def test_cards_escape_what_they_show() -> None:
             ["fabric: silk in the answer, Cotton in the catalogue"],
         ),
         ("The fabric of the Kai Jeans is cotton.\n Product Name: Kai Jeans\n", []),
+        ("The fabric of the Kai Jeans is cotton, so no.\n Product Name: Kai Jeans\n", []),
+        ("The fabric of the Kai Jeans is cotton. It suits you.\n Product Name: Kai Jeans\n", []),
+        (
+            "The fabric of the Kai Jeans is silk, so yes.\n Product Name: Kai Jeans\n",
+            ["fabric: silk in the answer, Cotton in the catalogue"],
+        ),
     ],
 )
 def test_what_contradicts_the_catalogue_is_marked(answer: str, notes: list[str]) -> None:
@@ -60,6 +67,21 @@ def test_what_contradicts_the_catalogue_is_marked(answer: str, notes: list[str])
     assert [card.contradictions for card in named_products(answer, products)] == [notes]
     shown = CatalogueCards(products).html(answer, "", "")
     assert shown.count('class="note"') == len(notes)
+
+
+def test_no_training_answer_contradicts_the_catalogue() -> None:
+    products, questions, _ = sample_questions(1)
+    cards = [card for answer in questions["answer"].head(400) for card in named_products(answer, products)]
+    assert cards
+    assert [card for card in cards if card.contradictions or not card.known] == []
+
+
+def test_a_number_with_a_point_is_no_contradiction() -> None:
+    fact = pl.struct(key=pl.lit("Length"), value=pl.lit("25.2 inch"))
+    products = products_of("Kai Jeans").with_columns(facts=pl.concat_list(fact))
+    for said, count in (("25.2 inch", 0), ("25.3 inch", 1)):
+        answer = f"The length of the Kai Jeans is {said}.\n Product Name: Kai Jeans\n"
+        assert len(named_products(answer, products)[0].contradictions) == count
 
 
 def test_what_one_of_several_products_of_a_name_has_is_no_contradiction() -> None:
