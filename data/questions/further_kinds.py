@@ -61,31 +61,40 @@ def facts_of(products: pl.DataFrame) -> pl.DataFrame:
     return facts.filter(pl.col("value").str.len_chars() <= LONGEST_VALUE)
 
 
-def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One question a product whether an attribute has a value: half of them name another product's value."""
-    key, value, other = (pl.col(name).str.to_lowercase() for name in ("key", "value", "other"))
-    facts = facts_of(products).filter(key != "ideal for", ~value.str.contains(r"^(?:yes|no)\b"))
-    order = pl.struct("id", "key").hash(seed)
-    others = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
-    others = others.group_by("key", maintain_order=True).head(OTHER_VALUES)
-    asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
+def with_other_values(asked: pl.DataFrame, facts: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Add ``other``: a value that the attribute has elsewhere and not in this row; null where there is none.
+
+    Args:
+        asked: one fact of each product. facts: of all products (`facts_of`).
+    """
+    values = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
+    some = values.group_by("key", maintain_order=True).head(OTHER_VALUES)
+    value, other = (pl.col(name).str.to_lowercase() for name in ("value", "other"))
     is_part = other.str.contains(value, literal=True) | value.str.contains(other, literal=True)
-    drawn_other = (
-        asked.join(others, on="key", maintain_order="left")
+    drawn = (
+        asked.join(some, on="key", maintain_order="left")
         .filter(~is_part)  # "regular" is no wrong answer where the row says "regular fit"
         .sort("id", pl.struct("id", "other").hash(seed))
         .unique("id", keep="first", maintain_order=True)
     )
-    asked = asked.join(drawn_other.select("id", "other"), on="id", how="left", maintain_order="left")
+    return asked.join(drawn.select("id", "other"), on="id", how="left", maintain_order="left")
+
+
+def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question a product whether an attribute has a value: half of them name another product's value."""
+    key, value = (pl.col(name).str.to_lowercase() for name in ("key", "value"))
+    facts = facts_of(products).filter(key != "ideal for", ~value.str.contains(r"^(?:yes|no)\b"))
+    order = pl.struct("id", "key").hash(seed)
+    asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
     is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
-    asked = asked.with_columns(is_true=is_true)
+    asked = with_other_values(asked, facts, seed).with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
-    # the value comes first: a model that has written it knows whether it is the one asked about
     asked = asked.with_columns(low_value=value, word=yes_or_no.str.to_lowercase())
     return asked.select(
         product_id="id",
         kind=pl.lit(YES_NO),
         question=pl.when("is_true").then("value").otherwise("other"),  # that is asked about
+        # the value comes first: a model that has written it knows whether it is the one asked about
         sentence=pl.format("The {} of the {} is {}, so {}.", key, "name", "low_value", "word"),
         answer_id="id",
         wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
