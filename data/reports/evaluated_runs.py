@@ -135,10 +135,18 @@ def is_run_id(name: str) -> bool:
 
 
 def dated_folder(outputs: Path, kind: str) -> Path:
-    """A new folder for the evaluations or comparisons of this moment."""
-    folder = outputs / kind / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """A new folder for an evaluation or comparison, named by the time; of several that start in one second,
+    each gets its own.
+    """
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    folder, number = outputs / kind / name, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = folder.with_name(f"{name}_{number}")
 
 
 def best_run(runs: list[EvaluatedRun]) -> EvaluatedRun:
