@@ -16,7 +16,9 @@ from data.sample.vocabulary import GARMENTS, VALUES
 
 MOST_ROWS = 4
 SHORTEST_BRAND = 8  # letters
-LACKING = ["Warranty", "Weight", "Delivery Time", "Price", "Lining", "Country of Origin", "Return Policy"]
+PRICE = "Price"
+CURRENCIES = ["Rs. ", "$", "EUR ", ""]
+LACKING = ["Warranty", "Weight", "Delivery Time", PRICE, "Lining", "Country of Origin", "Return Policy"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ def long_brand(rng: random.Random) -> str:
 
 
 def draw_shelf(rng: random.Random) -> Shelf:
-    """One to four products of one category, mostly of like brands or kinds, in any order."""
+    """One to four products of one category, mostly of like brands or kinds, in any order; those of half the
+    shelves have prices.
+    """
     category = rng.choice(list(GARMENTS))
     garments = GARMENTS[category]
     same = rng.choice(garments)
@@ -52,6 +56,10 @@ def draw_shelf(rng: random.Random) -> Shelf:
         row = product_of(rng, brand, category, garment)
         if row.name not in [other.name for other in rows]:
             rows.append(row)
+    if rng.random() < 0.5:
+        currency = rng.choice(CURRENCIES)
+        for row in rows:
+            row.facts[PRICE] = f"{currency}{rng.randint(1, 9999)}"
     rng.shuffle(rows)
     return Shelf(rows, asked)
 
@@ -76,36 +84,65 @@ def a_value(rng: random.Random, shelf: Shelf) -> Text:
     key, value = rng.choice(list(shelf.asked.facts.items()))
     name, low = typed_name(rng, shelf.asked.name), key.lower()
     questions = [
-        f"What is the {low} of the {name}?",
-        f"{name}: which {low}?",
-        f"tell me the {low} of the {name}",
-        f"I like the {name}. What {low} does it have?",
+        f"Of the {name} I want the {low}.",
+        f"Say the {low}: {name}",
+        f"{low}? {name}",
+        f"find the {low} that the {name} has",
+        f"I like the {name}. And the {low} of it?",
+        f"read out the {low} of {name}",
     ]
     said = value.lower() if rng.random() < 0.7 else value
     return Text(rng.choice(questions), f"The {low} of the {shelf.asked.name} is {said}.")
 
 
+def the_shelf(rng: random.Random, shelf: Shelf) -> Text:
+    """The shelf of one row."""
+    name = typed_name(rng, shelf.asked.name)
+    questions = [
+        f"On what shelf does the {name} stand?",
+        f"{name}: where?",
+        f"Go to the {name}. Where is it?",
+    ]
+    return Text(rng.choice(questions), f"The {shelf.asked.name} is in {shelf.asked.shelf}.")
+
+
 def a_lacking_value(rng: random.Random, shelf: Shelf) -> Text:
     """A value that no row has, or that only another row has."""
-    keys = [key for key in [*LACKING, *VALUES] if key not in shelf.asked.facts]
+    others = [key for row in shelf.others() for key in row.facts]
+    keys = [key for key in [*LACKING, *VALUES, *others] if key not in shelf.asked.facts]
     key, name = rng.choice(keys).lower(), typed_name(rng, shelf.asked.name)
-    questions = [f"What is the {key} of the {name}?", f"{name}: which {key}?"]
+    questions = [f"Of the {name} I want the {key}.", f"Say the {key}: {name}", f"{key}? {name}"]
     return Text(rng.choice(questions), f"The row of the {shelf.asked.name} lacks the {key}.")
 
 
 def yes_or_no(rng: random.Random, shelf: Shelf) -> Text:
-    """Whether a row has a value."""
+    """Whether a row has a value: what was asked and what the row says stand side by side in the reply."""
     key = rng.choice([key for key in shelf.asked.facts if key in VALUES])
     value = shelf.asked.facts[key]
     asked = value if rng.random() < 0.5 else rng.choice(VALUES[key])
-    word = "Yes" if asked == value else "No"
+    word = "yes" if asked == value else "no"
     name = typed_name(rng, shelf.asked.name)
     questions = [
-        f"Is the {key.lower()} of the {name} {asked.lower()}?",
-        f"{name}: {asked.lower()}, right?",
-        f"does the {name} have the {key.lower()} {asked}",
+        f"The {key.lower()} of the {name} should be {asked.lower()}.",
+        f"{name}: {asked.lower()} for {key.lower()}, right?",
+        f"test whether the {name} has {asked} for its {key.lower()}",
     ]
-    return Text(rng.choice(questions), f"{word}, it is {value.lower()}: {shelf.asked.name}.")
+    reply = f"Asked: {asked.lower()}. The {key.lower()} of the {shelf.asked.name} is {value.lower()}: {word}."
+    return Text(rng.choice(questions), reply)
+
+
+def two_rows(rng: random.Random, shelf: Shelf) -> Text:
+    """The same attribute of two rows."""
+    others = [row for row in shelf.others() if row.facts.keys() & shelf.asked.facts.keys()]
+    if not others:
+        return a_value(rng, shelf)
+    other = rng.choice(others)
+    key = rng.choice([key for key in shelf.asked.facts if key in other.facts])
+    names = typed_name(rng, shelf.asked.name), typed_name(rng, other.name)
+    question = rng.choice(["The {0} and the {1}, their {2}.", "{0} / {1}: {2}?", "put {0} beside {1}: {2}"])
+    of_one = f"The {key.lower()} of the {shelf.asked.name} is {shelf.asked.facts[key].lower()}"
+    of_other = f"that of the {other.name} is {other.facts[key].lower()}"
+    return Text(question.format(*names, key.lower()), f"{of_one}; {of_other}.")
 
 
 def which_row(rng: random.Random, shelf: Shelf) -> Text:
@@ -141,8 +178,12 @@ def whole_row(rng: random.Random, shelf: Shelf) -> Text:
 TASKS: list[Callable[[random.Random, Shelf], Text]] = [
     a_value,
     a_value,
+    the_shelf,
     a_lacking_value,
     yes_or_no,
+    yes_or_no,
+    two_rows,
+    which_row,
     which_row,
     another_row,
     whole_row,

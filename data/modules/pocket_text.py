@@ -133,12 +133,12 @@ def shelf(rng: random.Random) -> Text:
 
 Kinds = Sequence[Callable[[random.Random], Text]]
 WORDS: Kinds = [repeat, repeat, repeat, choose, choose, reading, reading, compose, shelf, description]
-ALL: Kinds = [*WORDS, *[rows_of_a_catalogue] * len(WORDS)]
+ALL: Kinds = [*WORDS, *[rows_of_a_catalogue] * 2 * len(WORDS)]
 
 
 def pocket_texts(seed: int, count: int, kinds: Kinds = ALL) -> Iterator[Text]:
-    """``count`` texts of ``kinds``, the same for the same seed. By default half of them read rows of a
-    catalogue, and a quarter are copying tasks.
+    """``count`` texts of ``kinds``, the same for the same seed. By default two thirds of them read rows of
+    a catalogue, and a sixth are copying tasks.
     """
     rng = random.Random(seed)
     for _ in range(count):
