@@ -1,5 +1,4 @@
-"""RetailData: a table of products -> batches for the Trainer, and questions with their scores for the
-evaluator.
+"""RetailData: a table of products -> batches for the Trainer, and questions with their scores.
 
 `prepare_data` goes the whole way once (catalogue, questions, splits, token ids) and caches each result under
 the digest of all that it depends on; a second run starts from there.
@@ -23,6 +22,7 @@ from data.modules import agreement, preparation
 from data.modules.retail_code import CODE, GROUNDING_CODE, RENDERING_CODE
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
+from data.questions.follow_ups import earlier_turns
 from data.questions.grounding import ROWS, Grounding
 from data.questions.written import ChatFunction
 from data.scoring import lookups, recall, verdicts
@@ -188,7 +188,8 @@ class RetailData(TokenDataModule):
     def render(self, questions: pl.DataFrame, for_training: bool) -> list[Example]:
         """Questions with their answers -> examples."""
         texts = questions["question"].to_list(), questions["answer"].to_list()
-        return self.renderer.render_all(self.contexts(questions, for_training), *texts)
+        turns = earlier_turns(questions)
+        return self.renderer.render_all(self.contexts(questions, for_training), *texts, turns)
 
     @cached_property
     def grounding(self) -> Grounding | None:
@@ -263,13 +264,11 @@ class RetailData(TokenDataModule):
 
     def questions(self, split: str) -> pl.DataFrame:
         """Questions of a split, with context, answer and truth."""
-        questions = pl.read_parquet(self.folder / "questions.parquet").filter(pl.col("split") == split)
-        return escape_frame(questions, self.renderer.special)
+        questions = pl.read_parquet(self.folder / "questions.parquet")
+        return escape_frame(questions.filter(pl.col("split") == split), self.renderer.special)
 
     def evaluation_questions(self, count: int) -> pl.DataFrame:
-        """The questions that models are compared on: ``count`` of the test split and about unseen products
-        each; 0: all.
-        """
+        """The questions that models are compared on: ``count`` of each test split; 0: all."""
         return pl.concat([lookups.spread(self.questions(split), count) for split in verdicts.SPLITS])
 
     def describe_rows(self, rows: list[int]) -> str:
@@ -279,7 +278,8 @@ class RetailData(TokenDataModule):
 
     def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
         """Token ids that prediction starts from."""
-        return self.renderer.prompts(self.contexts(questions, False), questions["question"].to_list())
+        contexts, texts = self.contexts(questions, False), questions["question"].to_list()
+        return self.renderer.prompts(contexts, texts, earlier_turns(questions))
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer, and the catalogue if the model answers from its rows."""
@@ -289,8 +289,8 @@ class RetailData(TokenDataModule):
 
     def judge(self, questions: pl.DataFrame, predictions: list[str | None]) -> pl.DataFrame:
         """Questions with ``prediction`` and verdict."""
-        answered = questions.with_columns(prediction=pl.Series(predictions, dtype=pl.String))
-        return verdicts.judge(answered, self.products)
+        answers = pl.Series(predictions, dtype=pl.String)
+        return verdicts.judge(questions.with_columns(prediction=answers), self.products)
 
     def judge_all(self, questions: pl.DataFrame, answers: dict[str, list[str | None]]) -> pl.DataFrame:
         """The judged answers of several models, by name."""

@@ -4,8 +4,10 @@ from data.catalogue import cells, cleaning, damaged, forms, normalisation, readi
 from data.files import source_files
 from data.modules import agreement, preparation
 from data.questions import (
+    choices,
     filling,
     filters,
+    follow_ups,
     further_kinds,
     grounding,
     phrases,
@@ -24,7 +26,7 @@ from data.tokens import chat_templates, escaping, example, prompts, rows
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
 TEMPLATE_CODE = source_files(
-    phrases, products, filling, templates, suggestions, shoppers, further_kinds, wordings
+    phrases, products, filling, templates, suggestions, shoppers, further_kinds, choices, follow_ups, wordings
 )
 WRITTEN_CODE = source_files(written, written_checks)
 CODE = [

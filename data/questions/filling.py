@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from data.questions.phrases import PRICE
+
 BRACE = "\u0002"  # stands for a brace of a value until all placeholders are filled
 
 PAIRS = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
@@ -30,6 +32,11 @@ def grammar(template: pl.Expr) -> pl.Expr:
     one, many = {"is": "is", "Is": "Is", "do": "does"}, {"is": "are", "Is": "Are", "do": "do"}
     forms = {k: pl.when(pl.col("plural")).then(pl.lit(many[k])).otherwise(pl.lit(one[k])) for k in one}
     return fill(template, **forms)
+
+
+def in_sentence(key: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """A value as it stands in a sentence: in lower case, but for a price."""
+    return pl.when(key.str.to_lowercase() == PRICE).then(value).otherwise(value.str.to_lowercase())
 
 
 def people(value: pl.Expr) -> pl.Expr:

@@ -1,8 +1,8 @@
 """Kinds of question that the published templates lack, before they are worded.
 
-``yes_no`` (is the fabric cotton?), ``unsaid`` (the row does not say; a right answer says so) and ``absent``
-(nothing in the catalogue fits; a right answer declines and names no product). The column ``question`` holds
-what is asked about, until `data.questions.shoppers` words it.
+``yes_no`` (is the fabric cotton?), ``unsaid`` (the row does not say; a right answer says so), ``absent``
+(nothing in the catalogue fits; a right answer declines and names no product) and ``greeting`` (hello). The
+column ``question`` holds what is asked about, until `data.questions.shoppers` words it.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from data.questions import wordings
-from data.questions.filling import PAIRS, pick
-from data.questions.phrases import ABSENT, DECLINE, NOT_SAID, NOUNS, UNSAID, YES_NO
+from data.questions.filling import PAIRS, in_sentence, pick
+from data.questions.phrases import (
+    ABSENT,
+    DECLINE,
+    GREETING,
+    NOT_SAID,
+    NOUNS,
+    UNSAID,
+    WELCOME,
+    YES_NO,
+    YES_OR_NO,
+)
 from data.questions.products import without_namesakes
 
 LONGEST_VALUE = 40  # characters of a value that a shopper names
@@ -89,13 +99,17 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
     asked = with_other_values(asked, facts, seed).with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
-    asked = asked.with_columns(low_value=value, word=yes_or_no.str.to_lowercase())
+    asked_about = pl.when("is_true").then("value").otherwise("other")
+    asked = asked.with_columns(
+        low_asked=in_sentence(key, asked_about),
+        low_value=in_sentence(key, pl.col("value")),
+        word=yes_or_no.str.to_lowercase(),
+    )
     return asked.select(
         product_id="id",
         kind=pl.lit(YES_NO),
-        question=pl.when("is_true").then("value").otherwise("other"),  # that is asked about
-        # the value comes first: a model that has written it knows whether it is the one asked about
-        sentence=pl.format("The {} of the {} is {}, so {}.", key, "name", "low_value", "word"),
+        question=asked_about,
+        sentence=pl.format(YES_OR_NO, "low_asked", key, "name", "low_value", "word"),
         answer_id="id",
         wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
         told=yes_or_no,
@@ -121,6 +135,20 @@ def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         sentence=pl.format(NOT_SAID, "key", "name"),
         answer_id="id",
         wanted=pl.concat_list(pl.struct("key", value=pl.lit(""))).cast(PAIRS),
+        told=pl.lit(None, pl.String),
+    )
+
+
+def greeting_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """A greeting or thanks in the place of one product in forty."""
+    some = products.filter(pl.col("id").hash(seed + 14) % 40 == 0)
+    return some.select(
+        product_id="id",
+        kind=pl.lit(GREETING),
+        question=pl.lit(""),
+        sentence=pl.lit(WELCOME),
+        answer_id=pl.lit(None, pl.String),
+        wanted=pl.lit([], PAIRS),
         told=pl.lit(None, pl.String),
     )
 

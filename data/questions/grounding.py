@@ -6,7 +6,7 @@ alike.
     - Kabra Plain Men's Shirt | Shirts | Fabric: Linen
     What is the Zarvo Striped Men's Shirt made of?
 
-In training the answer's own row is always among them (RAFT: Zhang et al. 2024,
+In training the rows that the answer needs are always among them (RAFT: Zhang et al. 2024,
 https://arxiv.org/abs/2403.10131). Their order is drawn by a hash of the question, so that it tells nothing.
 """
 
@@ -17,8 +17,11 @@ from typing import Any
 
 import polars as pl
 
+from data.questions.follow_ups import earlier_turns
+from data.questions.phrases import COMPARISON
 from data.questions.products import QUESTION_COLUMNS
 from data.questions.retrieval import Product, Retriever, same_name
+from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
 
@@ -40,42 +43,55 @@ class Grounding:
         self,
         context: str,
         question: str,
-        answer_id: str | None = None,
-        earlier: Sequence[tuple[str, str]] = (),
+        needed: Sequence[str] = (),
+        earlier: Turns = (),
     ) -> str:
         """A question's context with its rows.
 
         Args:
-            answer_id: of the row that must be among them, in training. earlier: questions and answers before
-            this one, of which it may go on.
+            needed: ids of the rows that must be among them, in training.
+            earlier: questions and answers before this one, of which it may go on.
         """
         searched = self.retriever.with_subject(context, question, earlier)
         rows = self.retriever.relevant(context, searched, self.count)
-        if answer_id is not None:
-            rows = with_answer(rows, self.by_id[answer_id], self.count)
+        rows = with_needed(rows, [self.by_id[name] for name in needed], self.count)
         shuffled = sorted(rows, key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
         return "\n".join([context, *map(compact, shuffled)])
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
-        """The contexts of questions (columns context, question, and in training answer_id)."""
-        columns = ["context", "question", *(["answer_id"] if for_training else [])]
-        return [self.context(*row) for row in questions.select(columns).rows()]
+        """The contexts of questions (columns context, question, in training answer_id, product_id, kind, and
+        earlier if there are earlier turns).
+
+        In training the row of the answer is among the rows, and that of the other product of a comparison.
+        """
+        needed: list[list[str]] = [[] for _ in range(questions.height)]
+        if for_training:
+            both = pl.concat_list("product_id", "answer_id")
+            rows = pl.when(pl.col("kind") == COMPARISON).then(both).otherwise(pl.concat_list("answer_id"))
+            needed = questions.select(rows.list.drop_nulls()).to_series().to_list()
+        asked = questions.select("context", "question").rows()
+        found = []
+        for (context, question), ids, turns in zip(asked, needed, earlier_turns(questions), strict=True):
+            found.append(self.context(context, question, ids, turns))
+        return found
 
     def names(self, questions: pl.DataFrame) -> list[list[str]]:
-        """The names of the rows that questions find (columns context, question)."""
+        """The names of the rows that questions find (columns as for `contexts`)."""
         found = []
-        for context, question in questions.select("context", "question").rows():
-            rows = self.retriever.relevant(context, question, self.count)
+        asked = questions.select("context", "question").rows()
+        for (context, question), turns in zip(asked, earlier_turns(questions), strict=True):
+            searched = self.retriever.with_subject(context, question, turns)
+            rows = self.retriever.relevant(context, searched, self.count)
             found.append([row["name"] for row in rows])
         return found
 
 
-def with_answer(rows: list[Product], answer: Product, count: int) -> list[Product]:
-    """At most ``count`` rows with the answer's own among them, in place of a namesake or the last."""
-    if any(row["id"] == answer["id"] for row in rows):
-        return rows
-    others = [row for row in rows if not same_name(row, answer)]
-    return [*others[: count - 1], answer]
+def with_needed(rows: list[Product], needed: list[Product], count: int) -> list[Product]:
+    """At most ``count`` rows with the needed ones among them, in place of their namesakes or the last."""
+    others = rows
+    for row in needed:
+        others = [other for other in others if not same_name(row, other)]
+    return [*needed, *others][:count]
 
 
 def compact(row: Product) -> str:
@@ -91,10 +107,18 @@ class GroundedRenderer(Renderer):
         super().__init__(base, thinking)
         self.grounding = grounding
 
-    def prompts(self, contexts: Sequence[str], questions: Sequence[str]) -> list[list[int]]:
+    def prompts(
+        self,
+        contexts: Sequence[str],
+        questions: Sequence[str],
+        earlier: Sequence[Turns] | None = None,
+    ) -> list[list[int]]:
         """As `Renderer.prompts`, with the rows that each question finds."""
-        pairs = zip(contexts, questions, strict=True)
-        return super().prompts([self.grounding.context(*pair) for pair in pairs], questions)
+        grounded = []
+        turns: Sequence[Turns] = earlier or [[]] * len(questions)
+        for context, question, before in zip(contexts, questions, turns, strict=True):
+            grounded.append(self.grounding.context(context, question, earlier=before))
+        return super().prompts(grounded, questions, earlier)
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
         """As `Renderer.conversation`, with the rows that the last question finds."""

@@ -5,11 +5,21 @@ format's tone.
 CONTEXT = "Online shopping for "  # before the category that a question is asked in
 
 DECLINE = "Sorry, we have nothing in the catalogue that fits."
+# What is asked about stands beside what the row says: a model that has written both can tell yes from no.
+YES_OR_NO = "You ask about {}: the {} of the {} is {}, so {}."  # value asked about, attribute, product, value
+VALUE_SENTENCE = "The {} of the {} is {}."  # attribute, product, value
+COMPARED = "The {} of the {} is {}; that of the {} is {}."  # attribute, product, value, product, value
+WELCOME = "Welcome! Ask me anything about the products of this shop."
 NOT_SAID = "The catalogue does not say the {} of the {}."  # attribute, product
 
 # Kinds of question that a right answer declines: the row does not say, or nothing in the catalogue fits.
 UNSAID, ABSENT = "unsaid", "absent"
+GREETING = "greeting"  # hello, thanks: a right answer names no product and does not decline
 YES_NO = "yes_no"  # is the fabric cotton?
+COMPARISON, BUDGET = "comparison", "budget"  # the fabric of this one and of that one; a shirt under 500
+FOLLOW_UP = "follow_up"  # and what does it cost?
+PRICE = "price"  # the attribute that a budget limits
+PRICE_LIMIT = "Price, at most"  # beside what a right product must have
 
 # Attribute -> (question, answer) phrasings. {low} is the value in lower case; {is} and {do}
 # agree with the product's name ("The Jeans are ..."). An attribute that is not listed is asked by its label.

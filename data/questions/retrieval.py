@@ -17,13 +17,14 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
-from data.questions.phrases import CONTEXT, GOES_WITH
+from data.questions.phrases import CONTEXT, GOES_WITH, PRICE
 
 if TYPE_CHECKING:
     import bm25s
     import numpy.typing as npt
 
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
+SECOND_SHARE = 0.9  # of the name of a second product
 WORD_SCORE = 85  # of 100: how alike a misspelt word and the one that is meant must be
 FUZZY_LETTERS = 4  # from which on a word may be misspelt
 OUTFIT = (
@@ -40,7 +41,6 @@ BUDGET = (
     r"|budget(?: of| is)?)"
     r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
 )
-PRICE = "price"  # the attribute that a budget limits
 REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
@@ -173,6 +173,19 @@ class Retriever:
         best = int(ranked.argmax())
         return self.all[best] if ranked[best] > 0 else None
 
+    def second_named(self, question: str, category: str, first: Product) -> Product | None:
+        """The product that a question names beside the first: nearly all words of its name stand in the
+        question, some of them beside those of the first name; or None.
+        """
+        shares = self.names.shared(question) / self.names.weights
+        own = set(words_of(first["name"]))
+        left = [word for word in words_of(question) if self.names.known_word(word) not in own]
+        totals = self.names.shared(" ".join(left))
+        ranked = np.where(shares >= SECOND_SHARE, totals, 0)
+        ranked = np.where(ranked > 0, ranked + (self.categories == category), 0)
+        best = int(ranked.argmax())
+        return self.all[best] if ranked[best] > 0 else None
+
     def partners(self, row: Product) -> list[Product]:
         """What goes with a product, for the same people, the foremost first."""
         found = []
@@ -205,7 +218,7 @@ class Retriever:
         """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.
 
         The product that it names and what goes with it (an outfit), others of its shelf (an alternative),
-        or the rows most like the question; without a product, those alone.
+        or a second one that it names and the rows most like the question; without a product, those alone.
         """
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.named(text, category)
@@ -216,7 +229,9 @@ class Retriever:
         found = self.search(text, category, count)
         if row is None or self.is_search(text, row):
             return found
-        return first_of_each_name([row, *found], count)
+        second = self.second_named(text, category, row)
+        named = [row, second] if second else [row]
+        return first_of_each_name([*named, *found], count)
 
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.

@@ -8,9 +8,17 @@ product by a part of its name.
 import polars as pl
 
 from data.questions import wordings
+from data.questions.choices import BETWEEN, budget_questions, comparison_questions
 from data.questions.filling import fill, pick
-from data.questions.further_kinds import Shop, absent_questions, unsaid_questions, yes_no_questions
-from data.questions.phrases import ABSENT, YES_NO
+from data.questions.follow_ups import follow_up_questions
+from data.questions.further_kinds import (
+    Shop,
+    absent_questions,
+    greeting_questions,
+    unsaid_questions,
+    yes_no_questions,
+)
+from data.questions.phrases import ABSENT, BUDGET, COMPARISON, FOLLOW_UP, GREETING, YES_NO
 
 SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 UNSEEN_WORDING = 12  # of so many questions about known products one is in a wording of the test alone
@@ -100,17 +108,30 @@ def reworded(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int) -> pl.DataFrame:
-    """The questions of the kinds yes_no, unsaid and absent."""
-    kinds = [yes_no_questions(products, seed), unsaid_questions(products, seed)]
-    rows = pl.concat([*kinds, absent_questions(products, shop, seed)])
+    """The questions of the kinds that the published templates lack."""
+    kinds = [
+        yes_no_questions(products, seed),
+        unsaid_questions(products, seed),
+        absent_questions(products, shop, seed),
+        comparison_questions(products, unseen, seed),
+        budget_questions(products, seed),
+        follow_up_questions(products, seed),
+        greeting_questions(products, seed),
+    ]
+    rows = pl.concat(kinds, how="diagonal")
     frame = ready_to_word(rows, products, unseen, seed)
     template = (
         pl.when(pl.col("kind") == YES_NO).then(worded(wordings.YES_NO, seed))
         .when(pl.col("kind") == ABSENT).then(worded(wordings.ABSENT, seed))
+        .when(pl.col("kind") == COMPARISON).then(worded(wordings.COMPARISON, seed))
+        .when(pl.col("kind") == GREETING).then(worded(wordings.GREETING, seed))
+        .when(pl.col("kind") == FOLLOW_UP).then(worded(wordings.FOLLOW_UP, seed))
+        .when(pl.col("kind") == BUDGET).then(worded(wordings.BUDGET, seed))
         .otherwise(worded(wordings.ATTRIBUTE, seed))
     )  # fmt: skip
-    asked = pl.col("question")
-    slots = {"name": pl.col("said_name"), "key": pl.col("noun"), "value": asked, "thing": asked}
+    asked = pl.col("question").str.split(BETWEEN)
+    slots = {"name": pl.col("said_name"), "key": pl.col("noun"), "limit": asked.list.last()}
+    slots |= dict.fromkeys(["value", "thing", "other"], asked.list.first())
     return frame.with_columns(question=fill(template, **slots))
 
 
@@ -144,4 +165,4 @@ def in_shoppers_words(
     """
     published = reworded(ready_to_word(rows, products, unseen, seed), seed)
     both = pl.concat([published, own_kinds(products, shop, unseen, seed)], how="diagonal")
-    return with_noise(both, seed).select(*rows.columns, "unseen_wording")
+    return with_noise(both, seed).select(*rows.columns, "earlier", "unseen_wording")

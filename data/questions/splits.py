@@ -34,9 +34,11 @@ def unseen_limit(names: pl.Series, fraction: float) -> int | None:
 
 def question_order(seed: int) -> pl.Expr:
     """A number for the question, the same wherever the question is asked: by it a question stands in
-    training or not.
+    training or not. One that goes on from earlier turns ("And the fabric?") is another one for each product.
     """
-    return pl.struct("context", "question").hash(seed)
+    asked = pl.struct("context", "question").hash(seed)
+    goes_on = pl.struct("context", "question", "product_id").hash(seed)
+    return pl.when(pl.col("earlier").is_null()).then(asked).otherwise(goes_on)
 
 
 def split_limits(seen: pl.Series, validation: float, test: float) -> tuple[int | None, int | None]:
@@ -89,7 +91,7 @@ def leakage(questions: pl.LazyFrame) -> pl.DataFrame:
     held = questions.filter(pl.col("split") != "train")
     counts = held.group_by("split", maintain_order=True).agg(pl.len().alias("rows")).collect()
     shared = {
-        "same_question": ["context", "question"],
+        "same_question": ["context", "question", "earlier"],
         "same_answer": ["answer"],
         "same_product": ["product_id"],
     }

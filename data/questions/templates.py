@@ -9,6 +9,7 @@ people).
 import polars as pl
 
 from data.questions.filling import PAIRS, fill, grammar, people, pick
+from data.questions.follow_ups import TURNS
 from data.questions.further_kinds import Shop
 from data.questions.phrases import (
     ANONYMOUS_SEARCHES,
@@ -27,7 +28,9 @@ from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3
 NO_IDS = pl.Series([], dtype=pl.String)
-QUESTION_FIELDS = "product_id kind context question answer answer_id wanted told unseen_wording".split()
+QUESTION_FIELDS = (
+    "product_id kind context question answer answer_id wanted told earlier unseen_wording".split()
+)
 
 
 def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> pl.DataFrame:
@@ -163,8 +166,7 @@ def make_questions(
     shop: Shop | None = None,
     unseen: pl.Series = NO_IDS,
 ) -> pl.DataFrame:
-    """All questions about ``products`` (of `products_for_questions`; they may be a part of the catalogue), in
-    a fixed order.
+    """All questions about ``products`` (of `products_for_questions`; maybe a part of them), in a fixed order.
 
     Args:
         best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
@@ -174,7 +176,8 @@ def make_questions(
         not occur in training.
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
-    product has), told (the value that the answer's sentence must hold, or null), unseen_wording (for tests).
+    product has), told (the value that the answer's sentence must hold, or null), earlier (the turns before
+    it, or null), unseen_wording (for tests).
     """
     askable = with_shared_facts(products)
     described = askable if written is None else askable.clear()  # by the templates
@@ -188,10 +191,10 @@ def make_questions(
     ]
     lacking = with_few_questions(described, pl.concat([own, *frames]))
     published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
-    worded = published.with_columns(unseen_wording=False)
+    worded = published.with_columns(earlier=pl.lit(None, TURNS), unseen_wording=False)
     if shop is not None:
         worded = in_shoppers_words(published, askable, shop, unseen, seed)
-    asked = pl.concat([own.with_columns(unseen_wording=False), worded])
+    asked = pl.concat([own.with_columns(unseen_wording=False), worded], how="diagonal")
     return with_answers(without_second_articles(asked), products, best)
 
 

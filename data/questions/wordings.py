@@ -2,7 +2,7 @@
 
 The last third of each list never occurs in training: the test split ``wordings`` is asked in these.
 Placeholders: {name} a product, {key} an attribute, {value} and {features} values, {type} a kind of product,
-{thing} what a shop like this one does not sell.
+{thing} a kind of product, of which a shop like this one may have none, {limit} a price.
 """
 
 ATTRIBUTE = [
@@ -132,6 +132,78 @@ YES_NO = [
     "the {name} - {key} is {value}, yes?",
     "Is it true that the {name} has {value} as its {key}?",
     "{key} of {name} = {value}, correct?",
+]
+
+FOLLOW_UP = [
+    "And the {key}?",
+    "And what {key} does it have?",
+    "What about its {key}?",
+    "ok, and the {key}",
+    "Thanks. Which {key} does it have?",
+    "and {key}?",
+    "What is its {key}?",
+    "I see. Can you tell me the {key}, too?",
+    "what {key} has it got",
+    "Also, the {key} please.",
+    "Good. I need to know the {key} as well.",
+    "And its {key}, what is that?",
+    "the {key} of it would be?",
+    "One more thing: the {key}?",
+    "Do you know the {key} of that one?",
+]
+
+COMPARISON = [
+    "What is the {key} of the {name}, and of the {other}?",
+    "Compare the {key} of the {name} and the {other}.",
+    "{name} or {other}: which {key} do they have?",
+    "whats the {key} of the {name} and the {other}",
+    "Hi, how do the {name} and the {other} differ in {key}?",
+    "I cannot choose between the {name} and the {other}. Which {key} do they have?",
+    "the {name} vs the {other}, {key}?",
+    "Do the {name} and the {other} have the same {key}?",
+    "Tell me the {key} of both: the {name} and the {other}.",
+    "{key} of {name} compared to {other}?",
+    "Please compare the {name} with the {other} by {key}.",
+    "which {key} has the {name}, and which the {other}?",
+    "Is the {key} of the {name} another than that of the {other}?",
+    "{name} / {other}, {key} of each pls",
+    "Put the {name} and the {other} side by side: what {key} do they have?",
+]
+
+BUDGET = [
+    "Do you have {thing} under {limit}?",
+    "I am looking for {thing} below {limit}.",
+    "Show me {thing} for less than {limit}.",
+    "{thing} under {limit}",
+    "any {thing} up to {limit}",
+    "Hi, I need {thing}, my budget is {limit}.",
+    "I want {thing}. It should cost at most {limit}.",
+    "looking for {thing} within {limit}",
+    "Can you find me {thing}, no more than {limit}?",
+    "What {thing} do you have below {limit}?",
+    "{thing}, max {limit}, do you have that?",
+    "My mother wants {thing} and has a budget of {limit}.",
+    "smth like {thing} cheaper than {limit}",
+    "I can spend up to {limit} on {thing}. What would you recommend?",
+    "need {thing} pls, maximum {limit}",
+]
+
+GREETING = [
+    "hi",
+    "Hello!",
+    "hey there",
+    "Good morning!",
+    "Hi, are you a bot?",
+    "Thank you very much!",
+    "thanks a lot",
+    "Can you help me?",
+    "hello, is anybody there?",
+    "Good evening.",
+    "hiya",
+    "Many thanks for your help!",
+    "Hey, who am I talking to?",
+    "Good afternoon!",
+    "bye, thanks",
 ]
 
 ABSENT = [

@@ -25,7 +25,10 @@ MAX_NAME_WORDS = 30
 MAX_WORDS = 2000  # of an answer that are searched for names
 FACTS_SHOWN = 8  # of a product
 PUNCTUATION = ".,;:!?\"'()"  # around a name in running text
-SENTENCE = r"(?im)\bthe {} of .+? is (.+?)(?:, so (?:yes|no))?\.?[ \t]*$"  # what it says of an attribute
+# what an answer says of an attribute
+SENTENCE = (
+    r"(?im)\bthe {} of (?:the )?(.+?) is (.+?)(?:, so (?:yes|no)|; that of the (.+?) is (.+?))?\.?[ \t]*$"
+)
 NEAREST = 3  # products beside an answer that declines
 CSS = """
 .card {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6em .9em; margin: .4em 0; font-size: .9em}
@@ -102,10 +105,24 @@ def contradictions(answer: str, rows: list[Product]) -> list[str]:
         elif normalised(value) not in map(normalised, own):
             found.append(f"{key}: {value} in the answer, {own[0]} in the catalogue")
     for key, own in values.items():
-        for said in re.findall(SENTENCE.format(re.escape(key)), answer):
+        for said in stated_values(key, answer, rows[0]["name"]):
             if not any(normalised(value) in normalised(said) for value in own):
                 found.append(f"{key}: {said} in the answer, {own[0]} in the catalogue")
     return list(dict.fromkeys(found))
+
+
+def stated_values(key: str, answer: str, name: str) -> list[str]:
+    """What the sentences of an answer say of an attribute of the product that it names; of a comparison, what
+    it says of this one of the two products.
+    """
+    found = []
+    for one, value, other, other_value in re.findall(SENTENCE.format(re.escape(key)), answer):
+        if not other:
+            found.append(value)
+            continue
+        of_both = {normalised(one): value, normalised(other): other_value}
+        found += [said for product, said in of_both.items() if product == normalised(name)]
+    return found
 
 
 def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:

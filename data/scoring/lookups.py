@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from data.questions.follow_ups import whole_question
 from data.questions.phrases import CONTEXT
 from data.scoring.rules import rule_answers
 
@@ -53,8 +54,9 @@ def product_texts(products: pl.DataFrame) -> list[str]:
 
 
 def question_texts(questions: pl.DataFrame) -> list[str]:
-    """Context and question, as they are searched for."""
-    return questions.select(pl.concat_str("context", pl.lit(" "), "question")).to_series().to_list()
+    """Context and question, with earlier turns, as they are searched for."""
+    whole = questions.with_columns(whole=whole_question(questions))
+    return whole.select(pl.concat_str("context", pl.lit(" "), "whole")).to_series().to_list()
 
 
 def nearest_products(questions: pl.DataFrame, products: pl.DataFrame, nearest: Nearest) -> pl.Series:
@@ -70,7 +72,7 @@ def products_named_in(questions: pl.DataFrame, products: pl.DataFrame) -> pl.Ser
     place = questions.select(
         pl.int_range(pl.len()).alias("row"),
         category=pl.col("context").str.strip_prefix(CONTEXT),
-        name=pl.col("question")
+        name=whole_question(questions)
         .str.to_lowercase()
         .str.extract_many(names["name"].unique().implode(), overlapping=True),
     )

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from data.questions.phrases import ABSENT
+from data.questions.phrases import ABSENT, GREETING
 from data.scoring.verdicts import judge
 
 
@@ -17,7 +17,7 @@ def recall(questions: pl.DataFrame, names: list[list[str]], products: pl.DataFra
     rows = questions.with_columns(
         place=pl.int_range(pl.len()), row_name=pl.Series(names, dtype=pl.List(pl.String))
     )
-    answered = rows.filter(pl.col("kind") != ABSENT)
+    answered = rows.filter(~pl.col("kind").is_in([ABSENT, GREETING]))
     each = answered.explode("row_name").with_columns(prediction=pl.format(" Product Name: {}", "row_name"))
     judged = judge(each, products)
     found = judged.filter("fits")["place"].n_unique()

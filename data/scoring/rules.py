@@ -7,8 +7,9 @@ from collections import Counter
 
 import polars as pl
 
-from data.questions.phrases import CONTEXT, DECLINE, GARMENTS
-from data.questions.retrieval import ALTERNATIVE, OUTFIT, Product, Retriever, budget_of, words_of
+from data.questions.follow_ups import earlier_turns
+from data.questions.phrases import COMPARED, CONTEXT, DECLINE, GARMENTS, WELCOME
+from data.questions.retrieval import ALTERNATIVE, OUTFIT, SEARCH, Product, Retriever, budget_of, words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
 KEY_SCORE = 88  # how alike a word of the question and an attribute must be
@@ -27,6 +28,8 @@ YES_NO = (
     r"^(?:hi )?(?:is|are|does|do|can|was|would|will)\b"
     r"|\b(?:is that right|is its|or not|correct|yes|true|told)\b"
 )
+COMPARISON = r"\b(?:compare|compared|both|vs|differ|and|or|same|each|side by side|another than)\b|/"
+GREETING = r"^\W*(?:hi|hello|hey|hiya|good (?:morning|afternoon|evening)|thanks?|many thanks|bye)\b"
 OPEN = r"\b(?:what|which|who|whom|how|where|when|tell me|know|check)\b"
 SHELF = r"\bshel(?:f|ves)\b|where in the shop|part of the shop|where (?:do|can) i find"
 
@@ -38,29 +41,60 @@ def rule_answers(questions: pl.DataFrame, products: pl.DataFrame) -> list[str]:
         products: what `data.questions.products.products_for_questions` gives.
     """
     catalogue = Retriever(products)
-    return [answer(catalogue, *row) for row in questions.select("context", "question").rows()]
+    answers = []
+    asked = questions.select("context", "question").rows()
+    for (context, question), turns in zip(asked, earlier_turns(questions), strict=True):
+        answers.append(answer(catalogue, context, catalogue.with_subject(context, question, turns)))
+    return answers
 
 
 def answer(catalogue: Retriever, context: str, question: str) -> str:
     """The answer to one question."""
     text, category = question.lower(), context.removeprefix(CONTEXT)
     row = catalogue.named(text, category)
+    if row is None and re.search(GREETING, text) and not re.search(SEARCH, text):
+        return WELCOME
     if row and re.search(OUTFIT, text):
         return suggestion(catalogue.partners(row))
     if row and re.search(ALTERNATIVE, text):
         return suggestion(catalogue.shelf_mates(row))
     if row is None or catalogue.is_search(text, row):
         return search(catalogue, text, category)
-    return attribute(row, text)
+    second = catalogue.second_named(text, category, row) if re.search(COMPARISON, text) else None
+    return comparison(row, second, text) if second else attribute(row, text)
 
 
 def attribute(row: Product, text: str) -> str:
     """What the row says under the attribute that the question names; else that it does not say."""
-    from rapidfuzz import fuzz
-
     rest = without_name(text, row["name"])
     if re.search(SHELF, rest):
         return said(f"The {row['name']} is in {row['shelf']}.", row)
+    best = fact_asked(row, rest)
+    if best is None:
+        return UNSAID.format(name=row["name"])
+    sentence = f"The {best['key'].lower()} of the {row['name']} is {best['value']}."
+    return said(f"{yes_or_no(rest, best)}{sentence}", row)
+
+
+def comparison(row: Product, second: Product, text: str) -> str:
+    """What the rows of two products say under the attribute that the question names."""
+    rest = without_name(without_name(text, row["name"]), second["name"])
+    found = [fact_asked(product, rest) for product in (row, second)]
+    one, other = found
+    if one is None or other is None:
+        return UNSAID.format(name=row["name"] if one is None else second["name"])
+    values = one["key"].lower(), row["name"], one["value"], second["name"], other["value"]
+    return said(COMPARED.format(*values), row)
+
+
+def fact_asked(row: Product, rest: str) -> dict[str, str] | None:
+    """The fact of a row whose key is most like the words of a question, or None.
+
+    Args:
+        rest: the question without the names of products.
+    """
+    from rapidfuzz import fuzz
+
     best, best_score = None, float(KEY_SCORE)
     for fact in row["facts"]:
         key = fact["key"].lower()
@@ -68,10 +102,7 @@ def attribute(row: Product, text: str) -> str:
         score = 100.0 if synonym and re.search(synonym, rest) else fuzz.partial_ratio(key, rest)
         if score >= best_score and (best is None or score > best_score):
             best, best_score = fact, score
-    if best is None:
-        return UNSAID.format(name=row["name"])
-    sentence = f"The {best['key'].lower()} of the {row['name']} is {best['value']}."
-    return said(f"{yes_or_no(rest, best)}{sentence}", row)
+    return best
 
 
 def yes_or_no(rest: str, fact: dict[str, str]) -> str:

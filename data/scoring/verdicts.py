@@ -3,7 +3,8 @@
 
 Each answer gets one of eight verdicts, so the classes sum to n:
 
-    right_facts    the product named was asked for, and all that is said of it agrees with the catalogue
+    right_facts    the product named was asked for, and all that is said of it agrees with the catalogue;
+                   a greeting is answered by one
     right_decline  nothing in the catalogue fits, or the row does not say, and the answer says so
     wrong_fact     the product is right; a detail is wrong or invented, or the value asked for is missing
     wrong_product  a product of the catalogue, but not one that was asked for
@@ -15,9 +16,22 @@ Each answer gets one of eight verdicts, so the classes sum to n:
 
 import polars as pl
 
-from data.catalogue.normalisation import normalise, stands_beside
-from data.questions.phrases import ABSENT, GOES_WITH, UNSAID, YES_NO
+from data.catalogue.cells import first_number
+from data.catalogue.normalisation import normalise
+from data.questions.phrases import (
+    ABSENT,
+    BUDGET,
+    COMPARISON,
+    FOLLOW_UP,
+    GOES_WITH,
+    GREETING,
+    PRICE,
+    PRICE_LIMIT,
+    UNSAID,
+    YES_NO,
+)
 from data.scoring.published import named_product
+from data.scoring.statements import other_product, says_what_was_asked
 
 VERDICTS = (
     "right_facts",
@@ -44,7 +58,7 @@ SAYS_UNSAID = (
     r"|not (?:stated|listed|mentioned|specified|known|given)|no information"
 )
 
-SO_YES_NO = r"(?s).*\bso (yes|no)\b"  # the last word of an answer that states the value first
+GREETS = r"(?i)\b(?:hello|hi|hey|welcome|help|glad|pleasure|good (?:morning|afternoon|evening)|bye)\b"
 
 DETAILS = ("right", "wrong", "invented", "missing")
 
@@ -81,20 +95,6 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     verdict = verdict_of(is_sound, sentence)
     verdicts = compared.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
     return answered.join(verdicts, on="row", maintain_order="left").drop("row")
-
-
-def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
-    """Whether a sentence holds the value asked for; to yes or no, whether it says the right one, at its
-    beginning or after the value ("is linen, so no"), and holds the value of the row. Null where no value was
-    asked for.
-    """
-    is_yes_no = pl.col("kind") == YES_NO
-    of_row = pl.col("wanted").list.first().struct.field("value")
-    value = pl.when(is_yes_no).then(of_row).otherwise("value")
-    low = sentence.str.to_lowercase()
-    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SO_YES_NO))
-    says_right = word == pl.col("value").str.to_lowercase()
-    return stands_beside(sentence, value, pl.col("asked_name")) & (~is_yes_no | says_right.fill_null(False))
 
 
 def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
@@ -141,6 +141,8 @@ def verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
         .then(pl.lit("failed"))
         .when(is_right_decline)
         .then(pl.lit("right_decline"))
+        .when((kind == GREETING) & names_none & ~declines & sentence.str.contains(GREETS))
+        .then(pl.lit("right_facts"))
         .when(is_wrong_decline & (kind != ABSENT))
         .then(pl.lit("wrong_decline"))
         .when(pl.col("named").is_null())
@@ -175,8 +177,10 @@ def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
         normalise(pl.concat_str(pl.lit(f"{k}\u0001"), pl.col(c)))
         for k, c in (("Shelf", "shelf"), ("Brand", "brand"))
     ]
+    price = pl.col("facts").list.eval(pl.element().filter(pair.field("key").str.to_lowercase() == PRICE))
     rows = products.select(
         key=normalise(pl.col("name")),
+        price=first_number(price.list.first().struct.field("value")),
         exists=pl.lit(True),
         candidate_shelf="shelf",
         candidate_category="category",
@@ -191,9 +195,11 @@ def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
 def is_right() -> pl.Expr:
     """Whether the candidate is a product that the question asked for."""
     pair = pl.element().struct
-    wanted = pl.col("wanted").list.eval(
+    features = pl.col("wanted").list.eval(pl.element().filter(pair.field("key") != PRICE_LIMIT))
+    wanted = features.list.eval(
         normalise(pl.concat_str(pair.field("key"), pl.lit("\u0001"), pair.field("value")))
     )
+    limit = pl.col("wanted").list.last().struct.field("value").cast(pl.Float64, strict=False)
     has_all = wanted.list.set_difference("searchable").list.len() == 0
     other = pl.col("key") != pl.col("asked_name")
     partners = pl.col("asked_garment").replace_strict(
@@ -206,12 +212,16 @@ def is_right() -> pl.Expr:
         pl.col("candidate_category") == pl.col("asked_category")
     )
     return (
-        pl.when(pl.col("kind").is_in(["attribute", "open", YES_NO, UNSAID]))
+        pl.when(pl.col("kind").is_in(["attribute", "open", FOLLOW_UP, YES_NO, UNSAID]))
         .then(~other)
-        .when(pl.col("kind") == ABSENT)
+        .when(pl.col("kind").is_in([ABSENT, GREETING]))
         .then(False)
+        .when(pl.col("kind") == COMPARISON)
+        .then(~other | (pl.col("key") == normalise(other_product("key"))))
         .when(pl.col("kind") == "search")
         .then(has_all)
+        .when(pl.col("kind") == BUDGET)
+        .then(has_all & (pl.col("price") <= limit).fill_null(False))
         .when(pl.col("kind") == "alternative")
         .then(other & same_shelf)
         .otherwise(other & goes)

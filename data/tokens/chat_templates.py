@@ -3,7 +3,7 @@ that they are given.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ START, END = "<start_of_turn>", "<end_of_turn>"
 Tokenizer = Any  # a tokenizer of transformers: its class depends on the base
 Message = dict[str, str]  # role (system, user, assistant) and content
 
+Turns = Sequence[tuple[str, str]]  # earlier questions and answers
 Segment = tuple[str, bool]  # text with control tokens, and whether it is trained
 
 THINKING, THINKING_END = "enable_thinking", "</think>"  # what templates ask for; what ends the reasoning
@@ -127,3 +128,35 @@ def without_system(messages: list[Message]) -> list[Message]:
     if not said:
         return rest
     return [{"role": rest[0]["role"], "content": f"{said}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+
+def published(messages: list[Message], tokenizer: Tokenizer) -> list[Segment]:
+    """A conversation in the published format, with Gemma's turn tokens; it ends with EOS."""
+    found: list[Segment] = []
+    prompt = tokenizer.bos_token or ""
+    for message in messages:
+        if message["role"] == "user":
+            found.append((f"{prompt}{START}user\n{message['content']}{END} {START}model\n", False))
+        else:
+            found.append((f"{message['content']}\n{END}", True))
+            prompt = " "
+    if found[-1][1]:
+        found[-1] = (f"{found[-1][0]}{tokenizer.eos_token}", True)
+    return found
+
+
+def in_context(context: str, question: str) -> str:
+    """What a user's turn says: the question after its context, if it has one."""
+    return f" Context:{context}\n{question}" if context else question
+
+
+def asked_messages(context: str, question: str, earlier: Turns = ()) -> list[Message]:
+    """The turns of a question and of those before it, each in its context. The rows of a catalogue, which are
+    the lines of a context after its first, stand before the last question alone.
+    """
+    messages: list[Message] = []
+    plain = context.split("\n", 1)[0]
+    for past, answer in earlier:
+        messages.append({"role": "user", "content": in_context(plain, past)})
+        messages.append({"role": "assistant", "content": answer})
+    return [*messages, {"role": "user", "content": in_context(context, question)}]

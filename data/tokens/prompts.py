@@ -23,7 +23,10 @@ from data.tokens.chat_templates import (
     Message,
     Segment,
     Tokenizer,
+    Turns,
+    asked_messages,
     load_tokenizer,
+    published,
     with_fixed_date,
     with_thinking,
     without_answers,
@@ -103,7 +106,7 @@ class Renderer:
         """
         messages = [{"role": m["role"], "content": self.harmless(m["content"])} for m in messages]
         if self.turns:
-            return [self.published(without_system(messages))]
+            return [published(without_system(messages), self.tokenizer)]
         if not self.tokenizer.chat_template:
             raise ValueError(
                 f"model.base={self.base} has no chat template: choose the instruction-tuned (-it) model"
@@ -117,20 +120,6 @@ class Renderer:
                 *earlier, answer = self.answered(messages[:place], message)
                 rows.append([*earlier, answer])
         return rows
-
-    def published(self, messages: list[Message]) -> list[Segment]:
-        """With Gemma's turn tokens; a conversation ends with EOS."""
-        found: list[Segment] = []
-        prompt = self.tokenizer.bos_token or ""
-        for message in messages:
-            if message["role"] == "user":
-                found.append((f"{prompt}{START}user\n{message['content']}{END} {START}model\n", False))
-            else:
-                found.append((f"{message['content']}\n{END}", True))
-                prompt = " "
-        if found[-1][1]:
-            found[-1] = (f"{found[-1][0]}{self.tokenizer.eos_token}", True)
-        return found
 
     def apply(self, messages: list[Message], prompt: bool) -> str:
         """What the model's own template makes of it; a system turn that it lacks stands before the first
@@ -197,15 +186,20 @@ class Renderer:
         prompt, done = self.apply(messages, True), "".join(text for text, _ in found)
         return [*found, (prompt[len(done) :], False)] if prompt.startswith(done) else [(prompt, False)]
 
-    def texts(self, context: str, question: str, answer: str | None) -> tuple[str, str]:
-        """(prompt, answer) of a single turn as text with control tokens; the answer is '' for a
-        prediction.
-        """
-        turn = [{"role": "user", "content": f" Context:{context}\n{question}" if context else question}]
-        ((prompt, _), *rest) = self.segments(
-            turn if answer is None else [*turn, {"role": "assistant", "content": answer}]
-        )[0]
-        return prompt, rest[0][0] if rest else ""
+    def prompt_text(self, messages: list[Message]) -> str:
+        """What an answer to the last message starts from."""
+        harmless = [message | {"content": self.harmless(message["content"])} for message in messages]
+        if not self.turns:
+            return self.apply(harmless, True)
+        return "".join(text for text, _ in published(harmless, self.tokenizer))
+
+    def texts(self, context: str, question: str, answer: str | None, earlier: Turns = ()) -> tuple[str, str]:
+        """(prompt, answer) of a turn as text with control tokens; the answer is '' for a prediction."""
+        messages = asked_messages(context, question, earlier)
+        if answer is None:
+            return self.prompt_text(messages), ""
+        *before, (reply, _) = self.segments([*messages, {"role": "assistant", "content": answer}])[-1]
+        return "".join(text for text, _ in before), reply
 
     @cached_property
     def begins_with_bos(self) -> bool:
@@ -217,31 +211,36 @@ class Renderer:
         return self.render_all([context], [question], [answer])[0]
 
     def render_all(
-        self, contexts: Sequence[str], questions: Sequence[str], answers: Sequence[str | None]
+        self,
+        contexts: Sequence[str],
+        questions: Sequence[str],
+        answers: Sequence[str | None],
+        earlier: Sequence[Turns] | None = None,
     ) -> list[Example]:
-        """`render()` of many turns at once; the tokenizer works through them in parallel."""
-        texts = [self.texts(*turn) for turn in zip(contexts, questions, answers, strict=True)]
+        """`render()` of many turns at once; the tokenizer works through them in parallel.
+
+        Args:
+            earlier: questions and answers before each question. The last answer alone is trained.
+        """
+        before = earlier or [()] * len(questions)
+        texts = [self.texts(*turn) for turn in zip(contexts, questions, answers, before, strict=True)]
         prompts = self.encode([prompt for prompt, _ in texts])
         replies = self.encode([reply for _, reply in texts])
         return [Example.turn(p + r, len(p)) for p, r in zip(prompts, replies, strict=True)]
 
-    def prompts(self, contexts: Sequence[str], questions: Sequence[str]) -> list[list[int]]:
-        """The ids that prediction starts from."""
-        return [example.ids for example in self.render_all(contexts, questions, [None] * len(questions))]
+    def prompts(
+        self,
+        contexts: Sequence[str],
+        questions: Sequence[str],
+        earlier: Sequence[Turns] | None = None,
+    ) -> list[list[int]]:
+        """The ids that prediction starts from. earlier: as for `render_all`."""
+        rendered = self.render_all(contexts, questions, [None] * len(questions), earlier)
+        return [example.ids for example in rendered]
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
-        """The prompt of a question that follows earlier ones with their answers, as `render()` writes it."""
-        messages: list[Message] = []
-        for asked, answer in [*earlier, (question, "")]:
-            content = self.harmless(f" Context:{context}\n{asked}" if context else asked)
-            messages += [
-                {"role": "user", "content": content},
-                {"role": "assistant", "content": self.harmless(answer)},
-            ]
-        prompt = messages[:-1]
-        if not self.turns:
-            return self.encoded(self.apply(prompt, True))
-        return self.encoded("".join(text for text, _ in self.published(prompt)))
+        """The prompt of a question that follows earlier ones with their answers, as in training."""
+        return self.encoded(self.prompt_text(asked_messages(context, question, earlier)))
 
     def render_conversations(
         self, conversations: list[list[Message]], untrained: list[list[int]] | None = None

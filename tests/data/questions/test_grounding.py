@@ -46,6 +46,8 @@ def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CO
         ("what is the zarvo stripd shirt made of", ["a", "b"]),
         ("What goes well with the Kabra Plain Men's Shirt?", ["b", "d"]),
         ("What could I buy instead of the Lumo Printed Men's Shirt?", ["c", "a"]),
+        ("Zarvo Striped Men's Shirt or Pello Men's Jeans, which fabric?", ["a", "d"]),
+        ("is the kabra plain men's shirt like the lumo printed men's shirt", ["b", "c"]),
         ("do you have anything in linen?", ["b"]),
         ("garden hoses", []),
     ],
@@ -63,12 +65,22 @@ def test_a_category_keeps_other_peoples_products_out(products: pl.DataFrame) -> 
 def test_training_sees_the_answers_row_and_prediction_what_is_found(products: pl.DataFrame) -> None:
     ground = Grounding(products, 2)
     question = "What is the Zarvo Striped Men's Shirt made of?"
-    predicted, trained = ground.context(CONTEXT, question), ground.context(CONTEXT, question, "e")
+    predicted, trained = ground.context(CONTEXT, question), ground.context(CONTEXT, question, ["e"])
     assert "Zarvo Striped" in predicted
     assert "Pello Women's" not in predicted
     assert "- Pello Women's Jeans | Jeans | Fabric: Denim" in trained
     assert predicted.splitlines()[0] == CONTEXT
     assert len(predicted.splitlines()) == len(trained.splitlines()) == 3
+
+
+def test_a_comparison_is_trained_with_both_rows(products: pl.DataFrame) -> None:
+    asked = {"context": CONTEXT, "question": "Which fabric?", "kind": "comparison"}
+    questions = pl.DataFrame([asked | {"product_id": "a", "answer_id": "d"}])
+    (trained,) = Grounding(products, 2).contexts(questions, for_training=True)
+    assert {line.split(" | ")[0] for line in trained.splitlines()[1:]} == {
+        "- Zarvo Striped Men's Shirt",
+        "- Pello Men's Jeans",
+    }
 
 
 def test_the_order_tells_nothing_and_stays_the_same(products: pl.DataFrame) -> None:
@@ -89,6 +101,9 @@ def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, t
     question = "What is the Zarvo Striped Men's Shirt made of?"
     plain, context = Renderer(str(POCKET)), Grounding(products, 2).context(CONTEXT, question)
     wanted = plain.render(context, question, None).ids
+    earlier = [("Who is the Lumo Printed Men's Shirt for?", "Men.")]
+    (evaluated,) = renderer.prompts([CONTEXT], ["And the fabric?"], [earlier])
+    assert evaluated == renderer.conversation(CONTEXT, earlier, "And the fabric?")
     assert renderer.prompts([CONTEXT], [question]) == [wanted]
     assert renderer.conversation(CONTEXT, [], question) == wanted
     assert compact(products.row(0, named=True)) in plain.tokenizer.decode(wanted)

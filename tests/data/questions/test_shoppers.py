@@ -13,8 +13,9 @@ from data.questions.templates import attribute_questions, make_questions
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
 from tests.data.sample_questions import sample_questions
 
-KINDS = {"attribute", "search", "alternative", "outfit", "yes_no", "unsaid", "absent"}
-LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO ABSENT".split()
+PUBLISHED = {"attribute", "search", "alternative", "outfit"}
+KINDS = PUBLISHED | {"yes_no", "unsaid", "absent", "comparison", "follow_up", "greeting"}
+LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO ABSENT COMPARISON BUDGET FOLLOW_UP".split()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_kinds_and_splits(sample: Any) -> None:
     assert set(shared.values()) == {0}
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", [*LISTS, "GREETING"])
 def test_there_are_twelve_wordings_of_each_kind_and_all_differ(name: str) -> None:
     options = getattr(wordings, name)
     assert len(options) >= 12

@@ -146,12 +146,13 @@ def test_products_of_one_name_are_unseen_together() -> None:
 
 
 def test_leakage_is_counted() -> None:
-    columns = ["split", "context", "question", "answer", "product_id"]
+    columns = ["split", "context", "question", "answer", "product_id", "earlier"]
     rows = [
-        ("train", "c", "q", "a", "1"),
-        ("test", "c", "q", "b", "1"),
-        ("test", "c", "r", "a", "2"),
-        ("unseen", "c", "s", "d", "3"),
+        ("train", "c", "q", "a", "1", None),
+        ("train", "c", "r", "e", "1", "p"),
+        ("test", "c", "q", "b", "1", None),
+        ("test", "c", "r", "a", "2", None),
+        ("unseen", "c", "s", "d", "3", None),
     ]
     found = {
         row.pop("split"): row for row in leakage(pl.LazyFrame(rows, schema=columns, orient="row")).to_dicts()

@@ -41,6 +41,12 @@ DECLINE_CASES = [
     ("yes_no", "The fabric is silk, so yes.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
     ("yes_no", "The fabric is denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
     ("yes_no", "No doubt, yes, denim.\n Product Name: Kai Solid Women's Jeans", "wrong_fact"),
+    ("yes_no", "You ask about silk: the fabric of it is denim, so yes.\n Product Name: {}", "right_facts"),
+    ("yes_no", "You ask about denim: the fabric of it is silk, so yes.\n Product Name: {}", "wrong_fact"),
+    ("greeting", "Welcome! Ask me anything.", "right_facts"),
+    ("greeting", "Yes.", "no_details"),
+    ("greeting", "Hi, sorry, we have nothing in the catalogue that fits.", "wrong_decline"),
+    ("greeting", "Welcome!\n Product Name: {}", "wrong_product"),
     ("absent", None, "failed"),
 ]
 
@@ -48,6 +54,7 @@ DECLINE_CASES = [
 @pytest.mark.parametrize(("kind", "answer", "expected"), DECLINE_CASES)
 def test_declines_have_verdicts_of_their_own(kind: str, answer: str | None, expected: str) -> None:
     frame = product(name="Kai Solid Women's Jeans", attributes=[{"key": "Fabric", "value": "Denim"}])
+    answer = answer and answer.replace("{}", "Kai Solid Women's Jeans")
     told = {"attribute": "denim", "yes_no": "Yes"}.get(kind)
     question = {"product_id": "1", "kind": kind, "wanted": WANTED, "told": told, "prediction": answer}
     schema = {"wanted": PAIRS, "told": pl.String, "prediction": pl.String}

@@ -4,9 +4,10 @@ import polars as pl
 import pytest
 
 from data.questions.filling import PAIRS
+from data.questions.phrases import DECLINE, WELCOME
 from data.questions.products import answer_block
 from data.questions.retrieval import Retriever
-from data.scoring.rules import DECLINE, rule_answers
+from data.scoring.rules import rule_answers
 
 ROWS = [
     ("a", "Zarvo Full Sleeve Striped Men's Shirt", "Zarvo", "Men's Clothing", "Shirts", "top", "Cotton"),
@@ -43,6 +44,25 @@ def test_an_attribute_is_read_in_the_row_that_a_misspelt_name_means(products: pl
     )
     shelf = answers(products, "On which shelf is the Pello Women's Jeans?")[0]
     assert shelf.startswith("The Pello Women's Jeans is in Jeans.")
+
+
+def test_two_products_are_compared(products: pl.DataFrame) -> None:
+    question = "fabric of the Zarvo Full Sleeve Striped Men's Shirt and of the Pello Men's Jeans?"
+    sentence = answers(products, question)[0].splitlines()[0]
+    assert sentence == (
+        "The fabric of the Zarvo Full Sleeve Striped Men's Shirt is Cotton; that of the Pello Men's Jeans is"
+        " Denim."
+    )
+
+
+def test_a_greeting_is_no_search(products: pl.DataFrame) -> None:
+    assert answers(products, "Hi, are you a bot?", "hi, i need a kettle") == [WELCOME, DECLINE]
+
+
+def test_a_second_turn_is_about_the_first_ones_product(products: pl.DataFrame) -> None:
+    turn = {"question": "Who is the Pello Men's Jeans for?", "answer": "Men."}
+    frame = pl.DataFrame({"context": [""], "question": ["and its fabric?"], "earlier": [[turn]]})
+    assert rule_answers(frame, products)[0].startswith("The fabric of the Pello Men's Jeans is Denim.")
 
 
 def test_what_the_row_does_not_say_is_said(products: pl.DataFrame) -> None:

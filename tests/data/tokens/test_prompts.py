@@ -269,3 +269,17 @@ def test_a_template_without_system_turns_gets_it_before_the_first_question(chat:
     chat.tokenizer.chat_template = chat.tokenizer.chat_template.replace(loop, refuses, 1)
     (example,) = chat.render_conversations([PLAIN])
     assert "Be kind.\n\nHi" in chat.tokenizer.decode(example.ids)
+
+
+def test_a_turn_after_others_is_trained_as_it_is_predicted(gemma: Renderer, chat: Renderer) -> None:
+    """The last answer alone is trained; the rows of a context stand before the last question alone."""
+    context, earlier = "Shop\n- Mug | Red", [("Which colour?", "Red.")]
+    for renderer in (gemma, chat):
+        (example,) = renderer.render_all([context], ["And the size?"], ["Small."], [earlier])
+        prompt = renderer.conversation(context, earlier, "And the size?")
+        assert example.ids[: len(prompt)] == prompt
+        assert renderer.prompts([context], ["And the size?"], [earlier]) == [prompt]
+        text = renderer.tokenizer.decode(prompt)
+        assert text.count("- Mug") == 1
+        assert text.index("Red.") < text.index("- Mug") < text.index("And the size?")
+        assert example.spans == ((len(prompt), len(example.ids)),)

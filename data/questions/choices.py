@@ -1,0 +1,89 @@
+"""Kinds of question with which a shopper chooses, before they are worded.
+
+``comparison`` asks for one attribute of two products, ``budget`` for a kind of product at a price.
+
+The column ``question`` holds what is asked about, until `data.questions.shoppers` words it.
+"""
+
+import polars as pl
+
+from data.catalogue.cells import first_number
+from data.questions.filling import PAIRS, fill, in_sentence, pick
+from data.questions.further_kinds import facts_of
+from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE, PRICE_LIMIT
+from data.questions.products import without_namesakes
+
+STEP = 50  # budgets are multiples of it
+SLACK = 4  # a budget is up to this many steps above the product's price
+BETWEEN = "\u0001"  # what a budget question asks for, and the limit
+
+
+def neighbours(products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:
+    """A product and the next one of its category and shelf: id, name, other_id, other_name.
+
+    Products that must not occur in training stand beside one another only. Pairs of which one name holds the
+    other are left out, since a question could mean either.
+    """
+    side = pl.col("id").is_in(unseen.implode())
+    group = ["category", "shelf", "side"]
+    ordered = without_namesakes(products).with_columns(side=side).sort(pl.col("id").hash(seed))
+    pairs = ordered.with_columns(
+        other_id=pl.col("id").shift(-1).over(group), other_name=pl.col("name").shift(-1).over(group)
+    ).drop_nulls("other_id")
+    one, other = (pl.col(name).str.to_lowercase() for name in ("name", "other_name"))
+    holds = one.str.contains(other, literal=True) | other.str.contains(one, literal=True)
+    return pairs.filter(~holds).select("id", "name", "other_id", "other_name").sort("id")
+
+
+def comparison_questions(products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:
+    """One question about a third of the products for an attribute that a neighbour on the shelf has, too."""
+    facts = facts_of(products).select("id", "key", "value")
+    key = pl.col("key").str.to_lowercase()
+    own = facts.filter(key != "ideal for")
+    of_other = facts.rename({"id": "other_id", "value": "other_value"})
+    some = neighbours(products, unseen, seed).filter(pl.col("id").hash(seed + 9) % 3 == 0)
+    both = some.join(own, on="id", maintain_order="left").join(
+        of_other, on=["other_id", "key"], maintain_order="left"
+    )
+    asked = both.sort("id", pl.struct("id", "key").hash(seed)).unique("id", keep="first", maintain_order=True)
+    value, other_value = (in_sentence(key, pl.col(name)) for name in ("value", "other_value"))
+    of_one, of_neighbour = pl.struct("key", "value"), pl.struct(key="other_name", value="other_value")
+    return asked.select(
+        product_id="id",
+        kind=pl.lit(COMPARISON),
+        question="other_name",
+        sentence=pl.format(COMPARED, key, "name", value, "other_name", other_value),
+        answer_id="other_id",
+        wanted=pl.concat_list(of_one, of_neighbour).cast(PAIRS),
+        told=value,
+    )
+
+
+def budget_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question about a third of the products that have a price, for one of its type (else shelf) at a
+    round price that it does not exceed.
+    """
+    price_fact = pl.element().filter(pl.element().struct.field("key").str.to_lowercase() == PRICE)
+    text = pl.col("facts").list.eval(price_fact).list.first().struct.field("value")
+    priced = products.with_columns(price_text=text).with_columns(price=first_number(pl.col("price_text")))
+    some = priced.filter(pl.col("price") > 0, pl.col("id").hash(seed + 10) % 3 == 0)
+    above = pl.col("id").hash(seed + 11) % SLACK
+    limit = ((pl.col("price") / STEP).ceil() + above) * STEP
+    currency = pl.col("price_text").str.extract(r"^(\D*)")
+    of_type = pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type"))
+    some = some.with_columns(
+        limit=limit.cast(pl.Int64).cast(pl.String), kind_of=pl.coalesce("type", "shelf"), draw=pl.col("id")
+    )
+    place, ceiling = (
+        pl.struct(key=of_type, value="kind_of"),
+        pl.struct(key=pl.lit(PRICE_LIMIT), value="limit"),
+    )
+    return some.select(
+        product_id="id",
+        kind=pl.lit(BUDGET),
+        question=pl.concat_str("kind_of", pl.lit(BETWEEN), currency, "limit"),
+        sentence=fill(pick(FOUND, seed + 12), other=pl.col("name")),
+        answer_id="id",
+        wanted=pl.concat_list(place, ceiling).cast(PAIRS),
+        told=pl.lit(None, pl.String),
+    )

@@ -1,0 +1,50 @@
+"""Whether the sentence of an answer states what was asked: a value, yes or no, the values of two products."""
+
+import polars as pl
+
+from data.catalogue.normalisation import normalise, stands_beside
+from data.questions.phrases import COMPARISON, YES_NO
+
+SO_YES_NO = r"(?s).*\bso (yes|no)\b"  # the last word of an answer that states the value first
+ASKED_ABOUT = r"(?i)^\s*you ask about .+?: the "  # repeats the question: no statement about the product
+NO_NAME = "\u0003"
+
+
+def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
+    """Whether a sentence holds the value asked for. Null where no value was asked for.
+
+    To yes or no: whether it says the right one, at its beginning or after the value ("is linen, so no"), and
+    holds the value of the row. To a comparison: whether it says both values, each after its product's name.
+    """
+    kind = pl.col("kind")
+    return (
+        pl.when(kind == YES_NO)
+        .then(answers_yes_or_no(sentence))
+        .when(kind == COMPARISON)
+        .then(compares(sentence))
+        .otherwise(stands_beside(sentence, pl.col("value"), pl.col("asked_name")))
+    )
+
+
+def answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
+    """Whether a sentence says the right one of yes and no, and the value of the row."""
+    of_row = pl.col("wanted").list.first().struct.field("value")
+    low = sentence.str.to_lowercase()
+    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SO_YES_NO))
+    says_right = (word == pl.col("value").str.to_lowercase()).fill_null(False)
+    return says_right & stands_beside(sentence.str.replace(ASKED_ABOUT, ""), of_row, pl.col("asked_name"))
+
+
+def other_product(field: str) -> pl.Expr:
+    """The ``key`` (the name) or ``value`` of the second product of a comparison: the last of ``wanted``."""
+    return pl.col("wanted").list.last().struct.field(field)
+
+
+def compares(sentence: pl.Expr) -> pl.Expr:
+    """Whether a sentence states the value of each of two products after its name, in either order."""
+    text, one = normalise(sentence), pl.col("asked_name")
+    other = normalise(other_product("key"))
+    after_one = text.str.split(one).list.slice(1).list.join(" ").str.split(other).list.first()
+    after_other = text.str.split(other).list.slice(1).list.join(" ").str.split(one).list.first()
+    says_one = stands_beside(after_one, pl.col("value"), pl.lit(NO_NAME))
+    return says_one & stands_beside(after_other, other_product("value"), pl.lit(NO_NAME))
