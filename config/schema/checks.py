@@ -32,12 +32,13 @@ ALIASES = {  # names that other frameworks use
 }
 RULES = {key: rule for key, _, rule in walk(TrainConfig) if rule is not None}
 KEYS = tuple(key for key, _, _ in walk(TrainConfig))
+SETTABLE = (*KEYS, *(f"data.columns.{name}" for name in COLUMNS))
 
 
 def is_known(key: str) -> bool:
     """Whether the command line may set a dotted key."""
-    parent, _, leaf = key.rpartition(".")
-    return key in KEYS or (parent == "data.columns" and leaf in COLUMNS) or parent in OPEN_GROUPS
+    parent = key.rpartition(".")[0]
+    return key in SETTABLE or parent in OPEN_GROUPS
 
 
 def unknown_key(key: str) -> str:
@@ -47,7 +48,7 @@ def unknown_key(key: str) -> str:
     if alias:
         return f"{key}: no such key; did you mean {ALIASES[alias[0]]}?"
     leaves = {known.rsplit(".", 1)[-1]: known for known in reversed(KEYS)}
-    near_key = difflib.get_close_matches(key, KEYS, 1, 0.6)
+    near_key = difflib.get_close_matches(key, SETTABLE, 1, 0.6)
     near_leaf = difflib.get_close_matches(leaf, leaves, 1, 0.6)
     suggestions = near_key + [leaves[name] for name in near_leaf]
     return f"{key}: no such key" + (f"; did you mean {suggestions[0]}?" if suggestions else "")

@@ -34,6 +34,8 @@ Columns = dict[str, str | list[str]]  # role -> the table's column, or its colum
 PAIR = pl.Struct({"key": pl.String, "value": pl.String})
 
 NAMELESS = "no name or no category"
+LONGEST_NAME = 1000  # characters
+LONG_NAME = f"a name of more than {LONGEST_NAME:,} characters"
 
 NOTED = {  # columns that say of a row what is worth a line in the log
     "other_trees": "rows with several category trees, of which the first counts",
@@ -213,6 +215,7 @@ def valid_rows(
     frame, nameless = quarantine(
         frame, pl.col("name").is_null() | (pl.col("levels").list.len() == 0), NAMELESS
     )
+    frame, long = quarantine(frame, pl.col("name").str.len_chars() > LONGEST_NAME, LONG_NAME)
     rating = first_number(pl.col("rating"))
     frame = frame.with_columns(
         published=published_form(pl.col("specifications")),
@@ -224,7 +227,7 @@ def valid_rows(
     frame = frame.with_columns(specifications="published").drop("published")
     return {
         "rows": frame.drop(NOTED),
-        "aside": pl.concat([nameless, unparsed]),
+        "aside": pl.concat([nameless, long, unparsed]),
         "keys": keys_of(frame, "id" in columns, rule),
     }
 

@@ -100,17 +100,16 @@ class PocketData(TokenDataModule):
         return {"rows": len(rows), "tokens": int(rows.lengths.sum()), "answer_tokens": int(rows.sizes.sum())}
 
     def render(self, texts: list[Text]) -> list[Example]:
-        """Texts -> examples: a reply to a turn as any other turn; running text between BOS and EOS,
-        trained as a whole.
+        """Texts -> examples: conversations as any other; running text between BOS and EOS, trained as a
+        whole.
         """
-        users = [text.user for text in texts]
-        replies = [text.reply for text in texts]
-        turns = self.renderer.render_all([""] * len(texts), users, replies)
+        conversations = [text.conversation() for text in texts if text.user]
+        answered = iter(self.renderer.render_conversations(conversations))
         running = iter(self.renderer.encode([text.reply for text in texts if not text.user]))
         bos, eos = self.renderer.tokenizer.bos_token_id, self.renderer.tokenizer.eos_token_id
         examples = []
-        for text, turn in zip(texts, turns, strict=True):
-            examples.append(turn if text.user else Example.turn([bos, *next(running), eos], 1))
+        for text in texts:
+            examples.append(next(answered) if text.user else Example.turn([bos, *next(running), eos], 1))
         return examples
 
     def show_example(self) -> str:

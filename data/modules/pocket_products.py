@@ -9,10 +9,20 @@ from data.sample.vocabulary import GARMENTS, GENDERS, Garment
 
 @dataclass(frozen=True)
 class Text:
-    """A text to learn: ``reply`` is trained; ``user`` is what it answers, empty for running text."""
+    """A text to learn: ``reply`` is trained; ``user`` is what it answers, empty for running text; ``more``:
+    further turns and their replies.
+    """
 
     user: str
     reply: str
+    more: tuple[tuple[str, str], ...] = ()
+
+    def conversation(self) -> list[dict[str, str]]:
+        """All turns as messages."""
+        messages = []
+        for user, reply in ((self.user, self.reply), *self.more):
+            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": reply}]
+        return messages
 
 
 @dataclass(frozen=True)

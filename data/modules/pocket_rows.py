@@ -15,6 +15,7 @@ from data.sample import vocabulary
 from data.sample.vocabulary import GARMENTS, VALUES
 
 MOST_ROWS = 4
+TURNS = 4  # questions about the same rows
 SHORTEST_BRAND = 8  # letters
 PRICE = "Price"
 CURRENCIES = ["Rs. ", "$", "EUR ", ""]
@@ -91,8 +92,7 @@ def a_value(rng: random.Random, shelf: Shelf) -> Text:
         f"I like the {name}. And the {low} of it?",
         f"read out the {low} of {name}",
     ]
-    said = value.lower() if rng.random() < 0.7 else value
-    return Text(rng.choice(questions), f"The {low} of the {shelf.asked.name} is {said}.")
+    return Text(rng.choice(questions), f"The {low} of the {shelf.asked.name} is {value.lower()}.")
 
 
 def the_shelf(rng: random.Random, shelf: Shelf) -> Text:
@@ -178,22 +178,28 @@ def whole_row(rng: random.Random, shelf: Shelf) -> Text:
 TASKS: list[Callable[[random.Random, Shelf], Text]] = [
     a_value,
     a_value,
+    a_value,
     the_shelf,
     a_lacking_value,
     yes_or_no,
     yes_or_no,
     two_rows,
+    two_rows,
     which_row,
     which_row,
     another_row,
-    whole_row,
     whole_row,
 ]
 
 
 def rows_of_a_catalogue(rng: random.Random) -> Text:
-    """Rows of a catalogue and a question that they answer."""
+    """Rows of a catalogue and some questions that they answer, one turn after the other."""
     shelf = draw_shelf(rng)
-    task = rng.choice(TASKS)(rng, shelf)
-    lines = [f"{CONTEXT}{shelf.asked.category}", *map(row_text, shelf.rows), task.user]
-    return Text("\n".join(lines), task.reply)
+    turns = []
+    for _ in range(TURNS):
+        asked = Shelf(shelf.rows, rng.choice(shelf.rows))
+        task = rng.choice(TASKS)(rng, asked)
+        turns.append((task.user, task.reply))
+    (question, reply), *more = turns
+    lines = [f"{CONTEXT}{shelf.asked.category}", *map(row_text, shelf.rows), question]
+    return Text("\n".join(lines), reply, tuple(more))

@@ -133,7 +133,7 @@ def shelf(rng: random.Random) -> Text:
 
 Kinds = Sequence[Callable[[random.Random], Text]]
 WORDS: Kinds = [repeat, repeat, repeat, choose, choose, reading, reading, compose, shelf, description]
-ALL: Kinds = [*WORDS, *[rows_of_a_catalogue] * 2 * len(WORDS)]
+ALL: Kinds = [*WORDS, *[rows_of_a_catalogue] * 3 * len(WORDS)]
 
 
 def pocket_texts(seed: int, count: int, kinds: Kinds = ALL) -> Iterator[Text]:

@@ -20,6 +20,12 @@ LOOKUPS = ("same-product", "exact", "tfidf", "nearest-answer", "rules")
 UNTUNED = ("untuned", "untuned-row", "untuned-shots")  # the base without its adapter
 BASELINES = (*LOOKUPS, *UNTUNED)
 
+INSTRUCTION = (
+    "Answer the customer in one sentence from these rows. Then write 'Product Name:' and the name of the"
+    " product that you mean. If no row fits, say that you are sorry; if a row does not say what is asked, say"
+    " that the catalogue does not say it."
+)
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -169,12 +175,16 @@ def baseline_answers(
 
 
 def with_rows(questions: pl.DataFrame, products: pl.DataFrame, nearest: Nearest) -> pl.DataFrame:
-    """The questions with the row most like each before them, for a model to answer from."""
+    """The questions with the row most like each and the answer's format before them, for a model to answer
+    from.
+    """
     rows = pl.DataFrame({"id": nearest_products(questions, products, nearest)}).join(
         row_answers(products), on="id", maintain_order="left"
     )
     return questions.with_columns(
-        question=pl.concat_str(pl.lit("From the catalogue:\n") + rows["answer"], pl.lit("\n\n"), "question")
+        question=pl.format(
+            "From the catalogue:\n{}\n\n{}\n\n{}", pl.lit(rows["answer"]), pl.lit(INSTRUCTION), "question"
+        )
     )
 
 

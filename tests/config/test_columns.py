@@ -48,6 +48,8 @@ def test_a_folder_that_an_address_cannot_hold_is_one_error(more: list[str], tmp_
         ("trainer.gradient_clip_val", "trainer.max_grad_norm"),
         ("trainer.num_train_epochs", "trainer.epochs"),
         ("lr", "trainer.learning_rate"),
+        ("data.columns.prise", "data.columns.price"),
+        ("data.colums.name", "data.columns.name"),
     ],
 )
 def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: str) -> None:

@@ -93,6 +93,14 @@ def test_damaged_specifications_are_set_aside_with_a_reason(tmp_path: Path) -> N
     ]
 
 
+def test_a_name_without_end_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    pl.DataFrame({"n": ["Mug", "word " * 300], "c": ["A"] * 2}).write_csv(path)
+    cleaned = clean(path, {"name": "n", "category": "c"}, [], NO_FILTER)
+    assert cleaned.products["name"].to_list() == ["Mug"]
+    assert cleaned.quarantine["reason"].to_list() == ["a name of more than 1,000 characters"]
+
+
 def test_category_tree(tmp_path: Path) -> None:
     assert one(tmp_path, category='["A >> B \\"x\\" >> C..."]').products["levels"].to_list() == [
         ["A", 'B "x"', "C..."]

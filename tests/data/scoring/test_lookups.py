@@ -71,6 +71,9 @@ def test_an_untuned_model_is_given_rows_or_examples_to_read(shots: int) -> None:
     given = lookups.with_rows(questions, products, nearest)
     assert given["question"].str.starts_with("From the catalogue:\n").all()
     assert given["question"].str.ends_with(questions["question"]).all()
+    assert (
+        given["question"].str.contains("write 'Product Name:'", literal=True).all()
+    )  # it is told the format
     shown = lookups.with_shots(questions, questions, shots, 0)["question"]
     assert shown.str.count_matches("Answer: ").to_list() == [shots] * questions.height
     assert shown.str.ends_with(
