@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-import polars as pl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +21,7 @@ import architectures
 from data.catalogue.versions import PRODUCTS
 from data.questions import grounding
 from data.questions.phrases import ALTERNATIVES, CONTEXT, OUTFITS
+from data.reports.chat_examples import example_questions
 from data.reports.product_cards import CSS, CatalogueCards, read_products
 from data.tokens.prompts import Renderer
 
@@ -47,8 +47,7 @@ def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
 
 def page_name(ckpt: str) -> str:
     """A model's name on the page: of an exported one that of its run."""
-    is_exported = Path(ckpt).name == "model" and Path(ckpt).parent.name
-    return Path(ckpt).parent.name if is_exported else ckpt
+    return Path(ckpt).parent.name if Path(ckpt).name == "model" and Path(ckpt).parent.name else ckpt
 
 
 def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], architectures.FineTuned]":
@@ -88,11 +87,6 @@ def catalogue_path(config: DictConfig, module: "architectures.FineTuned") -> Pat
     data = RetailData(settings | {"version": digest if is_cached else ""}, base, cache, module.origin["seed"])
     data.prepare_data()
     return data.folder / PRODUCTS
-
-
-def catalogue_of(config: DictConfig, module: "architectures.FineTuned") -> pl.DataFrame:
-    """The products to look answers up in."""
-    return read_products(catalogue_path(config, module))
 
 
 def reply_function(
@@ -135,9 +129,9 @@ def suggest_function(cards: CatalogueCards) -> Callable[..., str]:
 
 
 def chat_column(
-    model: "architectures.Assistant", feedback: "architectures.FeedbackFile"
+    model: "architectures.Assistant", feedback: "architectures.FeedbackFile", examples: list[Any]
 ) -> "tuple[gr.Chatbot, gr.HTML]":
-    """(a conversation with one model, the cards of what it names)"""
+    """(a conversation with one model, the cards of what it names); ``examples`` stand on the empty page."""
     import gradio as gr
 
     def store(turns: Turns, event: gr.LikeData) -> None:
@@ -147,7 +141,7 @@ def chat_column(
     with gr.Column():
         gr.Markdown(f"**{html.escape(model.name)}**")
         chat = gr.Chatbot(label=model.name, show_label=False, render_markdown=False, height=420,
-                          buttons=["copy"], elem_classes="chat")  # fmt: skip
+                          buttons=["copy"], elem_classes="chat", examples=examples)  # fmt: skip
         chat.like(store, chat, None)
         return chat, gr.HTML(label="Products", elem_classes="cards")
 
@@ -171,13 +165,16 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
     """The page: a conversation with each model, what they named, and what a visitor can set."""
     import gradio as gr
 
+    def text_of_example(event: gr.SelectData) -> str:
+        return str(event.value["text"])
+
     feedback = architectures.FeedbackFile(Path(config.outputs) / "feedback.jsonl")
+    examples = [{"text": text} for text in example_questions(shop.products)]
     categories = shop.products["category"].value_counts(sort=True)["category"].to_list()
     with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         gr.Markdown(f"# {TITLE}\n{shop.products.height:,} products. {INTRODUCTION}")
         with gr.Row():
-            columns = [chat_column(model, feedback) for model in models]
-        chats, cards = zip(*columns, strict=True)
+            chats, cards = zip(*[chat_column(model, feedback, examples) for model in models], strict=True)
         hint = "What kind of material is ... made of?"
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
@@ -192,6 +189,9 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
         for button, template in ((alternative, ALTERNATIVES[0]), (outfit, OUTFITS[0])):
             named = button.click(suggest, [gr.State(template), *chats], question, api_visibility="private")
             events.append(named.success(reply, inputs, outputs, api_visibility="private", **limits))
+        for chat in chats:
+            chosen = chat.example_select(text_of_example, None, question, api_visibility="private")
+            events.append(chosen.success(reply, inputs, outputs, api_visibility="private", **limits))
         empty = ["", *([[]] * len(models)), *([""] * len(models))]
         clear.click(lambda: empty, None, outputs, cancels=events, api_visibility="private")
     return blocks.queue(max_size=config.waiting)
@@ -216,7 +216,7 @@ def run(config: DictConfig) -> None:
     if config.catalogue:
         read_products(Path(config.catalogue))  # a wrong one is reported before a model is loaded
     models, module = assistants(config)
-    products = catalogue_of(config, module)
+    products = read_products(catalogue_path(config, module))
     if config.space is not None:
         _, exported = load(config.ckpt, outputs)
         description = f"Base model: {module.model_settings['base']}. Catalogue: {products.height:,} products."

@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 
 import app
 from architectures.inference.assistant import Assistant
+from data.reports.chat_examples import example_questions
 from data.reports.product_cards import CSS, CatalogueCards
 from tests.conftest import ROOT
 
@@ -60,7 +61,7 @@ def shop(
     outputs = tmp_path_factory.mktemp("app")
     config = configured(f"ckpt={finished[0] / 'model'}", f"outputs={finished[0].parent}")
     (tuned,), module = app.assistants(config)
-    products = app.catalogue_of(config, module)
+    products = app.read_products(app.catalogue_path(config, module))
     shelf = Assistant(
         "shelf", "0", Shelf(products, tuned.renderer), tuned.renderer, tuned.max_length, tuned.max_answer
     )
@@ -142,6 +143,15 @@ def test_ask_stream_card_compare_suggest_and_judge(shop: Any, browser_page: Any)
 
 
 @pytest.mark.slow
+def test_an_example_on_the_empty_page_is_asked_when_clicked(shop: Any, browser_page: Any) -> None:
+    example = example_questions(shop[1])[0]
+    asked = "said => document.querySelectorAll('.chat')[1].innerText.includes(said)"
+    browser_page.wait_for_function(asked, arg=example)  # it stands there before anything is asked
+    press(browser_page, example, "() => document.querySelectorAll('.chat')[1].innerText.includes('Product')")
+    assert example in browser_page.inner_text(".chat >> nth=0"), "both models are asked"
+
+
+@pytest.mark.slow
 def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -> None:
     told = "said => document.body.innerText.includes(said)"
     press(browser_page, "Alternatives", told, "No product of the catalogue has been named yet")
@@ -184,8 +194,8 @@ def test_a_space_answers_by_itself(finished: tuple[Path, str], tmp_path: Path) -
     script += "with d(str(app.ROOT / 'config'), version_base='1.3'): c = compose('app')\n"
     script += "(model,), module = app.assistants(c)\n"
     script += (
-        "print(c.host, app.catalogue_of(c, module).height, list(model.stream(model.prompt('', [],"
-        " 'Hm?'), 0, 1))[:1])"
+        "print(c.host, app.read_products(app.catalogue_path(c, module)).height,"
+        " list(model.stream(model.prompt('', [], 'Hm?'), 0, 1))[:1])"
     )
     told = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=space, check=False
@@ -247,4 +257,4 @@ def test_what_cannot_be_loaded_is_one_error(tmp_path: Path, finished: tuple[Path
     broken.write_text("no table")
     config = configured(f"ckpt={finished[0] / 'model'}", f"catalogue={broken}")
     with pytest.raises(ValueError, match=r"catalogue=.*cannot be read"):
-        app.catalogue_of(config, None)
+        app.read_products(app.catalogue_path(config, None))

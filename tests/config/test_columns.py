@@ -71,7 +71,10 @@ def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: s
             ["+experiment=tags", "data.path=x", "data.thinking=true"],
             "data.thinking: is for data.task=retail and",
         ),
-        (["data.currency=Rs"], "data.currency: is for data.columns.price and data.columns.list_price"),
+        (
+            ["data=flipkart", "data.path=x.csv", "data.currency=Rs"],
+            "data.currency: is for data.columns.price and data.columns.list_price",
+        ),
     ],
 )
 def test_what_a_task_or_table_has_no_use_for_is_refused(settings: list[str], message: str) -> None:
