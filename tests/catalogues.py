@@ -20,6 +20,7 @@ ASKED = {
     "validation": 0.1,
     "test": 0.1,
     "wording": "published",
+    "pairing": "clothing",
 }
 
 

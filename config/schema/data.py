@@ -85,6 +85,11 @@ class DataConfig:
         "",
         "put before the numbers of data.columns.price and list_price, as 'Rs. '; empty: as in the table",
     )
+    pairing: str = setting(
+        "none",
+        "task retail: what goes with what, and which attributes may be asked about: none; clothing; or a YAML"
+        " file (data/questions/pairings/clothing.yaml has the keys)",
+    )
     root: str = setting("", "first-level category to keep; empty: all")
     departments: list[str] = setting([], "second-level categories to keep; empty: all")
     min_rows: int = setting(10, "rows that a third- and a fourth-level category must have", at_least=0)

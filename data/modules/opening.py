@@ -23,6 +23,7 @@ LATER_FIELDS: dict[str, Any] = {
     "thinking": False,
     "currency": "",
     "wording": "published",
+    "pairing": "clothing",
     "grounding": "none",
     "grounding_rows": 3,
 }

@@ -26,6 +26,7 @@ from data.catalogue.text_files import FOUND, TextForm
 from data.modules import agreement
 from data.questions import filters, written, written_checks
 from data.questions.further_kinds import Shop, kinds_sold, things_absent, things_named
+from data.questions.pairing import Pairing, read_pairing
 from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
 from data.questions.shoppers import SHOPPERS
@@ -128,9 +129,11 @@ def catalogue_step(
     return {"catalogue": build_catalogue(rows, kept, depth, missing)}
 
 
-def products_step(catalogue: pl.DataFrame, part: int, max_details: int, wording: str, seed: int) -> Frames:
+def products_step(
+    catalogue: pl.DataFrame, part: int, max_details: int, wording: str, pairing: Pairing, seed: int
+) -> Frames:
     """Step ``describe``."""
-    products = products_for_questions(catalogue, max_details)
+    products = products_for_questions(catalogue, max_details, pairing)
     names = products.select(order=name_order(seed))
     found = {"products": products, "names": names}
     if wording == SHOPPERS:
@@ -178,7 +181,8 @@ def ask_questions(
     Args:
         s: fields of the configuration group `data`. written: questions that a language model has written.
     """
-    describe = {"max_details": s["max_details"], "wording": s["wording"]}
+    pairing = read_pairing(s["pairing"])
+    describe = {"max_details": s["max_details"], "wording": s["wording"], "pairing": pairing}
     partitions.each("describe", ["catalogue"], products_step, seed=seed, **describe)
     unseen = unseen_limit(pl.concat(partitions.read("names"))["order"], s["unseen"])
     per_shelf = s["suggestions"]
@@ -192,6 +196,7 @@ def ask_questions(
         "per_shelf": per_shelf,
         "written": written,
         "shop": shop_of(partitions) if s["wording"] == SHOPPERS else None,
+        "pairing": pairing,
     }
     partitions.each("question", ["products"], questions_step, unseen=unseen, seed=seed, **settings)
     orders = pl.concat(partitions.read("orders"))
@@ -209,7 +214,7 @@ def write_questions(
 
     Raises ValueError if no question is sound.
     """
-    products = products_for_questions(catalogue, s["max_details"])
+    products = products_for_questions(catalogue, s["max_details"], read_pairing(s["pairing"]))
     descriptions, count = catalogue["description"], s["questions"]["per_product"]
     answers = chat(written.build_requests(products, descriptions, count, system), written.SCHEMA)
     items, unread = written.read_answers(products, answers)

@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
 from data.files import Cache, digest_of, write_json
 from data.modules import agreement, preparation
-from data.modules.retail_code import CODE, GROUNDING_CODE, RENDERING_CODE
+from data.modules.retail_code import CODE, GROUNDING_CODE, RENDERING_CODE, settings_of_questions
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.questions.follow_ups import earlier_turns
 from data.questions.grounding import ROWS, Grounding
+from data.questions.pairing import read_pairing
+from data.questions.products import read_question_products
 from data.questions.written import ChatFunction
 from data.scoring import lookups, recall, verdicts
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
@@ -37,11 +40,6 @@ log = logging.getLogger(__name__)
 
 RENDERED_AT_ONCE = 16_384  # questions
 SPARE_TOKENS = 8  # that an answer may be longer than the longest one in training
-# fields of data.questions, and of data, that do not change the questions
-REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
-SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", "shard"}
-OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "thinking", "mixture"}
-OTHER_FIELDS |= {"images", "grounding", "grounding_rows"}
 
 
 class RetailData(TokenDataModule):
@@ -114,12 +112,13 @@ class RetailData(TokenDataModule):
 
     def content(self) -> dict[str, Any]:
         """The settings as far as they change the questions."""
-        content = {key: value for key, value in self.settings.items() if key not in OTHER_FIELDS}
-        questions = {key: value for key, value in content["questions"].items() if key not in REQUEST_FIELDS}
-        if questions["system_prompt"]:
-            questions["system_prompt"] = self.system_prompt()
-        content["questions"] = "templates" if questions["source"] == "templates" else questions
+        content = settings_of_questions(self.settings)
+        if content["questions"]["system_prompt"]:
+            content["questions"]["system_prompt"] = self.system_prompt()
+        if content["questions"]["source"] == "templates":
+            content["questions"] = "templates"
         content["quality"] = filters.content_settings(content["quality"])
+        content["pairing"] = asdict(read_pairing(content["pairing"]))
         return content
 
     def make_questions(self, table: Path, table_digest: str, content: dict[str, Any], cache: Cache) -> None:
@@ -259,8 +258,7 @@ class RetailData(TokenDataModule):
     @property
     def products(self) -> pl.DataFrame:
         """The catalogue that answers are scored against."""
-        products = pl.read_parquet(self.folder / "products.parquet")
-        return escape_frame(products, self.renderer.special)
+        return escape_frame(read_question_products(self.folder / versions.PRODUCTS), self.renderer.special)
 
     def questions(self, split: str) -> pl.DataFrame:
         """Questions of a split, with context, answer and truth."""

@@ -1,4 +1,8 @@
-"""The source files that prepared questions depend on: their digest is part of the names in the cache."""
+"""What prepared questions depend on: source files and settings. Their digest is part of the names in the
+cache.
+"""
+
+from typing import Any
 
 from data.catalogue import cells, cleaning, damaged, forms, normalisation, reading, text_files
 from data.files import source_files
@@ -10,6 +14,7 @@ from data.questions import (
     follow_ups,
     further_kinds,
     grounding,
+    pairing,
     phrases,
     products,
     retrieval,
@@ -25,9 +30,8 @@ from data.scoring import recall
 from data.tokens import chat_templates, escaping, example, prompts, rows
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
-TEMPLATE_CODE = source_files(
-    phrases, products, filling, templates, suggestions, shoppers, further_kinds, choices, follow_ups, wordings
-)
+KIND_CODE = source_files(shoppers, further_kinds, choices, follow_ups, wordings)
+TEMPLATE_CODE = [*source_files(pairing, phrases, products, filling, templates, suggestions), *KIND_CODE]
 WRITTEN_CODE = source_files(written, written_checks)
 CODE = [
     *CATALOGUE_CODE,
@@ -37,3 +41,17 @@ CODE = [
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
 GROUNDING_CODE = source_files(grounding, retrieval, recall)
+
+# fields of data.questions, and of data, that do not change the questions
+REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
+SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", "shard"}
+OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "thinking", "mixture"}
+OTHER_FIELDS |= {"images", "grounding", "grounding_rows"}
+
+
+def settings_of_questions(settings: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the configuration group `data` that change the questions."""
+    content = {key: value for key, value in settings.items() if key not in OTHER_FIELDS}
+    questions = content["questions"]
+    content["questions"] = {key: value for key, value in questions.items() if key not in REQUEST_FIELDS}
+    return content

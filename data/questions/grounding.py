@@ -19,7 +19,7 @@ import polars as pl
 
 from data.questions.follow_ups import earlier_turns
 from data.questions.phrases import COMPARISON
-from data.questions.products import QUESTION_COLUMNS
+from data.questions.products import read_question_products
 from data.questions.retrieval import Product, Retriever, same_name
 from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
@@ -140,7 +140,7 @@ def renderer_of(base: str, origin: dict[str, Any], find_products: Callable[[], P
         return plain
     products = find_products()
     try:
-        rows = pl.read_parquet(products, columns=QUESTION_COLUMNS)
+        rows = read_question_products(products)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -122,27 +122,3 @@ OUTFITS = [
 ]
 
 TOGETHER = ["The {other} goes well with the {name}.", "You can wear the {name} with the {other}."]
-
-# What kind of garment a shelf or a type names (first match counts), and what goes with what.
-GARMENTS = [
-    (
-        "bottom",
-        r"jean|trouser|chino|short|skirt|legging|jegging|pant|cargo|bottom|salwar|palazzo|capri|churidar",
-    ),
-    (
-        "layer",
-        r"jacket|sweater|cardigan|sweatshirt|windcheater|blazer|waistcoat|pullover|coat|shrug|winter|hoodie",
-    ),
-    ("dress", r"dress|frock|gown|jumpsuit|dungaree|saree|sari|lehenga|nightie|suit"),
-    ("top", r"top|shirt|tunic|polo|kurt|blouse|camisole|tank|vest"),
-    ("accessory", r"scarf|scarves|stole|glove|tie|cap\b|belt|sock|dupatta|muffler"),
-]
-
-GOES_WITH = {
-    "top": ["bottom", "layer"],
-    "bottom": ["top", "layer"],
-    "layer": ["bottom", "top"],
-    "dress": ["layer", "accessory"],
-}
-
-GOES_WITH["accessory"] = ["dress", "top"]

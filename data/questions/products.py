@@ -1,31 +1,43 @@
-"""Catalogue -> products with what questions and answers need: shelf, garment, facts, answer block."""
+"""Catalogue -> products with what questions and answers need: shelf, kind, partners, facts, answer block."""
+
+from pathlib import Path
 
 import polars as pl
 
 from data.catalogue.normalisation import normalise
-from data.questions.phrases import GARMENTS
+from data.questions.pairing import Pairing, read_pairing
 
 MAX_VALUE_LENGTH = 80
 
 
-def garment() -> pl.Expr:
-    """The kind of garment that a product's name, else its type, else its shelf tells; null if none does.
+def kind_of_product(pairing: Pairing) -> pl.Expr:
+    """The kind of a pairing that a product's name, else its type, else its shelf tells; null if none does.
 
     A shelf holds several kinds ("Dresses & Skirts"), so it comes last. In a name the last word counts: a
     "Shirt Dress" is a dress.
     """
-    kinds = [garment_in(pl.col(source)) for source in ("name", "type", "shelf")]
+    kinds = [kind_in(pl.col(source), pairing) for source in ("name", "type", "shelf")]
     return pl.coalesce(kinds)
 
 
-def garment_in(text: pl.Expr) -> pl.Expr:
-    """The kind of garment that the last word for one in a text means; null without such a word."""
-    every = "|".join(pattern for _, pattern in GARMENTS)
-    last = text.str.to_lowercase().str.extract_all(rf"[\w-]*(?:{every})[\w-]*").list.last()
+def kind_in(text: pl.Expr, pairing: Pairing) -> pl.Expr:
+    """The kind that the last word for one in a text means; null without such a word."""
     found = pl.lit(None, pl.String)
-    for name, pattern in reversed(GARMENTS):
+    if not pairing.kinds:
+        return found
+    every = "|".join(pairing.kinds.values())
+    last = text.str.to_lowercase().str.extract_all(rf"[\w-]*(?:{every})[\w-]*").list.last()
+    for name, pattern in reversed(pairing.kinds.items()):
         found = pl.when(last.str.contains(pattern)).then(pl.lit(name)).otherwise(found)
     return found
+
+
+def partners_of(kind: pl.Expr, pairing: Pairing) -> pl.Expr:
+    """The kinds that go with a kind; null where none does."""
+    kinds = pl.List(pl.String)
+    if not pairing.goes_with:
+        return pl.lit(None, kinds)
+    return kind.replace_strict(dict(pairing.goes_with), default=None, return_dtype=kinds)
 
 
 def shelf() -> pl.Expr:
@@ -52,16 +64,22 @@ def category(columns: list[str]) -> pl.Expr:
     return pl.coalesce(pl.format("{}, {}", level, group), level)
 
 
-QUESTION_COLUMNS = "id name brand category shelf type garment plural facts block rating".split()
+QUESTION_COLUMNS = "id name brand category shelf type garment partners plural facts block rating".split()
 
 
-def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataFrame:
-    """Add what questions need: category, shelf, type, garment, plural, ``facts`` (sound attributes, one a
-    key), ``block``.
+def products_for_questions(
+    products: pl.DataFrame, max_details: int, pairing: Pairing | None = None
+) -> pl.DataFrame:
+    """Add what questions need: category, shelf, type, garment (its kind by the pairing), partners (the kinds
+    that go with it), plural, ``facts`` (sound attributes, one a key), ``block``.
 
     ``block`` is the published answer's tail: Product Name, Product Category and up to ``max_details`` Product
     Details.
+
+    Args:
+        pairing: None: that of clothing.
     """
+    pairs = read_pairing("clothing") if pairing is None else pairing
     short = pl.element().struct.field("value").str.len_chars() <= MAX_VALUE_LENGTH
     first = pl.element().struct.field("key").is_first_distinct()
     type_fact = (
@@ -76,12 +94,26 @@ def products_for_questions(products: pl.DataFrame, max_details: int) -> pl.DataF
             category=category(products.columns), shelf=shelf(), type=type_fact.struct.field("value")
         )
         .with_columns(
-            garment=garment(),
+            garment=kind_of_product(pairs),
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
             block=answer_block(max_details),
         )
+        .with_columns(partners=partners_of(pl.col("garment"), pairs))
         .select(*QUESTION_COLUMNS)
     )
+
+
+def read_question_products(path: Path) -> pl.DataFrame:
+    """What questions and scores need of products.parquet of prepared data, also of versions before 0.6, which
+    had no pairing but that of clothing. Raises OSError or PolarsError for another file.
+    """
+    earlier = [name for name in QUESTION_COLUMNS if name != "partners"]
+    has_partners = "partners" in pl.read_parquet_schema(path)
+    products = pl.read_parquet(path, columns=QUESTION_COLUMNS if has_partners else earlier)
+    if not has_partners:
+        partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+        products = products.with_columns(partners=partners).select(QUESTION_COLUMNS)
+    return products
 
 
 def with_shared_facts(products: pl.DataFrame) -> pl.DataFrame:
@@ -101,6 +133,14 @@ def with_shared_facts(products: pl.DataFrame) -> pl.DataFrame:
         .with_columns(facts=pl.when(pl.col("namesakes") > 1).then(of_namesakes).otherwise("facts"))
         .select(products.columns)
     )
+
+
+def with_facts_to_ask(products: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataFrame:
+    """Products with the facts that may be asked about: of these attributes (in lower case); (): all."""
+    if not attributes:
+        return products
+    low = pl.element().struct.field("key").str.to_lowercase()
+    return products.with_columns(pl.col("facts").list.eval(pl.element().filter(low.is_in(list(attributes)))))
 
 
 def without_namesakes(products: pl.DataFrame) -> pl.DataFrame:

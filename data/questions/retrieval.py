@@ -17,7 +17,7 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
-from data.questions.phrases import CONTEXT, GOES_WITH, PRICE
+from data.questions.phrases import CONTEXT, PRICE
 
 if TYPE_CHECKING:
     import bm25s
@@ -140,7 +140,7 @@ class Retriever:
         self.all = foremost(products.to_dicts())
         self.categories = np.array([row["category"] or "" for row in self.all])
         self.on_shelf: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and shelf
-        self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and garment
+        self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and kind
         for row in self.all:
             self.on_shelf[row["category"], row["shelf"]].append(row)
             self.of_kind[row["category"], row["garment"]].append(row)
@@ -189,7 +189,7 @@ class Retriever:
     def partners(self, row: Product) -> list[Product]:
         """What goes with a product, for the same people, the foremost first."""
         found = []
-        for kind in GOES_WITH.get(row["garment"], []):
+        for kind in row["partners"] or []:
             found += self.of_kind[row["category"], kind]
         return [other for other in found if other["name"] != row["name"]]
 

@@ -75,12 +75,13 @@ def short_names(products: pl.DataFrame) -> pl.DataFrame:
     return names.join(chosen, on="product_id", how="left", maintain_order="left")
 
 
-def reworded(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
+def reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     """The published kinds of question in shoppers' wordings.
 
     Args:
-        frame: of `ready_to_word`.
+        frame: of `ready_to_word`. worn: whether a question may ask what to wear.
     """
+    outfit = wordings.OUTFIT if worn else wordings.TOGETHER
     others = pl.element().filter(~pl.element().struct.field("key").str.to_lowercase().is_in(ROLES))
     values = pl.col("wanted").list.eval(others).list.eval(pl.element().struct.field("value")).list.join(", ")
     of_role = {}
@@ -96,7 +97,7 @@ def reworded(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
     template = (
         pl.when(kind == "search").then(worded(wordings.SEARCH, seed))
         .when(kind == "alternative").then(worded(wordings.ALTERNATIVE, seed))
-        .when(kind == "outfit").then(worded(wordings.OUTFIT, seed))
+        .when(kind == "outfit").then(worded(outfit, seed))
         .when(pl.col("key").is_in(wordings.NO_NOUNS)).then("question")
         .when(pl.col("key") == "ideal for").then(worded(wordings.AUDIENCE, seed))
         .when(pl.col("key") == "shelf").then(worded(wordings.SHELF, seed))
@@ -154,15 +155,15 @@ def with_noise(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def in_shoppers_words(
-    rows: pl.DataFrame, products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int
+    rows: pl.DataFrame, products: pl.DataFrame, shop: Shop, unseen: pl.Series, worn: bool, seed: int
 ) -> pl.DataFrame:
     """Questions of the published kinds (of `data.questions.templates`) in shoppers' words, and those of the
     further kinds; with the column unseen_wording, which says what is in a wording for the test alone.
 
     Args:
         products: that the questions are about, which may be a part of the catalogue. unseen: ids of those
-        that must not occur in training.
+        that must not occur in training. worn: whether a question may ask what to wear.
     """
-    published = reworded(ready_to_word(rows, products, unseen, seed), seed)
+    published = reworded(ready_to_word(rows, products, unseen, seed), worn, seed)
     both = pl.concat([published, own_kinds(products, shop, unseen, seed)], how="diagonal")
     return with_noise(both, seed).select(*rows.columns, "earlier", "unseen_wording")

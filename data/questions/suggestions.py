@@ -3,7 +3,7 @@
 import polars as pl
 
 from data.questions.filling import PAIRS, fill, pick
-from data.questions.phrases import ALTERNATIVES, GOES_WITH, INSTEAD, OUTFITS, TOGETHER
+from data.questions.phrases import ALTERNATIVES, INSTEAD, OUTFITS, TOGETHER
 
 SHELVES = {
     "alternative": ["category", "shelf"],
@@ -52,22 +52,26 @@ def alternative_questions(
     return suggest(frame, "alternative", per_shelf, (ALTERNATIVES, INSTEAD), seed)
 
 
-def outfit_questions(products: pl.DataFrame, best: pl.DataFrame, per_shelf: int, seed: int) -> pl.DataFrame:
-    """One question a product for something that goes with it, for the same people (the same category)."""
+def outfit_questions(
+    products: pl.DataFrame, best: pl.DataFrame, per_shelf: int, worn: bool, seed: int
+) -> pl.DataFrame:
+    """One question a product for something that goes with it, for the same people (the same category).
+
+    Args:
+        worn: whether it may ask what to wear; else what goes with the product.
+    """
     others = products_by_shelf(best, SHELVES["outfit"]).rename({"garment": "partner"})
-    pairs = [
-        (kind, partner, place)
-        for kind, partners in GOES_WITH.items()
-        for place, partner in enumerate(partners)
-    ]
-    goes = pl.DataFrame(pairs, schema=["garment", "partner", "place"], orient="row")
+    places = pl.int_ranges(pl.col("partners").list.len())
     frame = (
-        products.join(goes, on="garment", maintain_order="left")
+        products.drop_nulls("partners")
+        .with_columns(partner="partners", place=places)
+        .explode("partner", "place")
         .join(others, on=["category", "partner"], maintain_order="left")
         .sort("place", maintain_order=True)
         .unique("id", keep="first", maintain_order=True)
     )
-    return suggest(frame, "outfit", per_shelf, (OUTFITS, TOGETHER), seed)
+    phrases = (OUTFITS, TOGETHER) if worn else (OUTFITS[:1], TOGETHER[:1])
+    return suggest(frame, "outfit", per_shelf, phrases, seed)
 
 
 def suggest(

@@ -11,6 +11,7 @@ import polars as pl
 from data.questions.filling import PAIRS, fill, grammar, people, pick
 from data.questions.follow_ups import TURNS
 from data.questions.further_kinds import Shop
+from data.questions.pairing import Pairing, read_pairing
 from data.questions.phrases import (
     ANONYMOUS_SEARCHES,
     CONTEXT,
@@ -22,7 +23,7 @@ from data.questions.phrases import (
     PHRASES,
     SEARCHES,
 )
-from data.questions.products import with_shared_facts
+from data.questions.products import with_facts_to_ask, with_shared_facts
 from data.questions.shoppers import in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
@@ -165,6 +166,7 @@ def make_questions(
     written: pl.DataFrame | None = None,
     shop: Shop | None = None,
     unseen: pl.Series = NO_IDS,
+    pairing: Pairing | None = None,
 ) -> pl.DataFrame:
     """All questions about ``products`` (of `products_for_questions`; maybe a part of them), in a fixed order.
 
@@ -173,13 +175,14 @@ def make_questions(
         per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
         written: questions that replace those about attributes (of `check_questions`).
         shop: for questions in shoppers' words; None: in the published ones. unseen: ids of products that must
-        not occur in training.
+        not occur in training. pairing: None: that of clothing.
 
     Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
     product has), told (the value that the answer's sentence must hold, or null), earlier (the turns before
     it, or null), unseen_wording (for tests).
     """
-    askable = with_shared_facts(products)
+    pairs = read_pairing("clothing") if pairing is None else pairing
+    askable = with_facts_to_ask(with_shared_facts(products), pairs.attributes)
     described = askable if written is None else askable.clear()  # by the templates
     attributes = attribute_questions(described, per_product, seed)
     own = written_about(products, attributes.clear() if written is None else written)
@@ -187,13 +190,13 @@ def make_questions(
         attributes,
         search_questions(products, seed),
         alternative_questions(products, best["alternative"], per_shelf, seed),
-        outfit_questions(products, best["outfit"], per_shelf, seed),
+        outfit_questions(products, best["outfit"], per_shelf, pairs.worn, seed),
     ]
     lacking = with_few_questions(described, pl.concat([own, *frames]))
     published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
     worded = published.with_columns(earlier=pl.lit(None, TURNS), unseen_wording=False)
     if shop is not None:
-        worded = in_shoppers_words(published, askable, shop, unseen, seed)
+        worded = in_shoppers_words(published, askable, shop, unseen, pairs.worn, seed)
     asked = pl.concat([own.with_columns(unseen_wording=False), worded], how="diagonal")
     return with_answers(without_second_articles(asked), products, best)
 

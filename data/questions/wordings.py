@@ -119,6 +119,21 @@ OUTFIT = [
     "Help me pair it with something: the {name}.",
 ]
 
+TOGETHER = [  # for goods that nobody wears
+    "What goes well with the {name}?",
+    "what goes with the {name}",
+    "Hi, what would match the {name}?",
+    "Which of your products goes with the {name}?",
+    "Please suggest what matches the {name}.",
+    "the {name}, what do I combine it with?",
+    "I bought the {name}. What goes with it?",
+    "{name}: what matches?",
+    "need something that goes with the {name}",
+    "What would you combine with the {name}?",
+    "Help me combine the {name} with something.",
+    "I have the {name} at home. Do you have something that matches it?",
+]
+
 YES_NO = [
     "Is the {key} of the {name} {value}?",
     "The {name}: is its {key} {value}?",

@@ -14,7 +14,7 @@ import polars as pl
 
 from data.catalogue.normalisation import normalise, normalised
 from data.questions.phrases import CONTEXT
-from data.questions.products import QUESTION_COLUMNS
+from data.questions.products import read_question_products
 from data.questions.retrieval import Product, Retriever
 from data.scoring.published import NAME
 from data.scoring.verdicts import DECLINES, DETAIL
@@ -54,7 +54,7 @@ class ProductCard:
 def read_products(path: Path) -> pl.DataFrame:
     """What cards need of products.parquet of prepared data. Raises ValueError if the file is another one."""
     try:
-        return pl.read_parquet(path, columns=QUESTION_COLUMNS)
+        return read_question_products(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

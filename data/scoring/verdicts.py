@@ -23,7 +23,6 @@ from data.questions.phrases import (
     BUDGET,
     COMPARISON,
     FOLLOW_UP,
-    GOES_WITH,
     GREETING,
     PRICE,
     PRICE_LIMIT,
@@ -107,7 +106,7 @@ def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataF
         product_id="id",
         asked_name=normalise(pl.col("name")),
         asked_shelf="shelf",
-        asked_garment="garment",
+        asked_partners="partners",
         asked_category="category",
     )
     details = detail_pairs(pl.col("prediction")).list.unique(maintain_order=True)
@@ -202,10 +201,7 @@ def is_right() -> pl.Expr:
     limit = pl.col("wanted").list.last().struct.field("value").cast(pl.Float64, strict=False)
     has_all = wanted.list.set_difference("searchable").list.len() == 0
     other = pl.col("key") != pl.col("asked_name")
-    partners = pl.col("asked_garment").replace_strict(
-        GOES_WITH, default=None, return_dtype=pl.List(pl.String)
-    )
-    goes = partners.list.contains(pl.col("candidate_garment")) & (
+    goes = pl.col("asked_partners").list.contains(pl.col("candidate_garment")) & (
         pl.col("candidate_category") == pl.col("asked_category")
     )
     same_shelf = (pl.col("candidate_shelf") == pl.col("asked_shelf")) & (

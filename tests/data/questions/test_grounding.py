@@ -11,7 +11,8 @@ import pytest
 from data.questions import grounding
 from data.questions.filling import PAIRS
 from data.questions.grounding import Grounding, compact
-from data.questions.products import answer_block
+from data.questions.pairing import read_pairing
+from data.questions.products import answer_block, partners_of
 from data.questions.retrieval import Retriever, budget_of
 from data.scoring.rules import rule_answers
 from data.tokens.prompts import Renderer
@@ -33,7 +34,9 @@ def products() -> pl.DataFrame:
     table = pl.DataFrame(ROWS, schema=columns, orient="row")
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
     table = table.with_columns(facts=pl.concat_list(pair).cast(PAIRS), type=pl.lit(None, pl.String))
-    return table.with_columns(brand=pl.lit(None, pl.String), plural=False, block=answer_block(2))
+    partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+    table = table.with_columns(brand=pl.lit(None, pl.String), plural=False, block=answer_block(2))
+    return table.with_columns(partners=partners)
 
 
 def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CONTEXT) -> list[str]:

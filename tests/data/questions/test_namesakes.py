@@ -10,7 +10,8 @@ import pytest
 from data.questions import further_kinds
 from data.questions.filling import PAIRS
 from data.questions.grounding import Grounding
-from data.questions.products import answer_block, with_shared_facts, without_namesakes
+from data.questions.pairing import read_pairing
+from data.questions.products import answer_block, partners_of, with_shared_facts, without_namesakes
 from data.questions.retrieval import Retriever
 from data.questions.templates import attribute_questions
 
@@ -34,7 +35,8 @@ def products() -> pl.DataFrame:
     unknown: dict[str, Any] = {column: pl.lit(None, pl.String) for column in ("type", "brand", "rating")}
     kind = {"category": pl.lit("Men's Clothing"), "shelf": pl.lit("Shirts"), "garment": pl.lit("top")}
     table = table.with_columns(**unknown, **kind, plural=False)
-    return table.with_columns(block=answer_block(2))
+    partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+    return table.with_columns(block=answer_block(2), partners=partners)
 
 
 def facts(table: pl.DataFrame) -> dict[str, dict[str, str]]:

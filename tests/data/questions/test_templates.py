@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from data.catalogue.cleaning import CatalogueFilter, CellRules
-from data.questions.phrases import GOES_WITH
+from data.questions.pairing import read_pairing
 from data.questions.products import products_for_questions
 from data.questions.splits import leakage, question_order, split_limits, split_questions
 from data.scoring.verdicts import judge
@@ -86,7 +86,8 @@ def test_suggestions_exist_and_fit(sample: Any) -> None:
     assert (other["name"] != other["name_other"]).all()
     outfit = rows.filter(pl.col("kind") == "outfit")
     assert (outfit["category"] == outfit["category_other"]).all()
-    assert all(b in GOES_WITH[a] for a, b in outfit.select("garment", "garment_other").iter_rows())
+    goes_with = read_pairing("clothing").goes_with
+    assert all(b in goes_with[a] for a, b in outfit.select("garment", "garment_other").iter_rows())
 
 
 def test_grammar_agrees_with_the_name() -> None:

@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 
 from data.questions.filling import PAIRS
+from data.questions.pairing import read_pairing
 from data.questions.phrases import DECLINE, WELCOME
-from data.questions.products import answer_block
+from data.questions.products import answer_block, partners_of
 from data.questions.retrieval import Retriever
 from data.scoring.rules import rule_answers
 
@@ -24,7 +25,8 @@ def products() -> pl.DataFrame:
     table = pl.DataFrame(ROWS, schema=columns, orient="row").with_columns(type=pl.col("shelf"))
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
     table = table.with_columns(rating=pl.lit(None, pl.String), facts=pl.concat_list(pair).cast(PAIRS))
-    return table.with_columns(block=answer_block(2))
+    partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+    return table.with_columns(block=answer_block(2), partners=partners)
 
 
 def answers(products: pl.DataFrame, *questions: str, context: str = "") -> list[str]:

@@ -1,0 +1,87 @@
+"""What goes with what in a shop, and which attributes may be asked about: a YAML file beside the column map.
+
+``data.pairing`` names the file; `data/questions/pairings/clothing.yaml` is the one that the project brings.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).parent / "pairings"
+NONE = "none"  # the value of data.pairing for a shop in which nothing goes with anything
+FIELDS = ("kinds", "goes_with", "worn", "attributes")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What goes with what.
+
+    kinds: kind of product -> regular expression for the words that name it; of several that fit a word, the
+    first counts. goes_with: kind -> the kinds that go with it, the best first. worn: whether a question may
+    ask what to wear with a product. attributes: those that may be asked about, in lower case; () for all.
+    """
+
+    kinds: dict[str, str] = field(default_factory=dict)
+    goes_with: dict[str, list[str]] = field(default_factory=dict)
+    worn: bool = False
+    attributes: tuple[str, ...] = ()
+
+
+def pairing_file(name: str) -> Path | None:
+    """The file that ``data.pairing`` names; None for `NONE`. Raises ValueError if there is no such file."""
+    if name == NONE:
+        return None
+    shipped = SHIPPED / f"{name}.yaml"
+    path = shipped if shipped.is_file() else Path(name)
+    if not path.is_file():
+        known = ", ".join([NONE, *sorted(path.stem for path in SHIPPED.glob("*.yaml"))])
+        raise ValueError(
+            f"data.pairing={name}: there is no such file; give {known}, or the path of a YAML file"
+        )
+    return path
+
+
+def read_pairing(name: str) -> Pairing:
+    """The pairing that ``data.pairing`` names. Raises ValueError with what is wrong in the file."""
+    import yaml
+
+    path = pairing_file(name)
+    if path is None:
+        return Pairing()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"data.pairing={name}: cannot be read as YAML: {error}") from None
+    problem = problem_of(content)
+    if problem:
+        raise ValueError(f"data.pairing={name}: {problem}")
+    attributes = tuple(str(key).lower() for key in content.get("attributes") or [])
+    goes_with, worn = content.get("goes_with") or {}, bool(content.get("worn", False))
+    return Pairing(content.get("kinds") or {}, goes_with, worn, attributes)
+
+
+def problem_of(content: Any) -> str:  # what YAML gives
+    """What is wrong with the content of a pairing file; empty if nothing is."""
+    if not isinstance(content, dict):
+        return f"expected the keys {', '.join(FIELDS)}"
+    unknown = [str(key) for key in content if key not in FIELDS]
+    if unknown:
+        return f"{unknown[0]}: no such key; there are {', '.join(FIELDS)}"
+    kinds, goes_with = content.get("kinds") or {}, content.get("goes_with") or {}
+    for name, value in (("kinds", kinds), ("goes_with", goes_with)):
+        if not isinstance(value, dict):
+            return f"{name}: expected a mapping"
+    for kind, pattern in kinds.items():
+        try:
+            re.compile(str(pattern))
+        except re.error as error:
+            return f"kinds.{kind}: {pattern!r} is no regular expression ({error})"
+    for kind, partners in goes_with.items():
+        listed = partners if isinstance(partners, list) else [partners]
+        for other in [kind, *listed]:
+            if other not in kinds:
+                return f"goes_with.{kind}: {other!r} is none of the kinds ({', '.join(map(str, kinds))})"
+        if not isinstance(partners, list):
+            return f"goes_with.{kind}: expected a list of kinds"
+    return ""
