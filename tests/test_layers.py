@@ -54,7 +54,7 @@ MORE = {
     "data/scoring/rules.py": {"rapidfuzz"},
     "data/questions/retrieval.py": {"bm25s", "numpy", "rapidfuzz"},
     "data/questions/golden.py": {"rapidfuzz"},
-    "data/questions/pairing.py": {"yaml"},
+    "data/catalogue/pairing.py": {"yaml"},
     "data/tokens/prompts.py": {"jinja2"},  # what a chat template raises
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},
 }

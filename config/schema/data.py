@@ -88,7 +88,7 @@ class DataConfig:
     pairing: str = setting(
         "none",
         "task retail: what goes with what, and which attributes may be asked about: none; clothing; or a YAML"
-        " file (data/questions/pairings/clothing.yaml has the keys)",
+        " file (data/catalogue/pairings/clothing.yaml has the keys)",
     )
     root: str = setting("", "first-level category to keep; empty: all")
     departments: list[str] = setting([], "second-level categories to keep; empty: all")

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from data.catalogue.pairing import read_pairing, shipped_pairings
 from data.catalogue.reading import read_table
 from data.catalogue.text_files import FOUND, TextForm
 from data.catalogue.versions import Download, describe_versions
@@ -31,6 +32,9 @@ GROUP_LENGTH, MAX_GROUPS = 20, 12  # mean characters and distinct values of whom
 
 NO_WORDS = ("null", "true", "false", "nan", "inf")  # what Hydra takes for a value of another type
 
+KNOWN_NAMES = 0.5  # share of the names with a word of a pairing, from which on it is proposed
+
+LONGEST_PRICE = 20  # mean characters
 SHORT, LONG = 40, 100  # mean characters: of an attribute at most, of a description at least
 
 NAMES = {  # role -> words in a column's name that tell of it, the plainest first
@@ -42,13 +46,14 @@ NAMES = {  # role -> words in a column's name that tell of it, the plainest firs
     "image": ("image", "images", "img", "picture", "photo"),
     "brand": ("brand", "manufacturer", "maker", "vendor"),
     "rating": ("rating", "stars", "score"),
+    "price": ("discounted_price", "sale_price", "selling_price", "price", "cost"),
     "group": ("gender", "sex", "audience", "target_group", "age_group", "ideal_for"),
 }
 
 
 def profile(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row a column: column, filled (share), distinct, length (mean characters), numeric and links
-    (shares), example.
+    """One row a column: column, filled (share), distinct, length (mean characters), numeric, digits and
+    links (shares), example.
     """
     text = frame.select(
         pl.all().exclude(pl.List, pl.Struct, pl.Array).cast(pl.String).str.strip_chars().replace("", None)
@@ -64,6 +69,7 @@ def profile(frame: pl.DataFrame) -> pl.DataFrame:
                 "distinct": values.n_unique(),
                 "length": float(values.str.len_chars().mean() or 0),  # type: ignore[arg-type]
                 "numeric": float(number or 0),  # type: ignore[arg-type]
+                "digits": float(values.str.contains(r"\d").mean() or 0),  # type: ignore[arg-type]
                 "links": float(values.str.contains(r"https?://").mean() or 0),  # type: ignore[arg-type]
                 "hashes": float(values.str.contains(r"^\s*\{.*(=>|:).*\}\s*$").mean() or 0),  # type: ignore[arg-type]
                 "example": str(values[0])[:60] if len(values) else "",
@@ -87,6 +93,7 @@ def fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
         "image": column["links"] >= 0.5,
         "brand": column["length"] <= SHORT and column["numeric"] < 0.5,
         "rating": column["length"] <= 30 and column["distinct"] <= 200,
+        "price": column["digits"] >= 0.9 and column["length"] <= LONGEST_PRICE,
         "group": column["length"] <= GROUP_LENGTH and 2 <= column["distinct"] <= MAX_GROUPS,
     }[role]
 
@@ -134,6 +141,19 @@ def category_columns(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
         if not levels or frame.select(levels[-1], name).n_unique() <= MOST_PARENTS * counts[name]:
             levels.append(name)
     return levels
+
+
+def proposed_pairing(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
+    """data.pairing of the file that knows the words of most names, as an argument; [] if none does."""
+    if "name" not in found:
+        return []
+    names = frame[found["name"]].cast(pl.String).str.to_lowercase()
+    for pairing in shipped_pairings():
+        words = "|".join(read_pairing(pairing).kinds.values())
+        share = names.str.contains(rf"\b(?:{words})e?s?\b").mean()
+        if isinstance(share, float) and share >= KNOWN_NAMES:
+            return [f"data.pairing={pairing}"]
+    return []
 
 
 def name_rank(column: str, words: tuple[str, ...]) -> int | None:
@@ -184,6 +204,7 @@ def inspect_table(path: Path, form: TextForm = FOUND) -> str:
         arguments.append(f"data.columns.category=[{','.join(map(hydra_quoted, levels))}]")
     if attributes:
         arguments.append(f"data.attributes=[{','.join(map(hydra_quoted, attributes))}]")
+    arguments += proposed_pairing(some, found)
     parts.append(f"try:  python train.py data=table {shlex.join(arguments)} stage=prepare")
     return "\n\n".join(parts)
 

@@ -21,12 +21,12 @@ from data.catalogue.cleaning import (
     select_rows,
     valid_rows,
 )
+from data.catalogue.pairing import Pairing, read_pairing
 from data.catalogue.partitions import PROGRESS_DELAY, Partitions, partition_file, write_atomically
 from data.catalogue.text_files import FOUND, TextForm
 from data.modules import agreement
 from data.questions import filters, written, written_checks
 from data.questions.further_kinds import Shop, kinds_sold, things_absent, things_named
-from data.questions.pairing import Pairing, read_pairing
 from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
 from data.questions.shoppers import SHOPPERS

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from data.catalogue import versions
+from data.catalogue.pairing import read_pairing
 from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
 from data.files import Cache, digest_of, write_json
@@ -25,7 +26,6 @@ from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.questions.follow_ups import earlier_turns
 from data.questions.grounding import ROWS, Grounding
-from data.questions.pairing import read_pairing
 from data.questions.products import read_question_products
 from data.questions.written import ChatFunction
 from data.scoring import lookups, recall, verdicts

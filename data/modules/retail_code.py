@@ -4,7 +4,7 @@ cache.
 
 from typing import Any
 
-from data.catalogue import cells, cleaning, damaged, forms, normalisation, reading, text_files
+from data.catalogue import cells, cleaning, damaged, forms, normalisation, pairing, reading, text_files
 from data.files import source_files
 from data.modules import agreement, preparation
 from data.questions import (
@@ -14,7 +14,6 @@ from data.questions import (
     follow_ups,
     further_kinds,
     grounding,
-    pairing,
     phrases,
     products,
     retrieval,

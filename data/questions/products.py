@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from data.catalogue.normalisation import normalise
-from data.questions.pairing import Pairing, read_pairing
+from data.catalogue.pairing import Pairing, read_pairing
 
 MAX_VALUE_LENGTH = 80
 

@@ -8,10 +8,10 @@ people).
 
 import polars as pl
 
+from data.catalogue.pairing import Pairing
 from data.questions.filling import PAIRS, fill, grammar, people, pick
 from data.questions.follow_ups import TURNS
 from data.questions.further_kinds import Shop
-from data.questions.pairing import Pairing, read_pairing
 from data.questions.phrases import (
     ANONYMOUS_SEARCHES,
     CONTEXT,
@@ -28,7 +28,10 @@ from data.questions.shoppers import in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3
+CLOTHES = Pairing(worn=True)
 NO_IDS = pl.Series([], dtype=pl.String)
+# wanted: key and value pairs that a right product has; told: the value that the answer's sentence must hold, or
+# null; earlier: the turns before the question, or null; unseen_wording: whether its wording is for tests alone.
 QUESTION_FIELDS = (
     "product_id kind context question answer answer_id wanted told earlier unseen_wording".split()
 )
@@ -166,7 +169,7 @@ def make_questions(
     written: pl.DataFrame | None = None,
     shop: Shop | None = None,
     unseen: pl.Series = NO_IDS,
-    pairing: Pairing | None = None,
+    pairing: Pairing = CLOTHES,
 ) -> pl.DataFrame:
     """All questions about ``products`` (of `products_for_questions`; maybe a part of them), in a fixed order.
 
@@ -174,15 +177,12 @@ def make_questions(
         best: the products that may be suggested, of the whole catalogue (`suggestions_of`).
         per_product: attribute questions a product. per_shelf: how many products a shelf puts forward.
         written: questions that replace those about attributes (of `check_questions`).
-        shop: for questions in shoppers' words; None: in the published ones. unseen: ids of products that must
-        not occur in training. pairing: None: that of clothing.
+        shop: for questions in shoppers' words; None: in the published ones. pairing: what may be asked.
+        unseen: ids of products that must not occur in training.
 
-    Columns: product_id, kind, context, question, answer, answer_id, wanted (key and value pairs that a right
-    product has), told (the value that the answer's sentence must hold, or null), earlier (the turns before
-    it, or null), unseen_wording (for tests).
+    Columns: `QUESTION_FIELDS`.
     """
-    pairs = read_pairing("clothing") if pairing is None else pairing
-    askable = with_facts_to_ask(with_shared_facts(products), pairs.attributes)
+    askable = with_facts_to_ask(with_shared_facts(products), pairing.attributes)
     described = askable if written is None else askable.clear()  # by the templates
     attributes = attribute_questions(described, per_product, seed)
     own = written_about(products, attributes.clear() if written is None else written)
@@ -190,15 +190,15 @@ def make_questions(
         attributes,
         search_questions(products, seed),
         alternative_questions(products, best["alternative"], per_shelf, seed),
-        outfit_questions(products, best["outfit"], per_shelf, pairs.worn, seed),
+        outfit_questions(products, best["outfit"], per_shelf, pairing.worn, seed),
     ]
     lacking = with_few_questions(described, pl.concat([own, *frames]))
     published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
     worded = published.with_columns(earlier=pl.lit(None, TURNS), unseen_wording=False)
     if shop is not None:
-        worded = in_shoppers_words(published, askable, shop, unseen, pairs.worn, seed)
-    asked = pl.concat([own.with_columns(unseen_wording=False), worded], how="diagonal")
-    return with_answers(without_second_articles(asked), products, best)
+        worded = in_shoppers_words(published, askable, shop, unseen, pairing.worn, seed)
+    asked = [own.with_columns(unseen_wording=False), worded]
+    return with_answers(without_second_articles(pl.concat(asked, how="diagonal")), products, best)
 
 
 def written_about(products: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ def example_questions(products: pl.DataFrame) -> list[str]:
     if not described:
         return []
     first, *others = described
-    second, third = (others[0] if others else first), (others[-1] if others else first)
+    second, third = [*others, first][0], [first, *others][-1]
     key = first["facts"][-1]["key"].lower()
     examples = [f"What is the {key} of the {first['name']}?"]
     values = [fact["value"] for fact in second["facts"] if len(fact["value"]) <= LONGEST_VALUE]

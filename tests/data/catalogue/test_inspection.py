@@ -41,6 +41,7 @@ def test_the_proposed_command_works_as_it_is_printed(tmp_path: Path) -> None:
         "id": "sku",
         "name": "title",
         "category": "department",
+        "price": "price",
     }
     assert config.data.attributes == ["colour", "frame material"]
     questions = train.prepare(config).questions("train")["question"]
@@ -115,3 +116,17 @@ def test_whom_products_are_for_is_proposed_as_their_group(tmp_path: Path) -> Non
     rows = [f"Shirt {i},Clothing,{'Men' if i % 2 else 'Women'},red" for i in range(40)]
     (tmp_path / "shop.csv").write_text("title,department,gender,colour\n" + "\n".join(rows))
     assert "data.columns.group=gender" in inspection.inspect_table(tmp_path / "shop.csv")
+
+
+def test_clothing_is_known_by_its_words_and_laptops_are_none(tmp_path: Path) -> None:
+    names = {
+        "wear": ["Kai Jeans", "Blue T-Shirt", "Red dresses"],
+        "desk": ["Ola Laptop", "Desktop 3", "Stopwatch"],
+    }
+    for name, goods in names.items():
+        frame = pl.DataFrame(
+            {"title": [f"{good} {i}" for i, good in enumerate(goods * 30)], "kind": ["A", "B", "C"] * 30}
+        )
+        frame.write_csv(tmp_path / f"{name}.csv")
+        text = inspection.inspect_table(tmp_path / f"{name}.csv")
+        assert ("data.pairing=clothing" in text) is (name == "wear")

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import read_pairing
 from data.questions import grounding
 from data.questions.filling import PAIRS
 from data.questions.grounding import Grounding, compact
-from data.questions.pairing import read_pairing
 from data.questions.products import answer_block, partners_of
 from data.questions.retrieval import Retriever, budget_of
 from data.scoring.rules import rule_answers

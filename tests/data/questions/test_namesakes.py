@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import read_pairing
 from data.questions import further_kinds
 from data.questions.filling import PAIRS
 from data.questions.grounding import Grounding
-from data.questions.pairing import read_pairing
 from data.questions.products import answer_block, partners_of, with_shared_facts, without_namesakes
 from data.questions.retrieval import Retriever
 from data.questions.templates import attribute_questions

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from data.catalogue.cleaning import CatalogueFilter, CellRules
-from data.questions.pairing import read_pairing
+from data.catalogue.pairing import read_pairing
 from data.questions.products import products_for_questions
 from data.questions.splits import leakage, question_order, split_limits, split_questions
 from data.scoring.verdicts import judge

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import read_pairing
 from data.questions.filling import PAIRS
-from data.questions.pairing import read_pairing
 from data.questions.phrases import DECLINE, WELCOME
 from data.questions.products import answer_block, partners_of
 from data.questions.retrieval import Retriever

@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import Pairing, read_pairing
 from data.questions import wordings
-from data.questions.pairing import Pairing, read_pairing
 from data.questions.products import products_for_questions, read_question_products
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
 from tests.catalogues import questions_of

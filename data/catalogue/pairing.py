@@ -1,6 +1,6 @@
 """What goes with what in a shop, and which attributes may be asked about: a YAML file beside the column map.
 
-``data.pairing`` names the file; `data/questions/pairings/clothing.yaml` is the one that the project brings.
+``data.pairing`` names the file; `data/catalogue/pairings/clothing.yaml` is the one that the project brings.
 """
 
 import re
@@ -28,6 +28,11 @@ class Pairing:
     attributes: tuple[str, ...] = ()
 
 
+def shipped_pairings() -> list[str]:
+    """The values of data.pairing for which the project brings a file."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
 def pairing_file(name: str) -> Path | None:
     """The file that ``data.pairing`` names; None for `NONE`. Raises ValueError if there is no such file."""
     if name == NONE:
@@ -35,7 +40,7 @@ def pairing_file(name: str) -> Path | None:
     shipped = SHIPPED / f"{name}.yaml"
     path = shipped if shipped.is_file() else Path(name)
     if not path.is_file():
-        known = ", ".join([NONE, *sorted(path.stem for path in SHIPPED.glob("*.yaml"))])
+        known = ", ".join([NONE, *shipped_pairings()])
         raise ValueError(
             f"data.pairing={name}: there is no such file; give {known}, or the path of a YAML file"
         )
