@@ -30,8 +30,8 @@ from data.questions.suggestions import alternative_questions, outfit_questions
 MIN_QUESTIONS = 3
 CLOTHES = Pairing(worn=True)
 NO_IDS = pl.Series([], dtype=pl.String)
-# wanted: key and value pairs that a right product has; told: the value that the answer's sentence must hold, or
-# null; earlier: the turns before the question, or null; unseen_wording: whether its wording is for tests alone.
+# wanted: key and value pairs that a right product has; told: the value that the answer's sentence must hold,
+# or null; earlier: the turns before the question, or null; unseen_wording: whether it is for tests alone.
 QUESTION_FIELDS = (
     "product_id kind context question answer answer_id wanted told earlier unseen_wording".split()
 )
