@@ -35,6 +35,7 @@ docs: .venv/core  ## write docs/configuration.md from the schema
 	$(BIN)/python -m config.reference
 
 ui: .venv/core  ## the MLflow page of all runs, on http://127.0.0.1:5000
+	@echo "the runs:  http://127.0.0.1:5000/#/experiments"
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/outputs/mlflow.db}
 
 chat: .venv/ui  ## the chat page of a model (CKPT=outputs/runs/RUN/model), on http://127.0.0.1:7860

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_PARAMETER_LENGTH = 250  # characters; the resolved YAML holds what is longer
+OPENS_ON_RUNS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page shows runs, not traces
 SQLITE = "sqlite:///"
 RUN_TAG = "strata.run"  # tag by which a run is found whose id never arrived
 
@@ -71,7 +72,7 @@ def experiment_id(client: "MlflowClient", name: str, uri: str) -> str:
     database = uri.removeprefix(SQLITE)
     is_local = database != uri
     artifacts = Path(database).resolve().with_name("mlartifacts").as_uri() if is_local else None
-    return str(client.create_experiment(name, artifacts))
+    return str(client.create_experiment(name, artifacts, OPENS_ON_RUNS))
 
 
 def dataset_input(name: str, digest: str, source: str, rows: int) -> "DatasetInput":

@@ -1,4 +1,4 @@
-"""The tracking store itself: an experiment that was deleted does not lose a run."""
+"""The tracking store itself: what an experiment opens on, and that a deleted one does not lose a run."""
 
 import logging
 from pathlib import Path
@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from architectures.tracking.mlflow_server import experiment_id, mlflow_client
+
+
+def test_an_experiment_opens_on_its_runs(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow_client(uri)
+    experiment = client.get_experiment(experiment_id(client, "strata", uri))
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_a_deleted_experiment_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
