@@ -1,6 +1,7 @@
 """The embedded base model: the texts it is trained on, its recipe, its size."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import train
 from architectures.training.signals import Signals
+from data.questions import wordings
 from tests.conftest import POCKET, ROOT, typed
 
 
@@ -22,10 +24,31 @@ def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> Non
         .to_list()
     )
     drawn = list(pocket_texts(43, 20_000))
-    texts = [f"{text.user}\n{text.reply}" for text in drawn]
+    turns = [text.conversation() for text in drawn]
+    texts = ["\n".join(turn["content"] for turn in conversation) for conversation in turns]
     assert not pl.Series(texts).str.contains_any(names).any()
     assert not any("Product Name" in text or "Product Details" in text for text in texts)
-    assert not any("\n- " in text.reply for text in drawn)
+    replies = [turn["content"] for conversation in turns for turn in conversation[1::2]]
+    assert not any("\n- " in reply for reply in replies)
+    assert len(replies) > 2 * len(drawn)  # several questions about the same rows
+
+
+def test_no_question_about_rows_is_worded_as_a_shopper_words_it() -> None:
+    """The wordings that tests are asked in are new to the base as well."""
+    from data.modules.pocket_rows import rows_of_a_catalogue
+    from data.modules.pocket_text import pocket_texts
+
+    lists = [value for name, value in vars(wordings).items() if name.isupper() and isinstance(value, list)]
+    patterns = []
+    for wording in (text for listed in lists for text in listed):
+        words = [re.escape(part) for part in re.split(r"\{\w+\}", wording.rstrip("?."))]
+        if sum(map(len, words)) > 12:  # not "{key} of {name}"
+            patterns.append(".+".join(words))
+    told = re.compile("|".join(patterns), re.IGNORECASE)
+    for text in pocket_texts(44, 500, [rows_of_a_catalogue]):
+        for turn in text.conversation()[::2]:
+            question = turn["content"].splitlines()[-1].rstrip("?.")
+            assert not told.fullmatch(question), question
 
 
 @pytest.mark.slow
