@@ -26,6 +26,7 @@ from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.questions.follow_ups import earlier_turns
 from data.questions.grounding import ROWS, Grounding
+from data.questions.listing import one_of_each_kind
 from data.questions.products import read_question_products
 from data.questions.written import ChatFunction
 from data.scoring import lookups, recall, verdicts
@@ -122,20 +123,14 @@ class RetailData(TokenDataModule):
         return content
 
     def make_questions(self, table: Path, table_digest: str, content: dict[str, Any], cache: Cache) -> None:
-        """Table -> products, questions with splits, quarantine, and a report of every step's count and of
-        leakage.
-        """
+        """Table -> products, questions with splits, quarantine, and a report of counts and leakage."""
         s = self.settings
         partitions = Partitions(cache.shared, s["engine"], s["ray_address"], parse_shard(s["shard"]))
         folder = cache.begin()
         report = preparation.prepare(table, partitions, s, self.seed, self.chat, self.system_prompt(), folder)
         write_json(folder / "report.json", report)
-        made_from = {
-            "table": str(table),
-            "table_digest": table_digest,
-            "settings": content,
-            "seed": self.seed,
-        }
+        made_from: dict[str, Any] = {"table": str(table), "table_digest": table_digest}
+        made_from |= {"settings": content, "seed": self.seed}
         digest = cache.path.name.removeprefix("questions-")
         versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
         cache.commit()
@@ -210,8 +205,10 @@ class RetailData(TokenDataModule):
         return questions["context"].to_list()
 
     def show_example(self) -> str:
-        """The first training example as the model sees it; what is not trained is dimmed."""
-        return show_tokens(self.renderer.tokenizer, self.render(self.questions("train").head(1), True)[0])
+        """A training question of each kind, and one as the model sees it: what is not trained is dimmed."""
+        asked = self.questions("train")
+        tokens = show_tokens(self.renderer.tokenizer, self.render(asked.head(1), True)[0])
+        return f"{one_of_each_kind(asked)}\n\n{tokens}"
 
     def log_summary(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""
@@ -283,7 +280,7 @@ class RetailData(TokenDataModule):
         """Write the tokenizer, and the catalogue if the model answers from its rows."""
         super().save_tokenizer(folder)
         if self.is_grounded:
-            shutil.copy(self.folder / versions.PRODUCTS, folder / versions.PRODUCTS)
+            shutil.copy(self.folder / versions.PRODUCTS, folder)
 
     def judge(self, questions: pl.DataFrame, predictions: list[str | None]) -> pl.DataFrame:
         """Questions with ``prediction`` and verdict."""
