@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 import architectures
 from data.catalogue.versions import PRODUCTS
 from data.files import write_json
-from data.modules.interface import prepare_as_trained
+from data.modules.interface import prepare_as_trained, with_table
 from data.questions import golden, grounding
 from data.reports import comparison, evaluated_runs, gate, golden_page, label_evaluation, model_card, tables
 from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, read_run
@@ -181,8 +181,8 @@ def run_classifier(config: DictConfig, model: "architectures.Classifier") -> Non
 
 
 def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Path) -> None:
-    """Evaluate a model that answers questions, and decide."""
-    outputs, origin = Path(config.outputs), module.origin
+    """Evaluate a model that answers questions, on its own table or another, and decide."""
+    outputs, origin = Path(config.outputs), with_table(module.origin, config.path)
     data = open_data(origin, module.model_settings["base"], outputs)
     prepare_as_trained(data, origin["digest"])
     folder = dated_folder(outputs, "evaluations")

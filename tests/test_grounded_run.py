@@ -37,6 +37,19 @@ def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.Cap
     )
     answers = model.predict(pl.DataFrame({"question": [question], "context": [context]}))
     assert len(answers) == 1
+    dearer = (pl.col("discounted_price").cast(pl.Float64, strict=False) * 1.1).round().cast(pl.Int64)
+    table = pl.read_csv(ROOT / "data/sample/catalogue.csv", infer_schema=False)
+    changed = table.with_columns(discounted_price=dearer.cast(pl.String))
+    changed.write_csv(tmp_path / "changed.csv")
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        again = compose("evaluate", [f"ckpt={folder / 'model'}", f"path={tmp_path / 'changed.csv'}",
+                                     f"outputs={tmp_path}", "baselines=[rules]", "questions=60"])  # fmt: skip
+    evaluate.run(again)
+    (judged,) = (tmp_path / "evaluations").glob("*/predictions.parquet")
+    rows = pl.read_parquet(judged).filter(pl.col("model") == "rules")
+    prices = {f"Rs. {price}" for price in changed["discounted_price"]}
+    told = rows.filter(pl.col("value").str.starts_with("Rs.").fill_null(False))["value"]
+    assert set(told) <= prices
 
 
 def test_the_example_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from architectures.models.sequence_classifier import SequenceClassifier
 from architectures.models.types import Settings
 from architectures.training.checkpoint_io import read_checkpoint
 
-LABEL_KEYS = ("text", "path", "checks")  # of evaluate.py's command line, for classifiers alone
+LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
 ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "golden", "gate", "incumbent", "register")
 

@@ -65,6 +65,13 @@ class DataModule(Protocol):
         ...
 
 
+def with_table(origin: dict[str, Any], table: str | None) -> dict[str, Any]:
+    """What a model was made of, with another table in the place of its own; as it is without one."""
+    if table is None:
+        return origin
+    return origin | {"data": origin["data"] | {"path": table, "version": ""}}
+
+
 def prepare_as_trained(data: DataModule, digest: str) -> None:
     """Find the data that a model was trained on, or make them again; warn if they differ."""
     data.prepare_data()
