@@ -23,7 +23,8 @@ def report_of(folder: Path) -> str:
 def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder := tmp_path / "run").mkdir()
     grounded = ["data.grounding=rows", "data.grounding_rows=2", "data.max_seq_length=768"]
-    config = typed("+experiment=quickstart", *grounded, *SMALL, f"outputs={tmp_path}")
+    priced = ["data.columns.price=discounted_price", 'data.currency="Rs. "']
+    config = typed("+experiment=quickstart", *grounded, *priced, *SMALL, f"outputs={tmp_path}")
     train.run(config, folder, Signals())
     catalogue = pl.read_parquet(folder / "model/products.parquet")
     assert "tuned" in capsys.readouterr().out

@@ -15,6 +15,13 @@ from data.sample import vocabulary
 from data.sample.vocabulary import GARMENTS, VALUES
 
 MOST_ROWS = 4
+LABELS = [  # of a product, its category and its details; with all words of the assistant's answers
+    ("Name = ", "For = ", ""),
+    (" Product = ", "Category = ", " Details"),
+    ("Product: ", " Product Category: ", "Its Details:"),
+    ("The Product of this Name: ", "Product Category = ", "Details of this Product:"),
+    ("Product = ", "The Category: ", "Product, Details:"),
+]
 TURNS = 4  # questions about the same rows
 SHORTEST_BRAND = 8  # letters
 PRICE = "Price"
@@ -167,12 +174,15 @@ def another_row(rng: random.Random, shelf: Shelf) -> Text:
 
 
 def whole_row(rng: random.Random, shelf: Shelf) -> Text:
-    """What a row says, line by line."""
-    facts = "\n".join(f"{key} = {value}" for key, value in shelf.asked.facts.items())
+    """What a row says, line by line, some lines or all, under labels of several kinds."""
+    form = rng.choice(["{0} = {1}", " {0}: {1}", "* {0}: {1}", "+ {0}: {1}"])
+    facts = [form.format(key, value) for key, value in shelf.asked.facts.items()]
+    facts = facts[: rng.randint(1, len(facts))]
+    product, category, heading = rng.choice(LABELS)
     question = rng.choice(["Tell me all about the {0}.", "Show the row of the {0}", "{0}: what is known?"])
     name = typed_name(rng, shelf.asked.name)
-    reply = f"Name = {shelf.asked.name}\nFor = {shelf.asked.category}\n{facts}"
-    return Text(question.format(name), reply)
+    lines = [f"{product}{shelf.asked.name}", f"{category}{shelf.asked.category}", heading, *facts]
+    return Text(question.format(name), "\n".join(filter(None, lines)))
 
 
 TASKS: list[Callable[[random.Random, Shelf], Text]] = [
@@ -189,6 +199,7 @@ TASKS: list[Callable[[random.Random, Shelf], Text]] = [
     which_row,
     another_row,
     whole_row,
+    whole_row,
 ]
 
 
@@ -201,5 +212,5 @@ def rows_of_a_catalogue(rng: random.Random) -> Text:
         task = rng.choice(TASKS)(rng, asked)
         turns.append((task.user, task.reply))
     (question, reply), *more = turns
-    lines = [f"{CONTEXT}{shelf.asked.category}", *map(row_text, shelf.rows), question]
+    lines = [f" Context:{CONTEXT}{shelf.asked.category}", *map(row_text, shelf.rows), question]
     return Text("\n".join(lines), reply, tuple(more))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
+CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 SECOND_SHARE = 0.9  # of the name of a second product
 WORD_SCORE = 85  # of 100: how alike a misspelt word and the one that is meant must be
 FUZZY_LETTERS = 4  # from which on a word may be misspelt
@@ -201,9 +202,10 @@ class Retriever:
 
     def search(self, question: str, category: str, count: int) -> list[Product]:
         """The rows that share most with the question, of the category asked in if there is one, within the
-        budget if the question has one.
+        budget if the question has one. Rows that share clearly less than the first are left out.
         """
-        words = [word for word in words_of(question) if word in self.index.vocab_dict]
+        looked_for = re.sub(BUDGET, " ", question)  # its number would find prices and codes
+        words = [word for word in words_of(looked_for) if word in self.index.vocab_dict]
         if not words:
             return []
         scores = self.index.get_scores(words)
@@ -212,7 +214,9 @@ class Retriever:
         if budget := budget_of(question):
             scores = np.where(self.prices <= budget, scores, 0)
         best = np.argsort(-scores, kind="stable")
-        return first_of_each_name((self.all[place] for place in best if scores[place] > 0), count)
+        floor = CLOSE * scores.max()
+        close = (self.all[place] for place in best if 0 < scores[place] >= floor)
+        return first_of_each_name(close, count)
 
     def relevant(self, context: str, question: str, count: int) -> list[Product]:
         """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.

@@ -46,7 +46,8 @@ def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CO
 @pytest.mark.parametrize(
     ("question", "found"),
     [
-        ("what is the zarvo stripd shirt made of", ["a", "b"]),
+        ("what is the zarvo stripd shirt made of", ["a"]),
+        ("do you have a men's shirt", ["a", "b"]),
         ("What goes well with the Kabra Plain Men's Shirt?", ["b", "d"]),
         ("What could I buy instead of the Lumo Printed Men's Shirt?", ["c", "a"]),
         ("Zarvo Striped Men's Shirt or Pello Men's Jeans, which fabric?", ["a", "d"]),
@@ -67,7 +68,7 @@ def test_a_category_keeps_other_peoples_products_out(products: pl.DataFrame) -> 
 
 def test_training_sees_the_answers_row_and_prediction_what_is_found(products: pl.DataFrame) -> None:
     ground = Grounding(products, 2)
-    question = "What is the Zarvo Striped Men's Shirt made of?"
+    question = "Do you have a striped men's shirt or a plain men's shirt?"
     predicted, trained = ground.context(CONTEXT, question), ground.context(CONTEXT, question, ["e"])
     assert "Zarvo Striped" in predicted
     assert "Pello Women's" not in predicted
@@ -90,7 +91,7 @@ def test_the_order_tells_nothing_and_stays_the_same(products: pl.DataFrame) -> N
     ground = Grounding(products, 2)
     first = set()
     for place in range(20):
-        question = f"What is the Zarvo Striped Men's Shirt made of, number {place}?"
+        question = f"Do you have a men's shirt, number {place}?"
         lines = ground.context(CONTEXT, question).splitlines()
         assert lines == ground.context(CONTEXT, question).splitlines()
         first.add(lines[1])
@@ -177,7 +178,7 @@ def test_a_budget_keeps_dearer_products_out(products: pl.DataFrame) -> None:
     priced = products.with_columns(
         facts=pl.when(value.is_null()).then("facts").otherwise(pl.concat_list("facts", price))
     )
-    assert set(ids(priced, "men's shirt", 5)) == {"a", "b", "c", "d"}
+    assert set(ids(priced, "men's shirt", 5)) == {"a", "b", "c"}  # jeans share clearly less
     assert ids(priced, "men's shirt under Rs. 500", 5) == ["b"]
     assert set(ids(priced, "men's shirt under 1,300", 5)) == {"a", "b"}
     asked = pl.DataFrame({"context": [CONTEXT], "question": ["I need a cotton shirt under 500"]})
