@@ -57,7 +57,8 @@ def test_the_example_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixtur
     (folder := tmp_path / "run").mkdir()
     settings = ["stage=show", "data.grounding=rows", "data.limit=60", f"outputs={tmp_path}"]
     train.run(typed("+experiment=quickstart", *settings), folder, Signals())
-    assert capsys.readouterr().out.count("Fabric") >= 2
+    shown = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).replace("|", "")
+    assert re.search(r"(?m)^- .+ Pattern: ", shown), "a row of the catalogue"
 
 
 def test_a_space_of_a_grounded_model_answers(tmp_path: Path) -> None:

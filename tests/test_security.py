@@ -147,6 +147,7 @@ def test_a_bomb_of_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_cell_of_any_length_is_one_row(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
-    path.write_text("n,c\n" + "x" * 5_000_000 + ",A\nMug,A\n")
-    products = clean(path, {"name": "n", "category": "c"}, [], CatalogueFilter("", (), 0, False)).products
-    assert products["name"].str.len_chars().to_list() == [5_000_000, 3]
+    path.write_text("n,c,d\nCup,A," + "x" * 5_000_000 + "\nMug,A,red\n")
+    columns = {"name": "n", "category": "c", "description": "d"}
+    products = clean(path, columns, [], CatalogueFilter("", (), 0, False)).products
+    assert products["description"].str.len_chars().to_list() == [5_000_000, 3]
