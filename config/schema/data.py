@@ -128,8 +128,8 @@ class DataConfig:
     wording: str = setting(
         "published",
         "task retail: shoppers: at least twelve wordings of each kind of question, of which a third is for a"
-        " test split of its own, with typing errors; and questions that a right answer declines, or answers"
-        " with yes or no; published: two or three wordings, four kinds",
+        " test split of its own, with typing errors; and questions for yes or no, two products, a budget, a"
+        " second turn, and what a right answer declines; published: two or three wordings, four kinds",
         choices=["published", "shoppers"],
     )
     grounding: str = setting(
