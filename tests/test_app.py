@@ -93,7 +93,7 @@ def press(page: Any, button: str, until: str, argument: str = "") -> None:
     from playwright.sync_api import TimeoutError as Unheard
 
     for _ in range(12):
-        page.click(f"button:has-text('{button}')")
+        page.click(f"button:has-text({json.dumps(button)})")
         try:
             page.wait_for_function(until, arg=argument, timeout=10_000)
             return
