@@ -163,7 +163,9 @@ def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -
     browser_page.wait_for_selector(f".card:has-text({json.dumps(name)})", timeout=60_000)
     shown = "document.querySelectorAll('.chat')[1].innerText.includes(said)"
     press(browser_page, "Complete the outfit", f"said => {shown}", "What goes well with")
-    press(browser_page, "New conversation", f"said => !{shown}", "What goes well with")
+    press(
+        browser_page, "New conversation", f"said => !{shown}", f"Tell me of the {name}"
+    )  # examples are back
 
 
 def test_earlier_turns_go_as_far_as_there_is_room(finished: tuple[Path, str]) -> None:
