@@ -69,6 +69,8 @@ def check_tasks(values: Values) -> Iterator[str]:
         yield "data.grounding: is for data.task=retail"
     if values.get("data.wording") == "shoppers" and values.get("data.task") != "retail":
         yield "data.wording: is for data.task=retail"
+    if values.get("data.pairing") != "none" and values.get("data.task") != "retail":
+        yield "data.pairing: is for data.task=retail"
     if values.get("data.thinking") and values.get("data.task") not in ("retail", "instructions"):
         yield "data.thinking: is for data.task=retail and data.task=instructions"
     columns = values.get("data.columns") or {}

@@ -3,10 +3,11 @@
 ``data.pairing`` names the file; `data/catalogue/pairings/clothing.yaml` is the one that the project brings.
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 SHIPPED = Path(__file__).parent / "pairings"
 NONE = "none"  # the value of data.pairing for a shop in which nothing goes with anything
@@ -77,16 +78,38 @@ def problem_of(content: Any) -> str:  # what YAML gives
     for name, value in (("kinds", kinds), ("goes_with", goes_with)):
         if not isinstance(value, dict):
             return f"{name}: expected a mapping"
+    if not isinstance(content.get("attributes") or [], list):
+        return "attributes: expected a list"
+    if not isinstance(content.get("worn", False), bool):
+        return f"worn: expected true or false, not {content['worn']!r}"
+    return problem_of_kinds(kinds) or problem_of_partners(goes_with, list(kinds))
+
+
+def problem_of_kinds(kinds: dict[Any, Any]) -> str:
+    """What is wrong with the kinds and the patterns that name them; empty if nothing is."""
     for kind, pattern in kinds.items():
-        try:
-            re.compile(str(pattern))
-        except re.error as error:
-            return f"kinds.{kind}: {pattern!r} is no regular expression ({error})"
+        if not (isinstance(kind, str) and isinstance(pattern, str) and pattern):
+            return f"kinds.{kind}: expected a name, and a regular expression for the words that mean it"
+        if reason := pattern_problem(pattern):
+            return f"kinds.{kind}: {pattern!r} is no regular expression ({reason})"
+    return ""
+
+
+def problem_of_partners(goes_with: dict[Any, Any], kinds: list[str]) -> str:
+    """What is wrong with what goes with what; empty if nothing is."""
     for kind, partners in goes_with.items():
-        listed = partners if isinstance(partners, list) else [partners]
-        for other in [kind, *listed]:
-            if other not in kinds:
-                return f"goes_with.{kind}: {other!r} is none of the kinds ({', '.join(map(str, kinds))})"
         if not isinstance(partners, list):
             return f"goes_with.{kind}: expected a list of kinds"
+        for other in [kind, *partners]:
+            if other not in kinds:
+                return f"goes_with.{kind}: {other!r} is none of the kinds ({', '.join(kinds)})"
+    return ""
+
+
+def pattern_problem(pattern: str) -> str:
+    """Why polars cannot use a regular expression; empty if it can."""
+    try:
+        pl.Series([""]).str.contains(pattern)
+    except pl.exceptions.ComputeError as error:
+        return str(error).splitlines()[-1].strip()
     return ""

@@ -160,8 +160,8 @@ ALL: Kinds = [*WORDS, *[rows_of_a_catalogue] * 3 * len(WORDS)]
 
 
 def pocket_texts(seed: int, count: int, kinds: Kinds = ALL) -> Iterator[Text]:
-    """``count`` texts of ``kinds``, the same for the same seed. By default two thirds of them read rows of
-    a catalogue, and a sixth are copying tasks.
+    """``count`` texts of ``kinds``, the same for the same seed. By default three quarters of them read rows
+    of a catalogue, and an eighth are copying tasks.
     """
     rng = random.Random(seed)
     for _ in range(count):

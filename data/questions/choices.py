@@ -10,8 +10,8 @@ import polars as pl
 from data.catalogue.cells import first_number
 from data.questions.filling import PAIRS, fill, in_sentence, pick
 from data.questions.further_kinds import facts_of
-from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE, PRICE_LIMIT
-from data.questions.products import without_namesakes
+from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE_LIMIT
+from data.questions.products import price_text, without_namesakes
 
 STEP = 50  # budgets are multiples of it
 SLACK = 4  # a budget is up to this many steps above the product's price
@@ -63,9 +63,7 @@ def budget_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One question about a third of the products that have a price, for one of its type (else shelf) at a
     round price that it does not exceed.
     """
-    price_fact = pl.element().filter(pl.element().struct.field("key").str.to_lowercase() == PRICE)
-    text = pl.col("facts").list.eval(price_fact).list.first().struct.field("value")
-    priced = products.with_columns(price_text=text).with_columns(price=first_number(pl.col("price_text")))
+    priced = products.with_columns(price_text=price_text(), price=first_number(price_text()))
     some = priced.filter(pl.col("price") > 0, pl.col("id").hash(seed + 10) % 3 == 0)
     above = pl.col("id").hash(seed + 11) % SLACK
     limit = ((pl.col("price") / STEP).ceil() + above) * STEP

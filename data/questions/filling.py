@@ -34,6 +34,11 @@ def grammar(template: pl.Expr) -> pl.Expr:
     return fill(template, **forms)
 
 
+def for_training(wordings: list[str]) -> list[str]:
+    """The wordings that occur in training: all but the last third, which is for tests alone."""
+    return wordings[: len(wordings) - len(wordings) // 3]
+
+
 def in_sentence(key: pl.Expr, value: pl.Expr) -> pl.Expr:
     """A value as it stands in a sentence: in lower case, but for a price."""
     return pl.when(key.str.to_lowercase() == PRICE).then(value).otherwise(value.str.to_lowercase())

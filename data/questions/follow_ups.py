@@ -6,7 +6,7 @@ The column ``earlier`` of questions holds the turns before a question, null wher
 import polars as pl
 
 from data.questions import wordings
-from data.questions.filling import PAIRS, fill, in_sentence, pick
+from data.questions.filling import PAIRS, fill, for_training, in_sentence, pick
 from data.questions.further_kinds import facts_of
 from data.questions.phrases import FOLLOW_UP, VALUE_SENTENCE
 
@@ -32,9 +32,8 @@ def follow_up_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         key, value = pl.col("key").list.get(place), pl.col("value").list.get(place)
         sentences.append(pl.format(VALUE_SENTENCE, key.str.to_lowercase(), "name", in_sentence(key, value)))
         nouns.append(noun(key))
-    trained = wordings.ATTRIBUTE[: len(wordings.ATTRIBUTE) - len(wordings.ATTRIBUTE) // 3]
     rows = rows.with_columns(draw=pl.concat_str("id", pl.lit(FOLLOW_UP)))
-    first_question = fill(pick(trained, seed), key=nouns[0], name=pl.col("name"))
+    first_question = fill(pick(for_training(wordings.ATTRIBUTE), seed), key=nouns[0], name=pl.col("name"))
     first_turn = pl.struct(question=first_question, answer=pl.format("{}\n{}", sentences[0], "block"))
     asked = pl.struct(key=pl.col("key").list.get(1), value=pl.col("value").list.get(1))
     return rows.select(

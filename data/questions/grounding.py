@@ -107,23 +107,9 @@ class GroundedRenderer(Renderer):
         super().__init__(base, thinking)
         self.grounding = grounding
 
-    def prompts(
-        self,
-        contexts: Sequence[str],
-        questions: Sequence[str],
-        earlier: Sequence[Turns] | None = None,
-    ) -> list[list[int]]:
-        """As `Renderer.prompts`, with the rows that each question finds."""
-        grounded = []
-        turns: Sequence[Turns] = earlier or [[]] * len(questions)
-        for context, question, before in zip(contexts, questions, turns, strict=True):
-            grounded.append(self.grounding.context(context, question, earlier=before))
-        return super().prompts(grounded, questions, earlier)
-
-    def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
-        """As `Renderer.conversation`, with the rows that the last question finds."""
-        grounded = self.grounding.context(context, question, earlier=earlier)
-        return super().conversation(grounded, earlier, question)
+    def in_prompt(self, context: str, question: str, earlier: Turns) -> str:
+        """The context with the rows that the question finds."""
+        return self.grounding.context(context, question, earlier=earlier)
 
 
 def renderer_of(base: str, origin: dict[str, Any], find_products: Callable[[], Path]) -> Renderer:

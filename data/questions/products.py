@@ -6,6 +6,7 @@ import polars as pl
 
 from data.catalogue.normalisation import normalise
 from data.catalogue.pairing import Pairing, read_pairing
+from data.questions.phrases import PRICE
 
 MAX_VALUE_LENGTH = 80
 
@@ -67,19 +68,13 @@ def category(columns: list[str]) -> pl.Expr:
 QUESTION_COLUMNS = "id name brand category shelf type garment partners plural facts block rating".split()
 
 
-def products_for_questions(
-    products: pl.DataFrame, max_details: int, pairing: Pairing | None = None
-) -> pl.DataFrame:
+def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pairing) -> pl.DataFrame:
     """Add what questions need: category, shelf, type, garment (its kind by the pairing), partners (the kinds
     that go with it), plural, ``facts`` (sound attributes, one a key), ``block``.
 
     ``block`` is the published answer's tail: Product Name, Product Category and up to ``max_details`` Product
     Details.
-
-    Args:
-        pairing: None: that of clothing.
     """
-    pairs = read_pairing("clothing") if pairing is None else pairing
     short = pl.element().struct.field("value").str.len_chars() <= MAX_VALUE_LENGTH
     first = pl.element().struct.field("key").is_first_distinct()
     type_fact = (
@@ -94,13 +89,20 @@ def products_for_questions(
             category=category(products.columns), shelf=shelf(), type=type_fact.struct.field("value")
         )
         .with_columns(
-            garment=kind_of_product(pairs),
+            garment=kind_of_product(pairing),
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
             block=answer_block(max_details),
         )
-        .with_columns(partners=partners_of(pl.col("garment"), pairs))
+        .with_columns(partners=partners_of(pl.col("garment"), pairing))
         .select(*QUESTION_COLUMNS)
     )
+
+
+def price_text() -> pl.Expr:
+    """The price as a row says it; null where it has none."""
+    is_price = pl.element().struct.field("key").str.to_lowercase() == PRICE
+    prices = pl.col("facts").list.eval(pl.element().filter(is_price))
+    return prices.list.first().struct.field("value")
 
 
 def read_question_products(path: Path) -> pl.DataFrame:

@@ -17,7 +17,8 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
-from data.questions.phrases import CONTEXT, PRICE
+from data.questions.phrases import CONTEXT
+from data.questions.products import price_text
 
 if TYPE_CHECKING:
     import bm25s
@@ -138,7 +139,7 @@ class Retriever:
     """
 
     def __init__(self, products: pl.DataFrame) -> None:
-        self.all = foremost(products.to_dicts())
+        self.products, self.all = products, foremost(products.to_dicts())
         self.categories = np.array([row["category"] or "" for row in self.all])
         self.on_shelf: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and shelf
         self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and kind
@@ -159,12 +160,8 @@ class Retriever:
     @cached_property
     def prices(self) -> "npt.NDArray[np.float64]":
         """The price of each row; NaN where it has none. (rows,)"""
-        texts = []
-        for row in self.all:
-            prices = [fact["value"] for fact in row["facts"] if fact["key"].lower() == PRICE]
-            texts.append(prices[0] if prices else None)
-        frame = pl.DataFrame({"price": texts}, schema={"price": pl.String})
-        return frame.select(first_number(pl.col("price"))).to_series().to_numpy()
+        by_id = dict(self.products.select("id", first_number(price_text())).rows())
+        return np.array([by_id[row["id"]] for row in self.all], dtype=np.float64)
 
     def named(self, question: str, category: str) -> Product | None:
         """The product that the question names, of the category asked in if several bear the name; or None."""

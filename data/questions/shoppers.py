@@ -9,7 +9,7 @@ import polars as pl
 
 from data.questions import wordings
 from data.questions.choices import BETWEEN, budget_questions, comparison_questions
-from data.questions.filling import fill, pick
+from data.questions.filling import fill, for_training, pick
 from data.questions.follow_ups import follow_up_questions
 from data.questions.further_kinds import (
     Shop,
@@ -34,10 +34,9 @@ def drawn(name: str, seed: int, of: int) -> pl.Expr:
 
 def worded(options: list[str], seed: int) -> pl.Expr:
     """One of the wordings: of the last third where ``unseen_wording`` is True, else of the others."""
-    trained = len(options) - len(options) // 3
-    return (
-        pl.when("unseen_wording").then(pick(options[trained:], seed)).otherwise(pick(options[:trained], seed))
-    )
+    trained = for_training(options)
+    alone = options[len(trained) :]
+    return pl.when("unseen_wording").then(pick(alone, seed)).otherwise(pick(trained, seed))
 
 
 def ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:

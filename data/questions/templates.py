@@ -28,7 +28,6 @@ from data.questions.shoppers import in_shoppers_words
 from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3
-CLOTHES = Pairing(worn=True)
 NO_IDS = pl.Series([], dtype=pl.String)
 # wanted: key and value pairs that a right product has; told: the value that the answer's sentence must hold,
 # or null; earlier: the turns before the question, or null; unseen_wording: whether it is for tests alone.
@@ -166,10 +165,10 @@ def make_questions(
     per_product: int,
     per_shelf: int,
     seed: int,
+    pairing: Pairing,
     written: pl.DataFrame | None = None,
     shop: Shop | None = None,
     unseen: pl.Series = NO_IDS,
-    pairing: Pairing = CLOTHES,
 ) -> pl.DataFrame:
     """All questions about ``products`` (of `products_for_questions`; maybe a part of them), in a fixed order.
 

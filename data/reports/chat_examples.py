@@ -3,7 +3,6 @@
 import polars as pl
 
 from data.questions.phrases import ALTERNATIVES, OUTFITS
-from data.questions.retrieval import Retriever
 from data.questions.suggestions import SHELVES, top_products
 
 LONGEST_VALUE = 40  # characters of a value that is named
@@ -22,7 +21,7 @@ def example_questions(products: pl.DataFrame) -> list[str]:
     if not described:
         return []
     first, *others = described
-    second, third = [*others, first][0], [first, *others][-1]
+    second, third = described[min(1, len(others))], described[-1]
     key = first["facts"][-1]["key"].lower()
     examples = [f"What is the {key} of the {first['name']}?"]
     values = [fact["value"] for fact in second["facts"] if len(fact["value"]) <= LONGEST_VALUE]
@@ -30,6 +29,9 @@ def example_questions(products: pl.DataFrame) -> list[str]:
     if values and kind:
         examples.append(f"Do you have {kind}: {values[-1].lower()}?")
     examples.append(ALTERNATIVES[0].replace("{name}", third["name"]))
-    catalogue = Retriever(products)
-    dressed = [row for row in described if catalogue.partners(row)]
+    sold = set(products.select("category", "garment").rows())
+    dressed = []
+    for row in described:
+        if sold & {(row["category"], kind) for kind in row["partners"] or []}:
+            dressed.append(row)
     return examples + [OUTFITS[0].replace("{name}", row["name"]) for row in dressed[:1]]

@@ -123,7 +123,7 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
     if it has one.
     """
     budget = budget_of(text)
-    wanted, kinds = f" {' '.join(words_of(text))} ", singular(words_of(text))
+    wanted, kinds = f" {' '.join(words_of(text))} ", set(map(singular, words_of(text)))
     best, best_score = None, 0
     for row, price in zip(catalogue.all, catalogue.prices, strict=True):
         if category and row["category"] != category:
@@ -132,15 +132,15 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
             continue
         values = {fact["value"] for fact in row["facts"]} | {row["brand"], row["type"]}
         score = sum(f" {' '.join(words_of(value))} " in wanted for value in values if value)
-        score += singular(words_of(row["name"])[-1:]) <= kinds
+        score += any(singular(word) in kinds for word in words_of(row["name"])[-1:])
         if score > best_score:
             best, best_score = row, score
     return said(f"I suggest the {best['name']}.", best) if best else DECLINE
 
 
-def singular(words: list[str]) -> set[str]:
-    """Words without a plural's s; a name's last word says what kind of product it is."""
-    return {word.rstrip("s") for word in words}
+def singular(word: str) -> str:
+    """A word without a plural's s."""
+    return word.rstrip("s")
 
 
 def without_name(text: str, name: str) -> str:

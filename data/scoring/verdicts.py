@@ -24,11 +24,11 @@ from data.questions.phrases import (
     COMPARISON,
     FOLLOW_UP,
     GREETING,
-    PRICE,
     PRICE_LIMIT,
     UNSAID,
     YES_NO,
 )
+from data.questions.products import price_text
 from data.scoring.published import named_product
 from data.scoring.statements import other_product, says_what_was_asked
 
@@ -176,10 +176,9 @@ def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
         normalise(pl.concat_str(pl.lit(f"{k}\u0001"), pl.col(c)))
         for k, c in (("Shelf", "shelf"), ("Brand", "brand"))
     ]
-    price = pl.col("facts").list.eval(pl.element().filter(pair.field("key").str.to_lowercase() == PRICE))
     rows = products.select(
         key=normalise(pl.col("name")),
-        price=first_number(price.list.first().struct.field("value")),
+        price=first_number(price_text()),
         exists=pl.lit(True),
         candidate_shelf="shelf",
         candidate_category="category",

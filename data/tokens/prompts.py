@@ -35,6 +35,7 @@ from data.tokens.chat_templates import (
 from data.tokens.escaping import escape_text
 from data.tokens.example import Example
 
+Texts = Sequence[str]
 TEXTS_AT_ONCE = 4096  # texts that the tokenizer takes at a time
 
 
@@ -107,10 +108,6 @@ class Renderer:
         messages = [{"role": m["role"], "content": self.harmless(m["content"])} for m in messages]
         if self.turns:
             return [published(without_system(messages), self.tokenizer)]
-        if not self.tokenizer.chat_template:
-            raise ValueError(
-                f"model.base={self.base} has no chat template: choose the instruction-tuned (-it) model"
-            )
         whole = self.templated(messages)
         if whole is not None:
             return [whole]
@@ -127,6 +124,10 @@ class Renderer:
         """
         from jinja2 import TemplateError
 
+        if not self.tokenizer.chat_template:
+            raise ValueError(
+                f"model.base={self.base} has no chat template: choose the instruction-tuned (-it) model"
+            )
         try:
             return self.applied(messages if self.knows_system else without_system(messages), prompt)
         except TemplateError as error:
@@ -211,11 +212,7 @@ class Renderer:
         return self.render_all([context], [question], [answer])[0]
 
     def render_all(
-        self,
-        contexts: Sequence[str],
-        questions: Sequence[str],
-        answers: Sequence[str | None],
-        earlier: Sequence[Turns] | None = None,
+        self, contexts: Texts, questions: Texts, answers: Sequence[str | None], earlier: Sequence[Turns] = ()
     ) -> list[Example]:
         """`render()` of many turns at once; the tokenizer works through them in parallel.
 
@@ -228,19 +225,21 @@ class Renderer:
         replies = self.encode([reply for _, reply in texts])
         return [Example.turn(p + r, len(p)) for p, r in zip(prompts, replies, strict=True)]
 
-    def prompts(
-        self,
-        contexts: Sequence[str],
-        questions: Sequence[str],
-        earlier: Sequence[Turns] | None = None,
-    ) -> list[list[int]]:
+    def prompts(self, contexts: Texts, questions: Texts, earlier: Sequence[Turns] = ()) -> list[list[int]]:
         """The ids that prediction starts from. earlier: as for `render_all`."""
-        rendered = self.render_all(contexts, questions, [None] * len(questions), earlier)
+        asked = zip(contexts, questions, earlier or [()] * len(questions), strict=True)
+        inside = [self.in_prompt(*turn) for turn in asked]
+        rendered = self.render_all(inside, questions, [None] * len(questions), earlier)
         return [example.ids for example in rendered]
+
+    def in_prompt(self, context: str, question: str, earlier: Turns) -> str:
+        """A context as it stands in the prompt of a question that is answered."""
+        return context
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
         """The prompt of a question that follows earlier ones with their answers, as in training."""
-        return self.encoded(self.prompt_text(asked_messages(context, question, earlier)))
+        inside = self.in_prompt(context, question, earlier)
+        return self.encoded(self.prompt_text(asked_messages(inside, question, earlier)))
 
     def render_conversations(
         self, conversations: list[list[Message]], untrained: list[list[int]] | None = None

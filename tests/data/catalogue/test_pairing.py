@@ -71,6 +71,12 @@ def test_the_wordings_without_clothing_name_none() -> None:
         ("kinds: {sofa: sofa}\ngoes_with: {sofa: [lamp]}", "goes_with.sofa: 'lamp' is none of the kinds"),
         ("kinds: {sofa: sofa}\ngoes_with: {sofa: sofa}", "goes_with.sofa: expected a list of kinds"),
         ("kinds: sofa", "kinds: expected a mapping"),
+        ("kinds: {sofa: 'sofa(?!s)'}", "is no regular expression"),  # for Python it is one
+        ("kinds: {sofa: 3}", "kinds.sofa: expected a name, and a regular expression"),
+        ("kinds: {sofa: }", "kinds.sofa: expected a name"),
+        ("kinds: {sofa: sofa}\ngoes_with: {sofa: [[sofa]]}", r"goes_with.sofa: \['sofa'\] is none"),
+        ("attributes: Material", "attributes: expected a list"),
+        ("worn: 'no'", "worn: expected true or false, not 'no'"),
     ],
 )
 def test_a_wrong_file_is_one_clear_error(tmp_path: Path, content: str | None, message: str) -> None:
@@ -88,7 +94,7 @@ def test_none_and_an_empty_file_pair_nothing(tmp_path: Path) -> None:
 
 
 def test_products_of_an_earlier_version_are_clothing(tmp_path: Path) -> None:
-    products = products_for_questions(product(name="Kai Solid Women's Jeans"), 2)
+    products = products_for_questions(product(name="Kai Solid Women's Jeans"), 2, read_pairing("clothing"))
     assert products["partners"].to_list() == [["top", "layer"]]
     products.drop("partners").write_parquet(tmp_path / "products.parquet")
     assert read_question_products(tmp_path / "products.parquet").equals(products)

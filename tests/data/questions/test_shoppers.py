@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import read_pairing
 from data.questions import further_kinds, shoppers, wordings
 from data.questions.phrases import DECLINE
 from data.questions.splits import leakage
@@ -145,7 +146,7 @@ def test_written_questions_stay_as_they_are(sample: Any) -> None:
         told=pl.lit(None, pl.String),
     )
     shop = further_kinds.Shop(further_kinds.kinds_sold(products), ["a kettle"])
-    made = make_questions(products, best, 1, 3, 1, written, shop)
+    made = make_questions(products, best, 1, 3, 1, read_pairing("clothing"), written, shop)
     assert set(written["question"]) <= set(made["question"])
     assert made.filter(pl.col("kind") == "open").height == 30
     assert "attribute" not in set(made["kind"])

@@ -197,9 +197,9 @@ def test_a_products_own_name_tells_its_kind_before_its_shelf(
 ) -> None:
     attributes = [{"key": "Type", "value": type_}] if type_ else []
     levels = {"level_3": "Wear", "level_4": shelf}
-    row = products_for_questions(product(name=name, brand=None, attributes=attributes, **levels), 2).row(
-        0, named=True
-    )
+    row = products_for_questions(
+        product(name=name, brand=None, attributes=attributes, **levels), 2, read_pairing("clothing")
+    ).row(0, named=True)
     assert row["garment"] == garment
 
 
@@ -218,7 +218,7 @@ def test_a_shelf_is_none_of_a_brands_own(levels: list[str | None], shelf: str, b
     frame = product(name="Navaksha Necktie Men's Combo", brand=brand).with_columns(
         pl.lit(level, pl.String).alias(name) for name, level in columns.items()
     )
-    assert products_for_questions(frame, 2)["shelf"].to_list() == [shelf]
+    assert products_for_questions(frame, 2, read_pairing("clothing"))["shelf"].to_list() == [shelf]
 
 
 def test_a_name_with_an_article_gets_no_second_one() -> None:

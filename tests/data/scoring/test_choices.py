@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import Pairing
 from data.questions.filling import PAIRS
 from data.questions.phrases import BUDGET, COMPARED, COMPARISON, PRICE_LIMIT
 from data.questions.products import products_for_questions
@@ -24,7 +25,7 @@ def products() -> pl.DataFrame:
         facts = {"Type": "Jeans", "Fabric": fabric, "Price": price}
         pairs = [{"key": key, "value": value} for key, value in facts.items() if value]
         rows.append(product(id=name[0], name=name, attributes=pairs))
-    return products_for_questions(pl.concat(rows), 6)
+    return products_for_questions(pl.concat(rows), 6, Pairing())
 
 
 def verdict(products: pl.DataFrame, kind: str, wanted: dict[str, str], told: str | None, answer: str) -> str:

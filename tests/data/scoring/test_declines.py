@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import Pairing
 from data.questions.filling import PAIRS
 from data.questions.products import products_for_questions
 from data.scoring import verdicts
@@ -59,4 +60,6 @@ def test_declines_have_verdicts_of_their_own(kind: str, answer: str | None, expe
     question = {"product_id": "1", "kind": kind, "wanted": WANTED, "told": told, "prediction": answer}
     schema = {"wanted": PAIRS, "told": pl.String, "prediction": pl.String}
     asked = pl.DataFrame([question], schema_overrides=schema)
-    assert verdicts.judge(asked, products_for_questions(frame, 6))["verdict"].to_list() == [expected]
+    assert verdicts.judge(asked, products_for_questions(frame, 6, Pairing()))["verdict"].to_list() == [
+        expected
+    ]

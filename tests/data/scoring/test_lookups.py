@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from architectures.baselines.similarity import nearest
+from data.catalogue.pairing import read_pairing
 from data.questions.suggestions import top_of_partition
 from data.questions.templates import make_questions
 from data.scoring import lookups, published, summaries, verdicts
@@ -12,7 +13,7 @@ from tests.data.scoring.test_verdicts import shop
 
 def asked() -> tuple[pl.DataFrame, pl.DataFrame]:
     products = shop()
-    questions = make_questions(products, top_of_partition(products, 2), 2, 2, 1)
+    questions = make_questions(products, top_of_partition(products, 2), 2, 2, 1, read_pairing("clothing"))
     return products, questions.with_columns(split=pl.lit("test"))
 
 

@@ -5,6 +5,7 @@ import math
 import polars as pl
 import pytest
 
+from data.catalogue.pairing import read_pairing
 from data.markdown import markdown_table
 from data.questions.filling import PAIRS
 from data.questions.products import products_for_questions
@@ -23,7 +24,7 @@ def shop() -> pl.DataFrame:
         product(id="4", name="Lu Top", brand="Lu", level_2="Men's Clothing", attributes=solid, **tops),
         product(id="5", name="Kai Solid Jeans", attributes=striped),
     ]
-    return products_for_questions(pl.concat(rows), 6)
+    return products_for_questions(pl.concat(rows), 6, read_pairing("clothing"))
 
 
 def reply(sentence: str, name: str, *details: str) -> str:
