@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 import evaluate
 import train
@@ -45,6 +46,8 @@ def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.Cap
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         again = compose("evaluate", [f"ckpt={folder / 'model'}", f"path={tmp_path / 'changed.csv'}",
                                      f"outputs={tmp_path}", "baselines=[rules]", "questions=60"])  # fmt: skip
+    with pytest.raises(ValueError, match=r"^path=.*none\.csv: there is no such table$"):
+        evaluate.run(OmegaConf.merge(again, {"path": str(tmp_path / "none.csv")}))
     evaluate.run(again)
     (judged,) = (tmp_path / "evaluations").glob("*/predictions.parquet")
     rows = pl.read_parquet(judged).filter(pl.col("model") == "rules")

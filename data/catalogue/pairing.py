@@ -111,5 +111,6 @@ def pattern_problem(pattern: str) -> str:
     try:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.ComputeError as error:
-        return str(error).splitlines()[-1].strip()
+        reason = str(error).partition("\n\n")[0]  # then comes polars' own expression
+        return reason.splitlines()[-1].removeprefix("regex error: ").removeprefix("error: ")
     return ""

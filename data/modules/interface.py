@@ -66,9 +66,13 @@ class DataModule(Protocol):
 
 
 def with_table(origin: dict[str, Any], table: str | None) -> dict[str, Any]:
-    """What a model was made of, with another table in the place of its own; as it is without one."""
+    """What a model was made of, with another table in the place of its own; as it is without one. Raises
+    ValueError if there is no such table.
+    """
     if table is None:
         return origin
+    if not Path(table).is_file():
+        raise ValueError(f"path={table}: there is no such table")
     return origin | {"data": origin["data"] | {"path": table, "version": ""}}
 
 

@@ -68,6 +68,10 @@ def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: s
             "data.wording: is for data.task=retail",
         ),
         (
+            ["+experiment=tags", "data.path=x", "data.pairing=clothing"],
+            "data.pairing: is for data.task=retail",
+        ),
+        (
             ["+experiment=tags", "data.path=x", "data.thinking=true"],
             "data.thinking: is for data.task=retail and",
         ),

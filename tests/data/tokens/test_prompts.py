@@ -283,3 +283,11 @@ def test_a_turn_after_others_is_trained_as_it_is_predicted(gemma: Renderer, chat
         assert text.count("- Mug") == 1
         assert text.index("Red.") < text.index("- Mug") < text.index("And the size?")
         assert example.spans == ((len(prompt), len(example.ids)),)
+
+
+def test_without_a_chat_template_nothing_is_rendered(chat: Renderer) -> None:
+    """Neither for training nor for an answer: "None" is no template."""
+    chat.tokenizer.chat_template = None
+    for render in (lambda: chat.render("", "Why?", "So."), lambda: chat.conversation("", [], "Why?")):
+        with pytest.raises(ValueError, match="has no chat template: choose the instruction-tuned"):
+            render()
