@@ -41,7 +41,7 @@ Turns = list[dict[str, Any]]  # role and content, as a chat page holds them
 def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
     """(a model that answers questions, its exported folder). Raises ValueError if there is none."""
     path = architectures.locate(ckpt, outputs)
-    module = architectures.load_answering_model(path)
+    module = architectures.load_answering_model(path, ("retail",))
     return module, architectures.exported_folder(module, path, outputs / "exports" / "app")
 
 
@@ -244,7 +244,7 @@ def start(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    architectures.configure_logging()
+    architectures.configure_process()
     parse, known = OverridesParser.create().parse_override, OmegaConf.load(ROOT / "config/app.yaml")
     sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, known=list(map(str, known)))
     start()

@@ -1,8 +1,8 @@
 """python evaluate.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: a verdict.
 
-A model that answers questions is compared in one table with what it must beat: look-ups in the catalogue, and
-its untuned base. A classifier is scored by label and slice. `compare=` compares finished runs on one page;
-`gate=true` decides, and `register=true` registers what passes.
+A model that answers is compared in one table with what it must beat: look-ups in the catalogue or the
+training answers, and its untuned base. A classifier is scored by label and slice. `compare=` compares
+finished runs on one page; `gate=true` decides, and `register=true` registers what passes.
 """
 
 import logging
@@ -20,15 +20,16 @@ from data.catalogue.versions import PRODUCTS
 from data.files import write_json
 from data.modules.interface import prepare_as_trained, with_table
 from data.questions import golden, grounding
-from data.reports import comparison, evaluated_runs, gate, golden_page, label_evaluation, model_card, tables
+from data.reports import answer_evaluation, evaluated_runs, gate, golden_page, label_evaluation, model_card
+from data.reports.criteria import Limits, check_limits, gate_table, is_open
 from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, read_run
 from data.reports.label_evaluation import LabelModel
-from data.scoring import lookups, summaries
+from data.scoring import lookups, text_metrics
 from data.tokens.prompts import Renderer
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
-    from data.modules.opening import LabelledText, RetailData
+    from data.modules.opening import InstructionData, LabelledText, RetailData
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
@@ -47,22 +48,21 @@ def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | No
 
 def answer(
     module: "architectures.FineTuned",
-    data: "RetailData",
+    data: "RetailData | InstructionData",
     settings: Settings,
     exported: Path,
     questions: pl.DataFrame,
 ) -> tuple[dict[str, list[str | None]], Settings]:
     """(model or baseline -> its answers to the questions, how the tuned model's were made)"""
-    catalogue = lookups.Catalogue(data.products, data.questions("train"), settings["shots"], data.seed)
     answerer, nearest = architectures.Answerer(module, exported, settings, data), architectures.nearest
     tuned, made = answerer.tuned(questions)
     ask_base = answerer.base if answerer.has_base else None
-    answers = lookups.baseline_answers(settings["baselines"], questions, catalogue, nearest, ask_base)
+    answers = answer_evaluation.baseline_answers(data, settings, questions, nearest, ask_base)
     return answers | {"tuned": tuned} | answerer.variants(questions), made
 
 
 def evaluate(
-    module: "architectures.FineTuned", data: "RetailData", settings: Settings, folder: Path, exported: Path
+    module: "architectures.FineTuned", data: Any, settings: Settings, folder: Path, exported: Path
 ) -> Settings:
     """Predict and score into predictions.parquet and scores.json; the scores, with tables as ``text``.
 
@@ -71,16 +71,14 @@ def evaluate(
     """
     questions = data.evaluation_questions(settings["questions"])
     answers, made = answer(module, data, settings, exported, questions)
-    judged = data.judge_all(questions, answers)
+    judged, scores = answer_evaluation.judge_answers(data, settings, questions, answers)
     judged.write_parquet(folder / "predictions.parquet")
-    scores = summaries.score_models(judged, data.questions("train")["answer"], data.seed)
-    scores |= {"made": made, "leakage": data.report["leakage"], "data_digest": data.digest}
-    scores |= {"retrieval": data.retrieval}
+    scores |= {"made": made, "data_digest": data.digest}
     scores |= {"name": evaluated_runs.run_name(module.origin), "origin": module.origin}
     scores |= {"trained_on": module.origin["digest"], "model_digest": architectures.model_digest(exported)}
     scores |= {"machine": architectures.machine_facts()}
     write_json(folder / "scores.json", scores)
-    return scores | {"text": tables.evaluation_text(scores)}
+    return scores | {"text": answer_evaluation.evaluation_text(scores)}
 
 
 def label_model(model: "architectures.Classifier", data: "LabelledText", batch_size: int) -> LabelModel:
@@ -98,7 +96,7 @@ def compare(config: DictConfig, outputs: Path) -> tuple[list[EvaluatedRun], Path
     names = [config.compare] if isinstance(config.compare, str) else list(config.compare)
     folders = evaluated_runs.find_all(names, outputs, architectures.download_runs)
     target = dated_folder(outputs, "comparisons")
-    text, runs = comparison.compare_folders(folders, names, target)
+    text, runs = answer_evaluation.compare_folders(folders, names, target)
     print(text)
     for name in filter(evaluated_runs.is_run_id, names):
         architectures.log_report(name, target, outputs)
@@ -125,13 +123,13 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
 
 def decide(config: DictConfig, runs: list[EvaluatedRun], model: Path, folder: Path) -> None:
     """Decide whether the best run's model may be deployed; register it if so, else exit with status 1."""
-    run, limits = best_run(runs), gate.Limits.of(dict(config.limits))
+    run, limits = best_run(runs), Limits.of(dict(config.limits))
     incumbent = incumbent_run(config, run, folder)
-    criteria = gate.judge_run(run, limits, incumbent, architectures.model_digest(model))
-    verdict = gate.gate_table(criteria)
-    comparison.write_report(runs, folder, verdict, incumbent)
+    found = gate.judge_run(run, limits, incumbent, architectures.model_digest(model))
+    verdict = gate_table(found)
+    answer_evaluation.write_report(runs, folder, verdict, incumbent)
     print(f"\n{verdict}")
-    if not gate.is_open(criteria):
+    if not is_open(found):
         sys.exit(1)
     if config.register:
         name, alias = config.registered_name, config.alias
@@ -199,7 +197,7 @@ def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Pat
     if config.gate or config.register:
         decide(config, runs, exported, folder)
     else:
-        comparison.write_report(runs, folder)
+        answer_evaluation.write_report(runs, folder)
 
 
 def run(config: DictConfig) -> None:
@@ -229,7 +227,8 @@ def problems_of(config: DictConfig) -> list[str]:
         problems.append(architectures.missing_checkpoint("evaluate.py"))
     problems += architectures.check_backend(config.backend, config.served_model)
     problems += architectures.check_export(config) + lookups.check_baselines(config.baselines or [])
-    return problems + gate.check_limits(dict(config.limits or {}))
+    problems += text_metrics.check_metrics(config.metrics or [])
+    return problems + check_limits(dict(config.limits or {}))
 
 
 @hydra.main(config_path="config", config_name="evaluate", version_base="1.3")
@@ -243,7 +242,7 @@ def start(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    architectures.configure_logging()
+    architectures.configure_process()
     parse, known = OverridesParser.create().parse_override, OmegaConf.load(ROOT / "config/evaluate.yaml")
     sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, ["text"], list(map(str, known)))
     start()

@@ -20,7 +20,7 @@ from config import command_line, runs, schema, sweeps
 from config.schema import TrainConfig
 from data.catalogue import images, inspection
 from data.files import write_json
-from data.reports import comparison, evaluated_runs, label_evaluation, next_steps, sweep
+from data.reports import answer_evaluation, evaluated_runs, label_evaluation, next_steps, sweep
 from data.scoring import summaries
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
 from evaluate import evaluate, label_model, open_data
@@ -155,11 +155,11 @@ def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
     if not architectures.is_first_process():
         return results
     results |= runs.description(config, data.digest, architectures.git_commit(ROOT))
-    if config.stage == "all" and config.data.task in ("retail", "labels") and not results.get("pruned"):
+    if config.stage == "all" and config.data.task != "pocket" and not results.get("pruned"):
         results |= judge(this, model, logger)
     write_json(folder / "results.json", results)
-    if config.data.task == "retail" and (folder / "scores.json").is_file():
-        comparison.write_report([evaluated_runs.read_run(folder)], folder)
+    if config.data.task in ("retail", "instructions") and (folder / "scores.json").is_file():
+        answer_evaluation.write_report([evaluated_runs.read_run(folder)], folder)
     for path in evaluated_runs.artifacts(folder):
         logger.log_artifact(path)
     return results
@@ -192,7 +192,7 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  #
 def judge(this: Run, model: Any, logger: "architectures.RunLogger") -> Results:  # fine-tuned, or a baseline
     """Predict, score, print the tables; what the results keep of the scores."""
     settings, data, folder = asdict(this.config.evaluation), this.data, this.folder
-    if this.config.data.task == "retail":
+    if this.config.data.task != "labels":
         scores = evaluate(model, data, settings, folder, folder / "model")
     else:
         labeller = label_model(model, data, settings["batch_size"])
@@ -231,7 +231,7 @@ def run_sweep(arguments: list[str], config: TrainConfig) -> int:
 
 def main() -> None:
     """Check the command line, then run it, as one run or as a sweep."""
-    architectures.configure_logging()
+    architectures.configure_process()
     os.chdir(ROOT)
     plain = architectures.plain_arguments(sys.argv[1:], command_line.parse)
     sys.argv[1:] = arguments = command_line.with_experiment(plain)

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from architectures.runtime.command_line import plain_arguments as plain_arguments
     from architectures.runtime.command_line import quoted as quoted
     from architectures.runtime.command_line import report_problems as report_problems
-    from architectures.runtime.console import configure_logging as configure_logging
     from architectures.runtime.machine import git_commit as git_commit
     from architectures.runtime.machine import machine_facts as machine_facts
+    from architectures.runtime.process import configure_process as configure_process
     from architectures.runtime.startup import StartupTimer as StartupTimer
     from architectures.tracking.locations import tracking_uri as tracking_uri
     from architectures.tracking.mlflow_logger import RunLogger as RunLogger
@@ -137,7 +137,7 @@ _MODULES = {
     "plain_arguments": "architectures.runtime.command_line",
     "quoted": "architectures.runtime.command_line",
     "report_problems": "architectures.runtime.command_line",
-    "configure_logging": "architectures.runtime.console",
+    "configure_process": "architectures.runtime.process",
     "git_commit": "architectures.runtime.machine",
     "machine_facts": "architectures.runtime.machine",
     "StartupTimer": "architectures.runtime.startup",

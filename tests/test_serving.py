@@ -36,14 +36,16 @@ def test_the_served_adapter_is_the_model(
         (assistant,), _ = app.assistants(
             configured("app", f"ckpt={model}", outputs, "backend=endpoint", "served_model=tuned")
         )
-        asked = " Context:Online shopping for Women's Clothing\nWhat goes well with the Kai Solid Jeans?"
-        turn = {"role": "user", "content": asked}
+        shelf, question = "Online shopping for Women's Clothing", "What goes well with the Kai Solid Jeans?"
+        context = assistant.renderer.in_prompt(shelf, question, [])
+        assert "\n- " in context  # rows of the catalogue
+        turn = {"role": "user", "content": f" Context:{context}\n{question}"}
         more = {"return_token_ids": True}
         create: Any = OpenAI().chat.completions.create
         answer = create(model="tuned", messages=[turn], temperature=0, max_tokens=20, extra_body=more)
-        context, question = asked.removeprefix(" Context:").split("\n")
-        assert answer.prompt_token_ids == assistant.renderer.render(context, question, None).ids
-        told = list(assistant.stream(assistant.prompt(context, [], question), 0, 1))[-1]
+        prompt = assistant.prompt(shelf, [], question)
+        assert answer.prompt_token_ids == prompt
+        told = list(assistant.stream(prompt, 0, 1))[-1]
         assert told.startswith(answer.choices[0].message.content.strip()[:20])
         folders = finished[0].parent / "evaluations"
         for how in (["backend=endpoint", "served_model=tuned"], ["backend=transformers"]):

@@ -20,7 +20,13 @@ from architectures.training.checkpoint_io import read_checkpoint
 
 LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
-ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "golden", "gate", "incumbent", "register")
+ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "gate", "incumbent", "register")
+ANSWERING = ("retail", "instructions")  # tasks whose models answer in words
+OTHER_TASKS = {  # task -> keys of evaluate.py's command line that are for other tasks
+    "labels": (*ANSWER_KEYS, "golden", "metrics"),
+    "retail": (*LABEL_KEYS, "metrics"),
+    "instructions": (*LABEL_KEYS, "golden"),
+}
 
 
 def model_class(settings: Settings) -> type[FineTuned]:
@@ -54,19 +60,20 @@ def load_model(path: Path) -> FineTuned | Baseline:
 def check_task(ckpt: str, model: FineTuned | Baseline, settings: Mapping[str, Any]) -> None:
     """Raise ValueError if the command line sets what is for another task than the model's."""
     task = str(model.origin["data"]["task"])
-    for key in ANSWER_KEYS if task == "labels" else LABEL_KEYS:
+    for key in OTHER_TASKS.get(task, ()):
         if settings[key] not in (None, False, "auto"):
             raise ValueError(f"{key}: is for models of another task than that of ckpt={ckpt} ({task})")
 
 
-def check_answering(ckpt: str, model: FineTuned | Baseline) -> FineTuned:
-    """The model, if it answers questions about a catalogue. Raises ValueError if it does not, or is of an
-    earlier version.
+def check_answering(ckpt: str, model: FineTuned | Baseline, tasks: tuple[str, ...] = ANSWERING) -> FineTuned:
+    """The model, if it answers and was trained for one of the tasks. Raises ValueError if it does not, or is
+    of an earlier version.
     """
     data, evaluation = model.origin["data"], model.origin["evaluation"]
-    if data["task"] != "retail" or not isinstance(model, FineTuned):
+    if data["task"] not in tasks or not isinstance(model, FineTuned):
         raise ValueError(
-            f"ckpt={ckpt} was trained on {data['name']}, which has no answers that can be judged"
+            f"ckpt={ckpt} was trained on {data['name']} (task {data['task']}); this is for models of the task"
+            f" {' or '.join(tasks)}"
         )
     missing = {"backend", "baselines"} - set(evaluation) | {"version", "questions"} - set(data)
     if missing:
@@ -77,9 +84,9 @@ def check_answering(ckpt: str, model: FineTuned | Baseline) -> FineTuned:
     return model
 
 
-def load_answering_model(path: Path) -> FineTuned:
-    """Load a model that answers questions about a catalogue, onto the GPU if there is one."""
-    model = check_answering(str(path), load_model(path))
+def load_answering_model(path: Path, tasks: tuple[str, ...] = ANSWERING) -> FineTuned:
+    """Load a model that answers, onto the GPU if there is one. Raises ValueError as `check_answering`."""
+    model = check_answering(str(path), load_model(path), tasks)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -10,6 +10,7 @@ from config.schema.trainer import TrainerConfig
 BACKENDS = ["auto", "transformers", "vllm", "endpoint"]
 LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer", "rules"]
 BASELINES = [*LOOKUPS, "untuned", "untuned-row", "untuned-shots"]
+METRICS = ["exact_match", "token_f1", "chrf", "number", "json"]
 STAGES = ["inspect", "prepare", "images", "show", "plan", "fit", "all"]
 
 
@@ -37,6 +38,11 @@ class EvaluationConfig:
     baselines: list[str] = setting(BASELINES, "baselines in the model's table", items=BASELINES)
     shots: int = setting(
         4, "baseline untuned-shots: training questions in its prompt", at_least=1, at_most=100
+    )
+    metrics: list[str] = setting(
+        ["chrf", "token_f1", "exact_match"],
+        "task instructions: metrics of answers against their references; the first one decides",
+        items=METRICS,
     )
     slices: dict[str, str] = setting(
         {}, "task labels: name -> SQL condition over text, words, labels and the table's columns"

@@ -1,7 +1,8 @@
 """InstructionData: instruction pairs and conversations -> batches, with loss on the assistant's turns alone;
 mixtures of several sets.
 
-There are no questions to score, so a run ends with the loss on the test rows.
+What is asked of a trained model are the held-out conversations up to their last answer, which is the
+reference.
 """
 
 import json
@@ -21,6 +22,7 @@ from data.modules import conversations, message_forms
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.reports import charts
+from data.scoring.lookups import spread
 from data.tokens import chat_templates, example, prompts
 from data.tokens import rows as token_rows
 from data.tokens.cache import SPLITS, Counts, cached_tokens, log_truncated, write_examples
@@ -37,6 +39,8 @@ RENDERING_CODE = source_files(prompts, chat_templates, example, token_rows)
 # Fields of data that decide which conversations there are.
 CONTENT = ("mixture", "validation", "test", "limit", "encoding", "separator")
 RENDERED_AT_ONCE = 4096  # conversations
+HELD_OUT = ("validation", "test")
+OTHER = "other"  # split of a file that is not of the data
 
 
 class InstructionData(TokenDataModule):
@@ -66,6 +70,8 @@ class InstructionData(TokenDataModule):
         vocabulary, longest = self.tokenizer.get_vocab(), s["max_seq_length"]
         tokens = [self.digest, self.renderer.template, vocabulary, longest, *RENDERING_CODE]
         self.token_folder, self.token_report = cached_tokens(self.cache, tokens, self.write_tokens)
+        if s.get("held_out"):
+            self.digest = digest_of(self.digest, Path(s["held_out"]))
 
     @property
     def training_rows(self) -> int:
@@ -158,9 +164,56 @@ class InstructionData(TokenDataModule):
         """Conversations of a split."""
         return pl.read_parquet(self.folder / "conversations.parquet").filter(pl.col("split") == split)
 
+    def rows_of_file(self, path: str) -> pl.DataFrame:
+        """Conversations of another file. Raises ValueError if it holds none."""
+        good, aside, _ = self.read_files([Path(path)], {path: 1.0})
+        for (reason,), rows in aside.group_by("reason"):
+            log.warning("%7d  rows of %s set aside: %s", rows.height, path, reason)
+        if not good.height:
+            raise ValueError(f"path={path}: no conversation is left of {aside.height} rows")
+        return good.with_columns(split=pl.lit(OTHER))
+
     def render(self, rows: pl.DataFrame) -> list[Example]:
         """Conversations -> examples."""
         return self.renderer.render_conversations(rows["messages"].to_list(), rows["untrained"].to_list())
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on."""
+        return super().origin | {"max_new_tokens": self.max_new_tokens}
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens that a predicted answer may take."""
+        return min(int(self.token_report["train"]["longest_answer"]), int(self.settings["max_seq_length"]))
+
+    def training_questions(self) -> pl.DataFrame:
+        """The training conversations in the form of `evaluation_questions`."""
+        return questions_of(self.rows_of("train").unique("messages", maintain_order=True))
+
+    def evaluation_questions(self, count: int) -> pl.DataFrame:
+        """The questions that models are compared on, ``count`` of each held-out split; 0: all. With the
+        setting ``held_out``, those of that file.
+
+        Columns: split, row (its number in the split), messages (before the answer), question (the last
+        user's text), reference (the answer). A prompt longer than data.max_seq_length is left out.
+        """
+        longest, parts = int(self.settings["max_seq_length"]), []
+        held_out = self.settings.get("held_out")
+        for split in [OTHER] if held_out else HELD_OUT:
+            asked = questions_of(self.rows_of_file(held_out) if held_out else self.rows_of(split))
+            lengths = pl.Series(list(map(len, self.prompts(asked))), dtype=pl.Int64)
+            fitting = asked.filter(lengths <= longest)
+            if fitting.height < asked.height:
+                left_out = asked.height - fitting.height
+                log.warning("%s: %d prompts are longer than data.max_seq_length: left out", split, left_out)
+            parts.append(spread(fitting, count))
+        return pl.concat(parts)
+
+    def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
+        """Token ids that prediction starts from."""
+        texts = [self.renderer.prompt_text(messages) for messages in questions["messages"].to_list()]
+        return self.renderer.encode(texts) if texts else []
 
     def show_example(self) -> str:
         """The first training example as the model sees it; what is not trained is dimmed."""
@@ -194,6 +247,19 @@ class InstructionData(TokenDataModule):
             return f"rows number {', '.join(map(str, rows))} of {self.token_folder / 'train.pt'}"
         conversations = training[rows]["messages"].to_list()
         return "; ".join(repr(str(messages[0]["content"])[:80]) for messages in conversations)
+
+
+def questions_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Conversations -> split, row, messages, question, reference (see `InstructionData`)."""
+    content = pl.element().struct.field("content")
+    of_user = pl.element().filter(pl.element().struct.field("role") == "user").struct.field("content")
+    return rows.with_row_index("row").select(
+        "split",
+        "row",
+        messages=pl.col("messages").list.head(pl.col("messages").list.len() - 1),
+        question=pl.col("messages").list.eval(of_user).list.last(),
+        reference=pl.col("messages").list.eval(content).list.last(),
+    )
 
 
 def check_splits(rows: pl.DataFrame, quarantine: pl.DataFrame, total: int) -> None:

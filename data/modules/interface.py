@@ -66,14 +66,19 @@ class DataModule(Protocol):
 
 
 def with_table(origin: dict[str, Any], table: str | None) -> dict[str, Any]:
-    """What a model was made of, with another table in the place of its own; as it is without one. Raises
-    ValueError if there is no such table.
+    """What a model was made of, with another table in the place of its own; as it is without one. A model
+    trained on instructions keeps its own, and is asked what the other one holds.
+
+    Raises ValueError if there is no such table.
     """
     if table is None:
         return origin
     if not Path(table).is_file():
         raise ValueError(f"path={table}: there is no such table")
-    return origin | {"data": origin["data"] | {"path": table, "version": ""}}
+    changed = {"held_out": table}
+    if origin["data"]["task"] != "instructions":
+        changed = {"path": table, "version": ""}
+    return origin | {"data": origin["data"] | changed}
 
 
 def prepare_as_trained(data: DataModule, digest: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from data import markdown
-from data.reports import label_report, page, tables
-from data.reports.evaluated_runs import EvaluatedRun, best_run, is_classifier, read_run, with_distinct_names
+from data.reports import page, tables
+from data.reports.evaluated_runs import EvaluatedRun, best_run, with_distinct_names
 from data.reports.page import Section
 from data.reports.sections import (
     accuracy_chart,
@@ -25,24 +25,6 @@ from data.reports.sections import (
 )
 from data.scoring import statistics, summaries, verdicts
 from data.scoring.lookups import BASELINES
-
-
-def compare_folders(folders: list[Path], names: list[str], target: Path) -> tuple[str, list[EvaluatedRun]]:
-    """Compare the evaluated runs of some folders on one page in ``target``. (their table, the runs that
-    answered questions)
-
-    Raises ValueError if some are classifiers and others answer questions.
-    """
-    kinds = {is_classifier(path) for path in folders}
-    if len(kinds) > 1:
-        raise ValueError(
-            "compare: these are runs of classifiers and of models that answer questions; compare"
-            " each kind by itself"
-        )
-    if kinds == {True}:
-        return label_report.write_comparison(folders, ", ".join(names), target), []
-    runs = [read_run(path) for path in folders]
-    return write_report(runs, target), runs
 
 
 def write_report(

@@ -3,69 +3,20 @@ not a number fails.
 """
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
 
 import polars as pl
 
-from data import markdown
-from data.reports import tables
+from data.reports import instruction_gate, tables
+from data.reports.criteria import Criterion, Limits, same
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import statistics, summaries, verdicts
 from data.scoring.lookups import BASELINES
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a model must reach. Shares of 1; intervals are 95% ones.
-
-    accuracy: least accuracy on known products, by the lower end of its interval. unseen_accuracy: the same on
-    products, and in wordings, that never occur in training. invented: most invented products, by the upper
-    end of the interval, on each part of the questions. failed: most requests that may have failed. margin: by
-    how much the model may be worse than the best baseline and the incumbent, by the lower end of the paired
-    difference.
-    """
-
-    accuracy: float
-    unseen_accuracy: float
-    invented: float
-    failed: float
-    margin: float
-
-    @classmethod
-    def of(cls, settings: dict[str, Any]) -> "Limits":
-        """Raises ValueError for unknown keys, missing ones, and what is no share."""
-        problems = check_limits(settings)
-        if problems:
-            raise ValueError("\n  ".join(problems))
-        return cls(**settings)
-
-
-def check_limits(settings: dict[str, Any]) -> list[str]:
-    """What is wrong with limits, one line each."""
-    names = [field.name for field in fields(Limits)]
-    known = ", ".join(names)
-    problems = [f"limits.{key}: no such limit; there are {known}" for key in settings if key not in names]
-    for name in names:
-        value = settings.get(name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-            problems.append(f"limits.{name}={value}: must be a share from 0 to 1")
-    return problems
-
-
 def check_comparable(runs: list[EvaluatedRun]) -> None:
     """Raise ValueError if there is no run that answered questions."""
     if not runs:
-        raise ValueError("gate: is for models that answer questions, not for classifiers")
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One criterion: its name, whether it is met, and why."""
-
-    name: str
-    passed: bool
-    words: str
+        raise ValueError("gate: is for models that answer, not for classifiers")
 
 
 def judge_run(
@@ -76,6 +27,20 @@ def judge_run(
     Args:
         digest_now: of the model's files as they are to be registered.
     """
+    of_task = catalogue_criteria if "grounded" in run.scores else instruction_gate.criteria
+    return [
+        *of_task(run, limits, incumbent),
+        same("the model judged is the one at hand", run.scores.get("model_digest"), digest_now),
+        same(
+            "the questions are of the data it was trained on",
+            run.scores.get("trained_on"),
+            run.scores.get("data_digest"),
+        ),
+    ]
+
+
+def catalogue_criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None) -> list[Criterion]:
+    """Those of a model that answers questions about a catalogue."""
     parts = parts_of(run)
     never_trained = [at_least(run, part, limits.unseen_accuracy) for part in parts[1:]]
     invented = [at_most(run, part, limits.invented) for part in parts]
@@ -86,18 +51,7 @@ def judge_run(
         failures(run, limits.failed),
         *rivals(run, incumbent, limits.margin),
         leaks(run),
-        same("the model judged is the one at hand", run.scores.get("model_digest"), digest_now),
-        same(
-            "the questions are of the data it was trained on",
-            run.scores.get("trained_on"),
-            run.scores.get("data_digest"),
-        ),
     ]
-
-
-def is_open(found: list[Criterion]) -> bool:
-    """Whether all criteria are met."""
-    return all(one.passed for one in found)
 
 
 def parts_of(run: EvaluatedRun) -> list[str]:
@@ -202,23 +156,3 @@ def leaks(run: EvaluatedRun) -> Criterion:
         shared == 0 and met == 0,
         f"{shared} test questions and {met} rows of unseen products stand in training",
     )
-
-
-def same(name: str, there: object, here: object) -> Criterion:
-    """Two digests."""
-    return Criterion(
-        name,
-        bool(there) and there == here,
-        f"{there} judged, {here} here" if there != here else f"digest {there}",
-    )
-
-
-def gate_table(found: list[Criterion]) -> str:
-    """The criteria, and what comes of them."""
-    outcomes = {True: "passed", False: "FAILED"}
-    rows: list[list[object]] = [[outcomes[one.passed], one.name, one.words] for one in found]
-    failed = [one.name for one in found if not one.passed]
-    end = (
-        f"The gate is closed: {', '.join(failed)}." if failed else "The gate is open: every criterion is met."
-    )
-    return f"{markdown.markdown_table(['', 'criterion', 'why'], rows)}\n\n{end}"

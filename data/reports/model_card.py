@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data.reports import tables
+from data.reports import instruction_report, tables
 from data.reports.evaluated_runs import EvaluatedRun, read_run
 
 
@@ -11,6 +11,32 @@ def model_card(run: EvaluatedRun, decided: str) -> str:
     """A model card: what it is, what it was made from, what it is for, what it cannot do, and what the
     gate said.
     """
+    return catalogue_card(run, decided) if "grounded" in run.scores else instruction_card(run, decided)
+
+
+def instruction_card(run: EvaluatedRun, decided: str) -> str:
+    """The card of a model trained on instructions."""
+    origin, settings = run.scores["origin"], run.scores["origin"]["settings"]
+    kind = "A LoRA adapter for" if settings["model.adapter"] == "lora" else "A fine-tune of"
+    return f"""# {run.name} on {origin["data"]["name"]}
+
+{kind} `{settings["model.base"]}` that was trained on instructions with their answers. The base's licence
+applies to it.
+
+- Data: {origin["data"]["name"]}, digest {run.scores["data_digest"]}.
+- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.
+- Intended use: instructions like those it was trained on.
+- Limits: its answers were compared with one reference each, by the metrics below. Whether an answer is true
+  was not checked, and other instructions were not evaluated.
+
+{instruction_report.answers_table(run.scores)}
+
+{decided}
+"""
+
+
+def catalogue_card(run: EvaluatedRun, decided: str) -> str:
+    """The card of a model that answers questions about a catalogue."""
     origin, settings = run.scores["origin"], run.scores["origin"]["settings"]
     data, known = origin["data"], run.scores["grounded"]["tuned, known products"]
     kind = "A LoRA adapter for" if settings["model.adapter"] == "lora" else "A fine-tune of"
@@ -46,7 +72,8 @@ def registry_fields(run: EvaluatedRun, model: Path, verdict: str) -> dict[str, A
         "source": str(model),
         "commit": str(run.results.get("commit", "unknown")),
     }
-    rows = sum(row["rows"] for row in scores["leakage"])
+    counted = scores["leakage"] if "grounded" in scores else [scores["leakage"]]
+    rows = sum(row["rows"] for row in counted)
     return {"text": model_card(run, verdict), "tags": tags, "source": origin["data"]["path"], "rows": rows}
 
 

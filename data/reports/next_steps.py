@@ -12,7 +12,11 @@ RETAIL = """open {folder}/report.html    # the whole report
 LABELS = """python evaluate.py ckpt={folder}/model text="..."    # label a text
        python train.py -m +experiment={experiment} model=majority,keywords,tfidf,embedding,minilm data.path={path}
        python evaluate.py compare=[{data}]    # all models on this data side by side"""  # noqa: E501
-BY_TASK = {"retail": RETAIL, "labels": LABELS}
+INSTRUCTIONS = """open {folder}/report.html    # the whole report
+       python evaluate.py ckpt={folder}/model path=YOUR.jsonl    # your own rows
+       python evaluate.py ckpt={folder}/model gate=true    # may it be deployed?
+       make ui    # all runs, in the browser"""
+BY_TASK = {"retail": RETAIL, "labels": LABELS, "instructions": INSTRUCTIONS}
 
 
 def next_steps(settings: dict[str, Any], experiment: str, folder: Path) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data.reports import comparison, label_report, tables
+from data.reports import answer_evaluation, label_report, tables
 from data.reports.evaluated_runs import read_run
 
 Results = tuple[Path, dict[str, Any]]  # (folder of a job, its results)
@@ -37,7 +37,7 @@ def report_answers(done: list[Results], commands: dict[str, str], folder: Path) 
     """
     evaluated = [read_run(path) for path, _ in done if (path / "scores.json").is_file()]
     if evaluated:
-        comparison.write_report(evaluated, folder)
+        answer_evaluation.write_report(evaluated, folder)
     monitor = done[0][1]["monitor"]
     sign = 1 if monitor == "loss" else -1
     done = sorted(done, key=lambda pair: sign * float(pair[1]["validation"]))

@@ -152,14 +152,27 @@ def headline_figures(scores: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def text_figures(scores: dict[str, Any]) -> dict[str, float]:
+    """Each metric of the tuned model's answers to instructions, as SPLIT/METRIC."""
+    figures: dict[str, float] = {}
+    for name, values in scores["texts"].items():
+        model, split = name.rsplit(", ", 1)
+        if model == "tuned":
+            figures |= {f"{split}/{metric}": float(values[metric]) for metric in scores["metrics"]}
+    return figures
+
+
 def results_of(scores: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
     """(what a run's results keep of its scores, the figures among them by name; those of a split as
     SPLIT/NAME)
     """
-    if "splits" not in scores:
+    if "grounded" in scores:
         figures = headline_figures(scores)
         return figures, figures
-    figures = {}
+    if "texts" in scores:
+        figures = text_figures(scores)
+        return figures, figures
+    by_split: dict[str, float] = {}
     for split, values in scores["splits"].items():
-        figures |= {f"{split}/{name}": value for name, value in values.items() if isinstance(value, float)}
-    return {"scores": scores["splits"]}, figures
+        by_split |= {f"{split}/{name}": value for name, value in values.items() if isinstance(value, float)}
+    return {"scores": scores["splits"]}, by_split

@@ -192,7 +192,7 @@ class Renderer:
         harmless = [message | {"content": self.harmless(message["content"])} for message in messages]
         if not self.turns:
             return self.apply(harmless, True)
-        return "".join(text for text, _ in published(harmless, self.tokenizer))
+        return "".join(text for text, _ in published(without_system(harmless), self.tokenizer))
 
     def texts(self, context: str, question: str, answer: str | None, earlier: Turns = ()) -> tuple[str, str]:
         """(prompt, answer) of a turn as text with control tokens; the answer is '' for a prediction."""

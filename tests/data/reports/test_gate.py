@@ -7,11 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.reports import gate
+from data.reports import criteria, gate
+from data.reports.criteria import Limits
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import summaries, verdicts
 
-LIMITS = gate.Limits(accuracy=0.8, unseen_accuracy=0.6, invented=0.05, failed=0.0, margin=0.02)
+LIMITS = Limits(accuracy=0.8, unseen_accuracy=0.6, score=0.0, invented=0.05, failed=0.0, margin=0.02)
 
 
 def answers(model: str, right: float, count: int = 200) -> pl.DataFrame:
@@ -59,24 +60,24 @@ GOOD = pl.concat([answers("tfidf", 0.6), answers("tuned", 0.95)])
 
 
 def failed(
-    run: EvaluatedRun, incumbent: EvaluatedRun | None = None, digest: str = "m", limits: gate.Limits = LIMITS
+    run: EvaluatedRun, incumbent: EvaluatedRun | None = None, digest: str = "m", limits: Limits = LIMITS
 ) -> list[str]:
     return [one.name for one in gate.judge_run(run, limits, incumbent, digest) if not one.passed]
 
 
 def test_a_good_model_passes() -> None:
     found = gate.judge_run(run_of(GOOD), LIMITS, run_of(answers("tuned", 0.94)), "m")
-    assert gate.is_open(found)
+    assert criteria.is_open(found)
     assert len(found) == 12
-    assert "The gate is open" in gate.gate_table(found)
+    assert "The gate is open" in criteria.gate_table(found)
 
 
 def test_accuracy_counts_by_its_lower_end() -> None:
     rows = pl.concat([answers("tfidf", 0.6), answers("tuned", 0.83)])
     found = gate.judge_run(run_of(rows), LIMITS, None, "m")
     assert [one.name for one in found if not one.passed] == ["accuracy, known products"]
-    assert "the lower end is below 80%" in gate.gate_table(found)
-    assert "The gate is closed: accuracy, known products." in gate.gate_table(found)
+    assert "the lower end is below 80%" in criteria.gate_table(found)
+    assert "The gate is closed: accuracy, known products." in criteria.gate_table(found)
 
 
 def test_invented_products_count_by_their_upper_end() -> None:
@@ -148,15 +149,17 @@ def test_limits_are_checked() -> None:
     given = {
         "accuracy": 0.8,
         "unseen_accuracy": 0,
+        "score": 0,
         "invented": 2,
         "failed": 0,
         "margin": "x",
         "precision": 0.5,
     }
     with pytest.raises(ValueError, match="limits") as error:
-        gate.Limits.of(given)
+        Limits.of(given)
     assert str(error.value).splitlines() == [
-        "limits.precision: no such limit; there are accuracy, unseen_accuracy, invented, failed, margin",
+        "limits.precision: no such limit; there are accuracy, unseen_accuracy, score, invented, failed,"
+        " margin",
         "  limits.invented=2: must be a share from 0 to 1",
         "  limits.margin=x: must be a share from 0 to 1",
     ]

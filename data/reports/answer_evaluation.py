@@ -1,0 +1,117 @@
+"""The evaluation of a model that answers, by the task of its data: questions about a catalogue, whose answers
+are checked against its rows, or instructions, whose answers are compared with a reference.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+
+from data.reports import comparison, instruction_report, label_report, tables
+from data.reports.evaluated_runs import EvaluatedRun, is_classifier, read_run
+from data.scoring import instruction_baselines, lookups, summaries, text_metrics
+from data.scoring.lookups import AskBase, Nearest
+
+# Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
+if TYPE_CHECKING:
+    from data.modules.opening import InstructionData, RetailData
+
+Answers = dict[str, list[str | None]]  # by model
+Settings = dict[str, Any]
+
+
+def baseline_answers(
+    data: "RetailData | InstructionData",
+    settings: Settings,
+    questions: pl.DataFrame,
+    nearest: Nearest,
+    ask_base: AskBase | None,
+) -> Answers:
+    """Baseline -> its answers.
+
+    Args:
+        settings: fields of the configuration group `evaluation`. nearest, ask_base: see
+        `data.scoring.lookups`.
+    """
+    names, shots = settings["baselines"], settings["shots"]
+    if data.settings["task"] == "retail":
+        retail = cast("RetailData", data)
+        catalogue = lookups.Catalogue(retail.products, retail.questions("train"), shots, data.seed)
+        return lookups.baseline_answers(names, questions, catalogue, nearest, ask_base)
+    training = cast("InstructionData", data).training_questions
+    drawn = {"shots": shots, "seed": data.seed}
+    return instruction_baselines.baseline_answers(names, questions, training, drawn, nearest, ask_base)
+
+
+def judge_answers(
+    data: "RetailData | InstructionData", settings: Settings, questions: pl.DataFrame, answers: Answers
+) -> tuple[pl.DataFrame, Settings]:
+    """(the judged answers of all models, their scores)"""
+    if data.settings["task"] == "retail":
+        return judge_about_catalogue(cast("RetailData", data), questions, answers)
+    return judge_instructions(cast("InstructionData", data), list(settings["metrics"]), questions, answers)
+
+
+def judge_about_catalogue(
+    data: "RetailData", questions: pl.DataFrame, answers: Answers
+) -> tuple[pl.DataFrame, Settings]:
+    """Answers about products, checked against the catalogue."""
+    judged = data.judge_all(questions, answers)
+    scores = summaries.score_models(judged, data.questions("train")["answer"], data.seed)
+    return judged, scores | {"leakage": data.report["leakage"], "retrieval": data.retrieval}
+
+
+def judge_instructions(
+    data: "InstructionData", metrics: list[str], questions: pl.DataFrame, answers: Answers
+) -> tuple[pl.DataFrame, Settings]:
+    """Answers to instructions, compared with their references."""
+    frames = []
+    for name, texts in answers.items():
+        frames.append(text_metrics.judge(questions, texts, metrics).with_columns(model=pl.lit(name)))
+    judged = pl.concat(frames)
+    figures = text_metrics.score_models(judged, metrics, data.seed)
+    known = data.training_questions().select("messages")
+    shared = questions.join(known, on="messages", how="semi").height
+    leakage = {"shared": shared, "rows": questions.height}
+    return judged, {"metrics": metrics, "texts": figures, "leakage": leakage}
+
+
+def evaluation_text(scores: Settings) -> str:
+    """The tables that an evaluation prints."""
+    if "grounded" in scores:
+        return tables.evaluation_text(scores)
+    return instruction_report.answers_table(scores)
+
+
+def write_report(
+    runs: list[EvaluatedRun], folder: Path, verdict: str = "", incumbent: EvaluatedRun | None = None
+) -> str:
+    """Write the page of runs; the table of the runs. Arguments: see `data.reports.comparison.write_report`.
+    Raises ValueError if they are of different tasks.
+    """
+    kinds = {"grounded" in run.scores for run in runs}
+    if len(kinds) > 1:
+        raise ValueError(
+            "compare: these runs answer questions about a catalogue and instructions; compare each kind by"
+            " itself"
+        )
+    write = comparison.write_report if kinds == {True} else instruction_report.write_report
+    return write(runs, folder, verdict, incumbent)
+
+
+def compare_folders(folders: list[Path], names: list[str], target: Path) -> tuple[str, list[EvaluatedRun]]:
+    """Compare the evaluated runs of some folders on one page in ``target``. (their table, the runs whose
+    models answer)
+
+    Raises ValueError if they are of different tasks.
+    """
+    kinds = {is_classifier(path) for path in folders}
+    if len(kinds) > 1:
+        raise ValueError(
+            "compare: these are runs of classifiers and of models that answer questions; compare each kind by"
+            " itself"
+        )
+    if kinds == {True}:
+        return label_report.write_comparison(folders, ", ".join(names), target), []
+    runs = [read_run(path) for path in folders]
+    return write_report(runs, target), runs

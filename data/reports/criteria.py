@@ -1,0 +1,80 @@
+"""Criteria of the gate: what a limit is, what a criterion says, and the table of them."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from data import markdown
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model must reach. Shares of 1; intervals are 95% ones.
+
+    accuracy: least accuracy on known products, by the lower end of its interval. unseen_accuracy: the same on
+    products, and in wordings, that never occur in training. score: of a model trained on instructions, least
+    mean of the first metric, by the lower end. invented: most invented products, by the upper
+    end of the interval, on each part of the questions. failed: most requests that may have failed. margin: by
+    how much the model may be worse than the best baseline and the incumbent, by the lower end of the paired
+    difference.
+    """
+
+    accuracy: float
+    unseen_accuracy: float
+    score: float
+    invented: float
+    failed: float
+    margin: float
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> "Limits":
+        """Raises ValueError for unknown keys, missing ones, and what is no share."""
+        problems = check_limits(settings)
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return cls(**settings)
+
+
+def check_limits(settings: dict[str, Any]) -> list[str]:
+    """What is wrong with limits, one line each."""
+    names = [field.name for field in fields(Limits)]
+    known = ", ".join(names)
+    problems = [f"limits.{key}: no such limit; there are {known}" for key in settings if key not in names]
+    for name in names:
+        value = settings.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            problems.append(f"limits.{name}={value}: must be a share from 0 to 1")
+    return problems
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One criterion: its name, whether it is met, and why."""
+
+    name: str
+    passed: bool
+    words: str
+
+
+def same(name: str, there: object, here: object) -> Criterion:
+    """Two digests."""
+    return Criterion(
+        name,
+        bool(there) and there == here,
+        f"{there} judged, {here} here" if there != here else f"digest {there}",
+    )
+
+
+def is_open(found: list[Criterion]) -> bool:
+    """Whether all criteria are met."""
+    return all(one.passed for one in found)
+
+
+def gate_table(found: list[Criterion]) -> str:
+    """The criteria, and what comes of them."""
+    outcomes = {True: "passed", False: "FAILED"}
+    rows: list[list[object]] = [[outcomes[one.passed], one.name, one.words] for one in found]
+    failed = [one.name for one in found if not one.passed]
+    end = (
+        f"The gate is closed: {', '.join(failed)}." if failed else "The gate is open: every criterion is met."
+    )
+    return f"{markdown.markdown_table(['', 'criterion', 'why'], rows)}\n\n{end}"
