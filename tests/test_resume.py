@@ -4,6 +4,7 @@ losses that are not finite.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,7 +81,7 @@ def sums(monkeypatch: pytest.MonkeyPatch, change: Any) -> list[int]:
 
 
 def test_an_interrupted_run_is_found_and_goes_on(
-    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outputs, signals = place.parents[1], Signals()
 
@@ -97,7 +98,11 @@ def test_an_interrupted_run_is_found_and_goes_on(
     assert not (place / "model").exists()
     again = config(outputs, "resume=auto")
     assert runs.folder_of(again) == place
+    capsys.readouterr()
     train.run(again, place, Signals())
+    bars = re.findall(r"Epoch \d+:.*?(\d+)/(\d+|\?) \[", capsys.readouterr().out)
+    assert bars[0][0] == "4"  # where it goes on
+    assert {total for _, total in bars} == {"6"}, bars
     assert runs.read_state(place)["status"] == "finished"
     assert losses(place) == losses(whole)
     one, two = (load_file(folder / "model/adapter_model.safetensors") for folder in (whole, place))

@@ -57,7 +57,7 @@ def build_assistants(
     kind, first = settings.backend, models[0]
     same_base = all(model.module is first.module for model in models)
     if kind == "auto":
-        available, reason = vllm_available(settings.vllm_python, first.module.model_settings["quantization"])
+        available, reason = vllm_available(settings.vllm_python, first.module.model_settings)
         kind = "vllm" if available and same_base else "transformers"
         log.info("answered by %s: %s", kind, reason)
     server = start_server(first, settings) if kind == "vllm" else None

@@ -63,7 +63,7 @@ def select_backend(
         endpoint = EndpointSettings(settings["served_model"], settings["concurrency"], settings["retries"])
         return EndpointBackend(endpoint, [model_digest(exported)], decoding, prompting.encode), reason
     if name == "auto":
-        available, reason = vllm_available(settings["vllm_python"], module.model_settings["quantization"])
+        available, reason = vllm_available(settings["vllm_python"], module.model_settings)
         name = "vllm" if available else "transformers"
     identity = [*base_identity(module), "" if untuned else model_digest(exported)]
     if name == "vllm":
@@ -77,7 +77,14 @@ def select_backend(
 
 
 def vllm_model(module: FineTuned, exported: Path) -> VllmModel:
-    """What vLLM loads; the GPU's memory is released for it."""
+    """What vLLM loads; the GPU's memory is released for it. Raises ValueError for an adapter that vLLM does
+    not serve.
+    """
+    if is_dora(module.model_settings):
+        raise ValueError(
+            "backend=vllm: vLLM serves no DoRA adapter; set backend=transformers, or write export=merged and"
+            " give ckpt= its folder"
+        )
     module.to("cpu")
     gc.collect()
     if torch.cuda.is_available():
@@ -88,10 +95,17 @@ def vllm_model(module: FineTuned, exported: Path) -> VllmModel:
     return VllmModel(str(exported), None, dtype)
 
 
-def vllm_available(python: str, quantization: str) -> tuple[bool, str]:
-    """(whether 'auto' chooses vLLM, the reason)"""
-    if quantization != "none":
+def is_dora(model: Settings) -> bool:
+    """Whether settings of a model describe an adapter with a magnitude of its own."""
+    return model["adapter"] == "lora" and model.get("lora_variant") == "dora"
+
+
+def vllm_available(python: str, model: Settings) -> tuple[bool, str]:
+    """(whether 'auto' chooses vLLM for a model of these settings, the reason)"""
+    if model["quantization"] != "none":
         return False, "a base in 4 bits answers as it was trained"
+    if is_dora(model):
+        return False, "vLLM serves no DoRA adapter"
     if not torch.cuda.is_available():
         return False, "there is no GPU"
     if not python and importlib.util.find_spec("vllm") is None:

@@ -23,12 +23,13 @@ def build_net(
     gradient_checkpointing: bool,
     base_dropout: float | None,
     head: ClassifierHead | None = None,
+    lora_variant: str = "lora",
 ) -> Net:
     """The net to train: a base with an adapter, or (``adapter='none'``) a base of which every parameter is
     trained.
 
     With ``head`` it is a classifier, whose head is trained in any case. The other arguments are the fields of
-    the configuration group `model`.
+    the configuration group `model`; models of earlier versions have no ``lora_variant``.
     """
     frozen = adapter == "lora"
     settings = BaseSettings(base, init, dtype, quantization, attention, frozen, base_dropout)
@@ -41,5 +42,6 @@ def build_net(
         net.gradient_checkpointing_enable({"use_reentrant": False})
         net.enable_input_require_grads()
     if frozen:
-        net = attach_lora(net, LoraSettings(lora_r, lora_alpha, lora_dropout, lora_targets), new)
+        adapted = LoraSettings(lora_r, lora_alpha, lora_dropout, lora_targets, lora_variant)
+        net = attach_lora(net, adapted, new)
     return fuse(net)

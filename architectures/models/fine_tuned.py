@@ -208,19 +208,27 @@ class FineTuned(LightningModule):
             value = self.trainer.callback_metrics[f"validation/{self.optimization['monitor']}"]
             self.trainer.lr_scheduler_configs[0].scheduler.step(float(value))  # type: ignore[arg-type]
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW on what is trained (decay on matrices only); the schedule's length comes from the data,
-        not from the Trainer.
+    def parameter_groups(self) -> list[Settings]:
+        """What is trained, in groups of one weight decay (of matrices only) and one learning rate (that of
+        an adapter's B matrices may be higher: LoRA+, Hayou et al. 2024, https://arxiv.org/abs/2402.12354).
         """
+        o, ratio = self.optimization, float(self.optimization.get("lora_plus", 1))
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                decay = o["weight_decay"] if parameter.ndim > 1 else 0.0
+                factor = ratio if ".lora_B." in name else 1.0
+                groups.setdefault((decay, factor), []).append(parameter)
+        found: list[Settings] = []
+        for (decay, factor), parameters in groups.items():
+            rate = o["learning_rate"] * factor
+            found.append({"params": parameters, "weight_decay": decay, "lr": rate})
+        return found
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW on what is trained; the schedule's length comes from the data, not from the Trainer."""
         o = self.optimization
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        matrices = [parameter for parameter in trained if parameter.ndim > 1]
-        vectors = [parameter for parameter in trained if parameter.ndim <= 1]
-        groups: list[Settings] = []
-        if matrices:
-            groups.append({"params": matrices, "weight_decay": o["weight_decay"]})
-        if vectors:
-            groups.append({"params": vectors, "weight_decay": 0.0})
+        groups = self.parameter_groups()
         optimizer = torch.optim.AdamW(groups, lr=o["learning_rate"], betas=(0.9, o["beta2"]), fused=True)
         if o["schedule"] == "plateau":
             mode: Literal["min", "max"] = "min" if o["monitor"] == "loss" else "max"

@@ -1,6 +1,7 @@
 """LoRA on a loaded base: attach, count, disable, save, load and merge.
 
-LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685.
+LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. rsLoRA: Kalajdzievski 2023,
+https://arxiv.org/abs/2312.03732. DoRA: Liu et al. 2024, https://arxiv.org/abs/2402.09353.
 """
 
 import copy
@@ -29,13 +30,14 @@ UNADAPTED = {"gate", "router", "shared_expert_gate", "per_layer_input_gate", "pe
 @dataclass(frozen=True)
 class LoraSettings:
     """An adapter: its rank, the scale alpha / r of its output, dropout of its inputs, last parts of its
-    layers' names (['auto']: those that `family_targets` finds).
+    layers' names (['auto']: those that `family_targets` finds), and its variant: lora, rslora, dora.
     """
 
     r: int
     alpha: int
     dropout: float
     targets: list[str]
+    variant: str = "lora"
 
 
 def linear_names(net: nn.Module) -> set[str]:
@@ -61,6 +63,8 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
+        use_rslora=settings.variant == "rslora",
+        use_dora=settings.variant == "dora",
         task_type="CAUSAL_LM",
         exclude_modules=other_towers(net),
     )

@@ -38,7 +38,7 @@ NOT_OF_THE_NET = (
     "probe",
     "head_dropout",
 )
-ADAMW = ("learning_rate", "weight_decay", "beta2", "warmup_ratio", "log_every")
+ADAMW = ("learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
 

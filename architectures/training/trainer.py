@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
@@ -21,6 +21,7 @@ from architectures.models.loading import base_dtype, has_fast_bfloat16, load_con
 from architectures.models.types import Batch, Settings
 from architectures.training.checkpoint_io import AtomicCheckpointIO
 from architectures.training.distributed import build_strategy
+from architectures.training.progress import ProgressBar
 from architectures.training.recovery import CheckpointSchedule, Recovery
 from architectures.training.signals import Signals
 from architectures.training.sweep_pruning import SweepPruning
@@ -106,7 +107,7 @@ def build_callbacks(settings: Settings, batches: TrainingBatches, context: RunCo
     callbacks: list[Callback] = [
         Recovery(schedule, interval, s["skip_steps"], context.seed, context.signals),
         ModelCheckpoint(folder, "best", enable_version_counter=False, **watched),
-        TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 20),
+        ProgressBar(refresh_rate=1 if sys.stderr.isatty() else 20),
     ]
     if s["patience"]:
         callbacks.append(EarlyStopping(patience=s["patience"], min_delta=s["min_delta"], **watched))

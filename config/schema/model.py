@@ -52,6 +52,12 @@ class ModelConfig:
     lora_dropout: float = setting(
         0.1, "share of the adapter's inputs dropped in training", at_least=0, below=1
     )
+    lora_variant: str = setting(
+        "lora",
+        "lora; rslora: multiply the adapter's output by alpha / sqrt(r); dora: learn each output's magnitude"
+        " apart from its direction, which takes more time and which vLLM serves only once it is merged",
+        choices=["lora", "rslora", "dora"],
+    )
     lora_targets: list[str] = setting(
         ["auto"],
         "names of the linear layers that get an adapter; [auto]: those of attention and MLP, whatever the"

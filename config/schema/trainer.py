@@ -51,6 +51,12 @@ class TrainerConfig:
         2e-4, "peak learning rate, after the warm-up", at_least=0, below=1,
         hint="2e-4 is usual for LoRA; the published table's 2.00E+04 is a misprint of it",
     )  # fmt: skip
+    lora_plus: float = setting(
+        1.0,
+        "LoRA+: learning rate of the adapter's B matrices, as a multiple of that of the others",
+        at_least=1,
+        at_most=1000,
+    )
     weight_decay: float = setting(0.001, "AdamW's weight decay, on matrices only", at_least=0, at_most=1)
     beta2: float = setting(0.999, "AdamW's second beta", at_least=0, below=1)
     schedule: str = setting(

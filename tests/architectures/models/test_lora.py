@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from architectures.inference import selection
 from architectures.models import building, exported, loading, lora
 from architectures.models.causal_lm import CausalLM
 from architectures.training import checkpoints
@@ -45,22 +46,63 @@ def test_untuned_answers_as_the_base_does(model_settings: Any) -> None:
         torch.testing.assert_close(logits(module.net), logits(base))
 
 
+@pytest.mark.parametrize("variant", ["lora", "rslora", "dora"])
 @pytest.mark.parametrize("kind", ["gemma2", "llama"])
-def test_merged_equals_unmerged(model_settings: Any, tmp_path: Path, kind: str) -> None:
-    module = shaken(model_settings(kind))
+def test_merged_equals_unmerged(model_settings: Any, tmp_path: Path, kind: str, variant: str) -> None:
+    module = shaken(model_settings(kind, lora_variant=variant))
     exported.export(module, tmp_path)
     merged = lora.merge_adapter(model_settings(kind)["base"], tmp_path, torch.float32)
     torch.testing.assert_close(logits(merged), logits(module.net), atol=2e-5, rtol=1e-4)
     assert not any("lora" in name for name, _ in merged.named_parameters())
 
 
-def test_exported_equals_unexported(model_settings: Any, tmp_path: Path) -> None:
-    module = shaken(model_settings())
+@pytest.mark.parametrize("variant", ["lora", "rslora", "dora"])
+def test_exported_equals_unexported(model_settings: Any, tmp_path: Path, variant: str) -> None:
+    module = shaken(model_settings(lora_variant=variant))
     exported.export(module, tmp_path)
     torch.testing.assert_close(logits(checkpoints.load_model(tmp_path).net), logits(module.net))
     sizes = {path.name for path in tmp_path.iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "run.json"} <= sizes
     assert not any(name.startswith("model") for name in sizes)
+
+
+@pytest.mark.parametrize("variant", ["rslora", "dora"])
+def test_a_variant_computes_what_peft_does(model_settings: Any, variant: str) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    net = shaken(model_settings(lora_variant=variant)).net
+    flags = {"use_rslora": variant == "rslora", "use_dora": variant == "dora"}
+    base = loading.load_base(loading.BaseSettings(model_settings()["base"], dtype="float32"))
+    targets = sorted(net.peft_config["default"].target_modules)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", **flags)
+    assert (net.peft_config["default"].r, net.peft_config["default"].lora_alpha) == (4, 8)
+    theirs = get_peft_model(base, config)
+    trained = {name: value for name, value in net.state_dict().items() if "lora_" in name}
+    assert not theirs.load_state_dict(trained, strict=False).unexpected_keys
+    torch.testing.assert_close(logits(net), logits(theirs), atol=2e-5, rtol=1e-4)
+    assert not torch.allclose(logits(net), logits(shaken(model_settings()).net), atol=1e-3)
+
+
+def test_lora_plus_trains_b_matrices_at_a_higher_rate(model_settings: Any) -> None:
+    module = shaken(model_settings(lora_variant="dora"))
+    module.optimization |= {"learning_rate": 1e-3, "lora_plus": 16.0, "weight_decay": 0.01}
+    rates = {}
+    for group in module.parameter_groups():
+        for parameter in group["params"]:
+            rates[parameter] = (group["lr"], group["weight_decay"])
+    trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    assert len(rates) == len(trained)
+    for name, parameter in trained.items():
+        rate = 0.016 if ".lora_B." in name else 0.001
+        decay = 0.0 if "magnitude" in name else 0.01
+        assert rates[parameter] == (pytest.approx(rate), decay), name
+
+
+def test_vllm_is_not_asked_to_serve_dora(model_settings: Any, tmp_path: Path) -> None:
+    settings = model_settings(lora_variant="dora")
+    assert selection.vllm_available("", settings) == (False, "vLLM serves no DoRA adapter")
+    with pytest.raises(ValueError, match="export=merged"):
+        selection.vllm_model(shaken(settings), tmp_path)
 
 
 def test_a_wholly_trained_model_is_exported_whole(model_settings: Any, tmp_path: Path) -> None:
