@@ -107,10 +107,8 @@ def test_an_interrupted_run_is_found_and_goes_on(
     assert losses(place) == losses(whole)
     one, two = (load_file(folder / "model/adapter_model.safetensors") for folder in (whole, place))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    ids = {json.loads(line).get("run_id") for line in (place / "tracking.jsonl").read_text().splitlines()} - {
-        None
-    }
-    assert len(ids) == 1
+    ids = {json.loads(line).get("run_id") for line in (place / "tracking.jsonl").read_text().splitlines()}
+    assert len(ids - {None}) == 1
     before = (place / "metrics.jsonl").read_bytes()
     train.run(again, place, Signals())  # finished: nothing is done
     assert (place / "metrics.jsonl").read_bytes() == before
