@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from architectures.compatibility.peft import without_bitsandbytes
 from architectures.models.bases import resolve_base
 from architectures.models.loading import causal_lm_class
 from architectures.models.types import Net
@@ -52,12 +53,22 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
 
     Raises ValueError for a target that matches no layer.
     """
-    from peft import LoraConfig, get_peft_model
-
     targets = settings.targets
     if targets == AUTO:
         targets = family_targets(net)
     check_targets(targets, linear_names(net.base_model))
+    with without_bitsandbytes():
+        wrapped = wrap(net, settings, targets, new)
+    for parameter in wrapped.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return wrapped
+
+
+def wrap(net: Net, settings: LoraSettings, targets: list[str], new: list[str]) -> Net:
+    """The net with PEFT's layers around its targets."""
+    from peft import LoraConfig, get_peft_model
+
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
@@ -71,11 +82,7 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
     if new:
         config.task_type, config.modules_to_save = "SEQ_CLS", new
         config.exclude_modules = rf"(?:.*\.)?(?:{'|'.join(new)})(?:\..*)?"
-    wrapped = get_peft_model(net, config)
-    for parameter in wrapped.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return wrapped
+    return get_peft_model(net, config)
 
 
 def family_targets(net: Net) -> list[str]:

@@ -1,5 +1,7 @@
 """Adapters: what changes and what does not, export and reload, merging, NF4, targets that match nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from architectures.inference import selection
 from architectures.models import building, exported, loading, lora
 from architectures.models.causal_lm import CausalLM
 from architectures.training import checkpoints
+from tests.conftest import ROOT
 
 IDS = torch.arange(10, 42).reshape(2, 16)
 
@@ -154,3 +157,20 @@ def test_qlora_keeps_the_base_in_four_bits(model_settings: Any) -> None:
     assert (trained, whole) == plain
     with pytest.raises(ValueError, match="no weights to quantise"):
         building.build_net(**model_settings("llama", quantization="nf4", init="random"))
+
+
+def test_an_adapter_on_a_float_base_imports_no_bitsandbytes() -> None:
+    """Its import takes over a second; a 4-bit base in the same process finds it all the same."""
+    program = """
+import sys
+from architectures.models import lora
+from architectures.models.loading import BaseSettings, load_base
+adapter = lora.LoraSettings(4, 8, 0.0, ["auto"])
+net = lora.attach_lora(load_base(BaseSettings("architectures/pocket")), adapter, [])
+assert "bitsandbytes" not in sys.modules
+net = lora.attach_lora(load_base(BaseSettings("architectures/pocket", quantization="nf4")), adapter, [])
+print(type(net.get_submodule("base_model.model.model.layers.0.mlp.up_proj")).__name__)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "Linear4bit", done.stderr[-2000:]
