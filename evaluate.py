@@ -5,6 +5,7 @@ training answers, and its untuned base. A classifier is scored by label and slic
 finished runs on one page; `gate=true` decides, and `register=true` registers what passes.
 """
 
+import functools
 import logging
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from data.modules.interface import prepare_as_trained, with_table
 from data.questions import golden, grounding
 from data.reports import answer_evaluation, evaluated_runs, gate, golden_page, label_evaluation, model_card
 from data.reports.criteria import Limits, check_limits, gate_table, is_open
-from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, read_run
+from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, evaluation_settings, read_run
 from data.reports.label_evaluation import LabelModel
 from data.scoring import lookups, text_metrics
 from data.tokens.prompts import Renderer
@@ -73,10 +74,11 @@ def evaluate(
     answers, made = answer(module, data, settings, exported, questions)
     judged, scores = answer_evaluation.judge_answers(data, settings, questions, answers)
     judged.write_parquet(folder / "predictions.parquet")
-    scores |= {"made": made, "data_digest": data.digest}
+    scores |= {"made": made, "data_digest": data.digest, "machine": architectures.machine_facts()}
+    losses = functools.partial(architectures.tuned_and_base_losses, module)
+    scores |= {"general": answer_evaluation.compare_general(data, settings, losses)}
     scores |= {"name": evaluated_runs.run_name(module.origin), "origin": module.origin}
     scores |= {"trained_on": module.origin["digest"], "model_digest": architectures.model_digest(exported)}
-    scores |= {"machine": architectures.machine_facts()}
     write_json(folder / "scores.json", scores)
     return scores | {"text": answer_evaluation.evaluation_text(scores)}
 
@@ -116,7 +118,7 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
     data = open_data(origin, module.model_settings["base"], outputs)
     data.prepare_data()
     (place := folder / "incumbent").mkdir(exist_ok=True)
-    settings = architectures.override(origin["evaluation"], config) | {"baselines": []}
+    settings = architectures.override(evaluation_settings(origin), config) | {"baselines": [], "general": []}
     evaluate(module, data, settings, place, architectures.exported_folder(module, path, place))
     return read_run(place, label=name)
 
@@ -185,7 +187,7 @@ def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Pat
     prepare_as_trained(data, origin["digest"])
     folder = dated_folder(outputs, "evaluations")
     exported = architectures.exported_folder(module, path, folder)
-    settings = architectures.override(origin["evaluation"], config) | {"variants": config.variants or []}
+    settings = architectures.override(evaluation_settings(origin), config)
     if config.golden:
         questions = golden.read_golden(Path(config.golden), data.products)
         answers, _ = answer(module, data, settings, exported, questions)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from architectures.inference.export import check_export as check_export
     from architectures.inference.export import export_model as export_model
     from architectures.inference.export import push_to_hub as push_to_hub
+    from architectures.inference.losses import tuned_and_base_losses as tuned_and_base_losses
     from architectures.inference.selection import check_backend as check_backend
     from architectures.inference.selection import on_device as on_device
     from architectures.inference.space import write_space as write_space
@@ -115,6 +116,7 @@ _MODULES = {
     "check_export": "architectures.inference.export",
     "export_model": "architectures.inference.export",
     "push_to_hub": "architectures.inference.export",
+    "tuned_and_base_losses": "architectures.inference.losses",
     "check_backend": "architectures.inference.selection",
     "on_device": "architectures.inference.selection",
     "write_space": "architectures.inference.space",

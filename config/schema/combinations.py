@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 Values = dict[str, Any]  # dotted key -> value, of the fields whose own type is right
@@ -18,6 +19,7 @@ def check_combinations(values: Values) -> Iterator[str]:
         check_partitions,
         check_endpoints,
         check_mixture,
+        check_general,
         check_labels,
         check_folds,
         check_processes,
@@ -35,6 +37,16 @@ def check_adapter(values: Values) -> Iterator[str]:
         )
     if values.get("model.quantization") == "nf4" and values.get("model.adapter") == "none":
         yield "model.quantization=nf4: a base in 4 bits cannot be trained as a whole; set model.adapter=lora"
+
+
+def check_general(values: Values) -> Iterator[str]:
+    """Files of general text."""
+    paths = values.get("evaluation.general", [])
+    if paths and values.get("data.task") not in ("retail", "instructions"):
+        yield "evaluation.general: is for data.task=retail and data.task=instructions"
+    for path in paths:
+        if not Path(path).is_file():
+            yield f"evaluation.general: there is no file {path}"
 
 
 def check_columns(values: Values) -> Iterator[str]:

@@ -44,6 +44,12 @@ class EvaluationConfig:
         "task instructions: metrics of answers against their references; the first one decides",
         items=METRICS,
     )
+    general: list[str] = setting(
+        [],
+        "files of conversations or texts (column text) on which the loss of the tuned model is compared with"
+        " its base's",
+    )
+    general_rows: int = setting(200, "rows of each file of evaluation.general", at_least=1, at_most=100_000)
     slices: dict[str, str] = setting(
         {}, "task labels: name -> SQL condition over text, words, labels and the table's columns"
     )

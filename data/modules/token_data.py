@@ -6,19 +6,24 @@ from typing import Any
 
 from lightning import LightningDataModule
 
+from data.modules.general import general_examples
 from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.chat_templates import Tokenizer
+from data.tokens.example import Example
+from data.tokens.prompts import Renderer
 from data.tokens.rows import Rows
 
 
 class TokenDataModule(LightningDataModule):
     """A data module whose ``setup`` opens token rows.
 
-    rows: of each split. seed: of the order. tokenizer: that the rows were made with. digest: of all that the
-    data depend on.
+    settings: fields of the configuration group `data`. renderer: of the prompts. rows: of each split. seed:
+    of the order. tokenizer: that the rows were made with. digest: of all that the data depend on.
     """
 
     rows: Mapping[str, Rows]
+    settings: dict[str, Any]
+    renderer: Renderer
     seed: int
     tokenizer: Tokenizer
     digest: str
@@ -31,6 +36,10 @@ class TokenDataModule(LightningDataModule):
     def origin(self) -> dict[str, Any]:
         """What a model keeps of the data that it was trained on."""
         return {"digest": self.digest}
+
+    def general_examples(self, path: str, count: int) -> list[Example]:
+        """Rows of a file that a tuned model is compared with its base on; see `data.modules.general`."""
+        return general_examples(path, self.renderer, count, int(self.settings["max_seq_length"]))
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer."""

@@ -2,15 +2,17 @@
 are checked against its rows, or instructions, whose answers are compared with a reference.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from data.reports import comparison, instruction_report, label_report, tables
+from data.reports import comparison, forgetting_report, instruction_report, label_report, tables
 from data.reports.evaluated_runs import EvaluatedRun, is_classifier, read_run
-from data.scoring import instruction_baselines, lookups, summaries, text_metrics
+from data.scoring import forgetting, instruction_baselines, lookups, summaries, text_metrics
 from data.scoring.lookups import AskBase, Nearest
+from data.tokens.example import Example
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Answers = dict[str, list[str | None]]  # by model
 Settings = dict[str, Any]
+Losses = Callable[[list[Example], str], tuple[list[float], list[float]]]
 
 
 def baseline_answers(
@@ -76,11 +79,28 @@ def judge_instructions(
     return judged, {"metrics": metrics, "texts": figures, "leakage": leakage}
 
 
+def compare_general(
+    data: "RetailData | InstructionData", settings: Settings, losses: Losses
+) -> list[dict[str, Any]]:
+    """How the loss on each file of general text differs from the base's.
+
+    Args:
+        losses: (rows, name) -> losses of the tuned model and of its base.
+    """
+    found = []
+    for path in settings["general"]:
+        rows = data.general_examples(path, settings["general_rows"])
+        found.append(forgetting.compare_losses(Path(path).name, *losses(rows, path), data.seed))
+    return found
+
+
 def evaluation_text(scores: Settings) -> str:
     """The tables that an evaluation prints."""
-    if "grounded" in scores:
-        return tables.evaluation_text(scores)
-    return instruction_report.answers_table(scores)
+    is_about_catalogue = "grounded" in scores
+    text = tables.evaluation_text(scores) if is_about_catalogue else instruction_report.answers_table(scores)
+    if scores.get("general"):
+        text += f"\n\n{forgetting_report.forgetting_table(scores['general'])}"
+    return text
 
 
 def write_report(

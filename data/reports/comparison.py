@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from data import markdown
-from data.reports import page, tables
+from data.reports import forgetting_report, page, tables
 from data.reports.evaluated_runs import EvaluatedRun, best_run, with_distinct_names
 from data.reports.page import Section
 from data.reports.sections import (
@@ -62,6 +62,9 @@ def write_report(
     if len(runs) > 1:
         sections.append(Section("Parameters that differ", parameters_table(runs)))
     sections += [Section("Cost", cost_table(runs)), Section("Where it is weak", weakness_section(best))]
+    if best.scores.get("general"):
+        table_of_losses = forgetting_report.forgetting_table(best.scores["general"])
+        sections.append(Section("General text", f"{table_of_losses}\n\n{forgetting_report.NOTE}"))
     sections += error_sections(best)
     sections += [Section("Leakage", leakage_table(best)), Section("What was run", provenance(runs))]
     title = f"{best.scores['origin']['data']['name']}: {', '.join(run.name for run in runs)}"

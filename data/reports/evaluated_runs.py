@@ -15,6 +15,15 @@ ARTIFACTS = (".parquet", ".png", ".md", ".html")
 RECORDS = ("scores.json", "results.json", "metrics.jsonl")  # by which runs are compared
 
 
+# What `evaluation` of a run lacks: fields of later versions, and what only evaluate.py can set.
+LATER_FIELDS: dict[str, Any] = {
+    "metrics": ["chrf", "token_f1", "exact_match"],
+    "general": [],
+    "general_rows": 200,
+    "variants": [],
+}
+
+
 @dataclass(frozen=True)
 class EvaluatedRun:
     """What a run's folder holds: scores, training results ({} where only predictions are there), judged
@@ -39,6 +48,11 @@ def run_name(origin: dict[str, Any]) -> str:
     settings = origin["settings"]
     rank = f" r={settings['model.lora_r']}" if settings["model.adapter"] == "lora" else ""
     return f"{origin['experiment']}{rank}"
+
+
+def evaluation_settings(origin: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `evaluation` that a run with that origin was made with."""
+    return LATER_FIELDS | origin["evaluation"]
 
 
 def read_json(path: Path) -> Any:

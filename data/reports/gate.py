@@ -6,7 +6,7 @@ import math
 
 import polars as pl
 
-from data.reports import instruction_gate, tables
+from data.reports import forgetting_report, instruction_gate, tables
 from data.reports.criteria import Criterion, Limits, same
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import statistics, summaries, verdicts
@@ -30,6 +30,7 @@ def judge_run(
     of_task = catalogue_criteria if "grounded" in run.scores else instruction_gate.criteria
     return [
         *of_task(run, limits, incumbent),
+        *forgetting_report.criteria(run.scores, limits.general),
         same("the model judged is the one at hand", run.scores.get("model_digest"), digest_now),
         same(
             "the questions are of the data it was trained on",

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from data import markdown
-from data.reports import page, tables
+from data.reports import forgetting_report, page, tables
 from data.reports.evaluated_runs import EvaluatedRun, best_run, with_distinct_names
 from data.reports.page import Section, quote_text
 from data.scoring import statistics, text_metrics
@@ -112,6 +112,9 @@ def write_report(
         Section("Differences on the same rows", differences_table(best, others)),
         Section("Examples", examples_table(best), folded=True),
     ]
+    if best.scores.get("general"):
+        losses = forgetting_report.forgetting_table(best.scores["general"])
+        sections.append(Section("General text", f"{losses}\n\n{forgetting_report.NOTE}"))
     if verdict:
         sections.insert(0, Section("Verdict", verdict))
     title = f"{best.scores['origin']['data']['name']}: {', '.join(run.name for run in runs)}"

@@ -64,3 +64,17 @@ def test_a_search_of_intervals_is_checked_at_their_ends() -> None:
     assert "hydra.sweeper.direction=minimize: of f1, maximize" in wrong(
         "-m", "hydra/sweeper=optuna", "+experiment=unfair-tos", "data.path=x", "trainer.monitor=f1"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluation.general=[none.jsonl]"], "evaluation.general: there is no file none.jsonl"),
+        (
+            ["evaluation.general=[README.md]", "+experiment=tags", "data.path=x"],
+            "evaluation.general: is for data.task=retail and data.task=instructions",
+        ),
+    ],
+)
+def test_general_text_is_checked_before_any_work(arguments: list[str], message: str) -> None:
+    assert message in wrong(*arguments)

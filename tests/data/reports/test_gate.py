@@ -12,7 +12,9 @@ from data.reports.criteria import Limits
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import summaries, verdicts
 
-LIMITS = Limits(accuracy=0.8, unseen_accuracy=0.6, score=0.0, invented=0.05, failed=0.0, margin=0.02)
+LIMITS = Limits(
+    accuracy=0.8, unseen_accuracy=0.6, score=0.0, invented=0.05, general=0.0, failed=0.0, margin=0.02
+)
 
 
 def answers(model: str, right: float, count: int = 200) -> pl.DataFrame:
@@ -150,6 +152,7 @@ def test_limits_are_checked() -> None:
         "accuracy": 0.8,
         "unseen_accuracy": 0,
         "score": 0,
+        "general": 0,
         "invented": 2,
         "failed": 0,
         "margin": "x",

@@ -1,0 +1,44 @@
+"""What a tuned model has forgotten, as a table and as criteria of the gate."""
+
+import math
+from typing import Any
+
+from data import markdown
+from data.reports.criteria import Criterion
+
+NOTE = """Loss in nats a token on rows that the model was not tuned for; a rise means that it predicts them
+worse than its base does. In brackets 95% intervals, paired row by row."""
+
+
+def rise_in_words(row: dict[str, Any]) -> str:
+    """The rise with its interval."""
+    return f"{row['rise']:+.3f} [{row['rise_low']:+.3f}, {row['rise_high']:+.3f}]"
+
+
+def forgetting_table(found: list[dict[str, Any]]) -> str:
+    """A row for each file."""
+    rows: list[list[object]] = []
+    for row in found:
+        losses = [f"{row[model]:.3f}" for model in ("base", "tuned")]
+        rows.append([row["name"], row["rows"], *losses, rise_in_words(row), f"{row['p']:.2g}"])
+    return markdown.markdown_table(["general text", "rows", "loss of the base", "tuned", "rise", "p"], rows)
+
+
+def criteria(scores: dict[str, Any], most: float) -> list[Criterion]:
+    """That the loss on no file rises by more than ``most`` nats, by the upper end; 0: any rise is allowed."""
+    found = []
+    for row in scores.get("general", []):
+        name = f"general text, {row['name']}"
+        if not most:
+            found.append(Criterion(name, True, f"{rise_in_words(row)} nats: no maximum is set"))
+            continue
+        high = float(row["rise_high"])
+        passed = math.isfinite(high) and high <= most
+        compared = "at most" if passed else "above"
+        words = f"{rise_in_words(row)} nats: the upper end is {compared} {most:g}"
+        found.append(Criterion(name, passed, words))
+    if most and not found:
+        found.append(
+            Criterion("general text", False, "evaluation.general names no file, so there is no figure")
+        )
+    return found
