@@ -12,15 +12,15 @@ from data.reports import comparison, forgetting_report, instruction_report, labe
 from data.reports.evaluated_runs import EvaluatedRun, is_classifier, read_run
 from data.scoring import forgetting, instruction_baselines, lookups, summaries, text_metrics
 from data.scoring.lookups import AskBase, Nearest
-from data.tokens.example import Example
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
     from data.modules.opening import InstructionData, RetailData
+    from data.tokens.example import Example
 
 Answers = dict[str, list[str | None]]  # by model
 Settings = dict[str, Any]
-Losses = Callable[[list[Example], str], tuple[list[float], list[float]]]
+Losses = Callable[["list[Example]", str], tuple[list[float], list[float]]]
 
 
 def baseline_answers(

@@ -62,10 +62,7 @@ def write_report(
     if len(runs) > 1:
         sections.append(Section("Parameters that differ", parameters_table(runs)))
     sections += [Section("Cost", cost_table(runs)), Section("Where it is weak", weakness_section(best))]
-    if best.scores.get("general"):
-        table_of_losses = forgetting_report.forgetting_table(best.scores["general"])
-        sections.append(Section("General text", f"{table_of_losses}\n\n{forgetting_report.NOTE}"))
-    sections += error_sections(best)
+    sections += [*forgetting_report.sections(best.scores), *error_sections(best)]
     sections += [Section("Leakage", leakage_table(best)), Section("What was run", provenance(runs))]
     title = f"{best.scores['origin']['data']['name']}: {', '.join(run.name for run in runs)}"
     page.write_page(folder, title, sections)

@@ -5,6 +5,7 @@ from typing import Any
 
 from data import markdown
 from data.reports.criteria import Criterion
+from data.reports.page import Section
 
 NOTE = """Loss in nats a token on rows that the model was not tuned for; a rise means that it predicts them
 worse than its base does. In brackets 95% intervals, paired row by row."""
@@ -22,6 +23,12 @@ def forgetting_table(found: list[dict[str, Any]]) -> str:
         losses = [f"{row[model]:.3f}" for model in ("base", "tuned")]
         rows.append([row["name"], row["rows"], *losses, rise_in_words(row), f"{row['p']:.2g}"])
     return markdown.markdown_table(["general text", "rows", "loss of the base", "tuned", "rise", "p"], rows)
+
+
+def sections(scores: dict[str, Any]) -> list[Section]:
+    """The table as a part of a page; none where no file is named."""
+    found = scores.get("general")
+    return [Section("General text", f"{forgetting_table(found)}\n\n{NOTE}")] if found else []
 
 
 def criteria(scores: dict[str, Any], most: float) -> list[Criterion]:

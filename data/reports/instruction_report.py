@@ -112,9 +112,7 @@ def write_report(
         Section("Differences on the same rows", differences_table(best, others)),
         Section("Examples", examples_table(best), folded=True),
     ]
-    if best.scores.get("general"):
-        losses = forgetting_report.forgetting_table(best.scores["general"])
-        sections.append(Section("General text", f"{losses}\n\n{forgetting_report.NOTE}"))
+    sections += forgetting_report.sections(best.scores)
     if verdict:
         sections.insert(0, Section("Verdict", verdict))
     title = f"{best.scores['origin']['data']['name']}: {', '.join(run.name for run in runs)}"

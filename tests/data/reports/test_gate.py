@@ -161,8 +161,8 @@ def test_limits_are_checked() -> None:
     with pytest.raises(ValueError, match="limits") as error:
         Limits.of(given)
     assert str(error.value).splitlines() == [
-        "limits.precision: no such limit; there are accuracy, unseen_accuracy, score, invented, failed,"
-        " margin",
+        "limits.precision: no such limit; there are accuracy, unseen_accuracy, score, invented, general,"
+        " failed, margin",
         "  limits.invented=2: must be a share from 0 to 1",
         "  limits.margin=x: must be a share from 0 to 1",
     ]
