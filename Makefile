@@ -53,7 +53,7 @@ sample: .venv/core  ## make data/sample/catalogue.csv again
 golden: .venv/core  ## write questions.csv, twenty questions to start your own from (TABLE=products.parquet, else that of the newest run; TO=FILE)
 	$(BIN)/python -m data.questions.golden $(or $(TABLE),$$(ls -t outputs/cache/questions-*/products.parquet | head -1)) $(or $(TO),questions.csv)
 
-pocket: .venv/core  ## train the embedded base model again from nothing (about an hour on two cores)
+pocket: .venv/core  ## train the embedded base model again from nothing (over an hour on two cores)
 	$(BIN)/python train.py +experiment=pocket
 
 benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, half an hour (TABLE=flipkart.csv for Flipkart's rows)

@@ -175,5 +175,5 @@ class DataConfig:
     truncate: str = setting(
         "end", "task labels: where a text that is too long is cut", choices=["end", "middle"]
     )
-    texts: int = setting(180_000, "task pocket: texts to draw", at_least=100)
+    texts: int = setting(48_000, "task pocket: texts to draw", at_least=100)
     vocabulary: int = setting(4096, "task pocket: tokens of the tokenizer", at_least=300, at_most=1_000_000)

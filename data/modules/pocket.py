@@ -31,18 +31,20 @@ SHOP_WORDS = (
     "user model Context Online shopping Product Category Details"  # words of prompts that the texts lack
 )
 
-HELD_OUT = 1_000  # texts for validation
+HELD_OUT = 300  # texts for validation
 
 
 def train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
-    """Byte-level BPE with Gemma's turn tokens, trained on generated texts, written as a transformers
-    tokenizer.
+    """Byte-level BPE with Gemma's turn tokens and a token for each digit, trained on generated texts, written
+    as a transformers tokenizer.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = pre_tokenizers.Digits(individual_digits=True)  # a price is copied digit by digit, as Gemma's is
+    bytes_of_words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_of_words])
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(

@@ -22,7 +22,7 @@ LABELS = [  # of a product, its category and its details; with all words of the 
     ("The Product of this Name: ", "Product Category = ", "Details of this Product:"),
     ("Product = ", "The Category: ", "Product, Details:"),
 ]
-TURNS = 4  # questions about the same rows
+TURNS = 6  # questions about the same rows
 SHORTEST_BRAND = 8  # letters
 PRICE = "Price"
 CURRENCIES = ["Rs. ", "$", "EUR ", ""]
@@ -191,6 +191,8 @@ TASKS: list[Callable[[random.Random, Shelf], Text]] = [
     a_value,
     the_shelf,
     a_lacking_value,
+    yes_or_no,
+    yes_or_no,
     yes_or_no,
     yes_or_no,
     two_rows,
