@@ -174,9 +174,9 @@ def test_earlier_turns_go_as_far_as_there_is_room(finished: tuple[Path, str]) ->
     assert alone == tuned.renderer.render("C", "Now?", None).ids, "the very prompt of training"
     two = tuned.prompt("C", [("Old?", "Yes.")], "Now?")
     assert tuned.renderer.tokenizer.decode(two).count("Old?") == 1
-    assert tuned.prompt("C", [("Old? " * 3000, "Yes.")], "Now?") == alone
+    assert tuned.prompt("C", [("Old? " * 9000, "Yes.")], "Now?") == alone
     with pytest.raises(ValueError, match="too long"):
-        tuned.prompt("C", [], "Now? " * 3000)
+        tuned.prompt("C", [], "Now? " * 9000)
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def instructed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         io.StringIO(),
     )
     folder.mkdir()
-    small = ["data.test=0.2", "trainer.max_steps=12", "trainer.learning_rate=5e-3", "evaluation.questions=8"]
+    small = ["data.test=0.2", "trainer.epochs=20", "trainer.learning_rate=5e-3", "evaluation.questions=8"]
     small += ["trainer.precision=32-true", "tracking.system_metrics=false"]
     small += ["evaluation.baselines=[tfidf,nearest-answer,untuned,untuned-shots]"]
     config = typed("+experiment=instructions", f"data.path={rows}", f"outputs={outputs}", *small)
