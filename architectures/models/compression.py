@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from architectures.models.fused_ops import fuse
 from architectures.models.loading import BaseSettings, load_base
 from architectures.models.types import Net
 
@@ -37,7 +38,7 @@ def load_variant(merged: Path, name: str) -> Net:
         net = net.to("cuda")
     if name.startswith("pruned-"):
         prune(net, float(name.removeprefix("pruned-")))
-    return net.eval()
+    return fuse(net).eval()  # computed as a loaded model is, so that equal weights give equal answers
 
 
 @torch.no_grad()
