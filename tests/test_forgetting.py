@@ -67,6 +67,24 @@ def test_a_loss_is_that_of_transformers(files: tuple[Path, Path], model_settings
     assert row_losses(module, small) == tuned  # the adapter is switched on again
 
 
+def test_a_model_trained_whole_is_compared_with_its_base_loaded_anew(
+    files: tuple[Path, Path], model_settings: Any
+) -> None:
+    settings = model_settings(adapter="none")
+    whole = CausalLM(settings, {}, {"settings": {"model.base": settings["base"]}})
+    whole.configure_model()
+    size = whole.net.config.vocab_size
+    rows = general_examples(str(files[0]), Renderer(str(POCKET)), 4, 100)
+    small = [type(row)([i % size for i in row.ids], row.spans) for row in rows]
+    before = row_losses(whole, small)
+    with torch.no_grad():
+        for parameter in whole.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    tuned, base = tuned_and_base_losses(whole, small, "test")
+    assert base == pytest.approx(before, abs=1e-4)
+    assert tuned != pytest.approx(before, abs=1e-2)
+
+
 def test_a_rise_closes_the_gate() -> None:
     row = compare_losses("chat.jsonl", [2.0, 2.2, 2.1, 2.3], [1.0, 1.1, 1.2, 1.0], seed=0)
     assert row["rise"] == pytest.approx(1.075)
