@@ -70,14 +70,14 @@ def evaluate(
     Args:
         settings: fields of the configuration group `evaluation`. exported: the model's folder.
     """
+    losses = functools.partial(architectures.tuned_and_base_losses, module)
+    general = answer_evaluation.compare_general(data, settings, losses)  # first: it reads files
     questions = data.evaluation_questions(settings["questions"])
     answers, made = answer(module, data, settings, exported, questions)
     judged, scores = answer_evaluation.judge_answers(data, settings, questions, answers)
     judged.write_parquet(folder / "predictions.parquet")
     scores |= {"made": made, "data_digest": data.digest, "machine": architectures.machine_facts()}
-    losses = functools.partial(architectures.tuned_and_base_losses, module)
-    scores |= {"general": answer_evaluation.compare_general(data, settings, losses)}
-    scores |= {"name": evaluated_runs.run_name(module.origin), "origin": module.origin}
+    scores |= {"name": evaluated_runs.run_name(module.origin), "origin": module.origin, "general": general}
     scores |= {"trained_on": module.origin["digest"], "model_digest": architectures.model_digest(exported)}
     write_json(folder / "scores.json", scores)
     return scores | {"text": answer_evaluation.evaluation_text(scores)}
@@ -224,12 +224,12 @@ def run(config: DictConfig) -> None:
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
     keys = list(map(str, OmegaConf.load(ROOT / "config/evaluate.yaml")))
+    choices = {"baselines": lookups.BASELINES, "metrics": text_metrics.METRICS}
     problems = architectures.check_settings(config, keys, {"export": architectures.KINDS}, {})
     if config.ckpt is None and config.compare is None:
         problems.append(architectures.missing_checkpoint("evaluate.py"))
     problems += architectures.check_backend(config.backend, config.served_model)
-    problems += architectures.check_export(config) + lookups.check_baselines(config.baselines or [])
-    problems += text_metrics.check_metrics(config.metrics or [])
+    problems += architectures.check_export(config) + architectures.check_choices(config, choices)
     return problems + check_limits(dict(config.limits or {}))
 
 

@@ -116,8 +116,8 @@ def plan(this: Run) -> None:
 def train(this: Run) -> None:
     """Train or fit, evaluate, record, and print what to type next."""
     config, data, folder = this.config, this.data, this.folder
-    if config.data.task == "labels":  # mistakes are reported before the work
-        label_evaluation.read_checks(data, asdict(config.evaluation), data.rows_of("train"))
+    if config.data.task != "pocket":
+        answer_evaluation.check_evaluation(data, asdict(config.evaluation))
     first = architectures.is_first_process()
     if first:
         runs.start_run(folder, config)

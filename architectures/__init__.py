@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from architectures.models.lora import has_adapter as has_adapter
     from architectures.models.run_file import model_digest as model_digest
     from architectures.models.sequence_classifier import SequenceClassifier as SequenceClassifier
+    from architectures.runtime.command_line import check_choices as check_choices
     from architectures.runtime.command_line import check_settings as check_settings
     from architectures.runtime.command_line import missing_checkpoint as missing_checkpoint
     from architectures.runtime.command_line import override as override
@@ -133,6 +134,7 @@ _MODULES = {
     "has_adapter": "architectures.models.lora",
     "model_digest": "architectures.models.run_file",
     "SequenceClassifier": "architectures.models.sequence_classifier",
+    "check_choices": "architectures.runtime.command_line",
     "check_settings": "architectures.runtime.command_line",
     "missing_checkpoint": "architectures.runtime.command_line",
     "override": "architectures.runtime.command_line",

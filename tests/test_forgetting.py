@@ -3,18 +3,22 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import train
 from architectures.inference.losses import row_losses, tuned_and_base_losses
 from architectures.models.causal_lm import CausalLM
+from architectures.training.checkpoints import check_task
+from architectures.training.signals import Signals
 from data.modules.general import general_examples
 from data.reports import forgetting_report
 from data.scoring.forgetting import compare_losses
 from data.tokens.prompts import Renderer
-from tests.conftest import POCKET
+from tests.conftest import EVALUATE_KEYS, POCKET, SMALL, typed
 from tests.verdict_runs import LIMITS, run
 
 TEXTS = ["Say it again: red coat", "Which is first?", "the blue jacket of the shop", "cotton"]
@@ -96,6 +100,39 @@ def test_a_rise_closes_the_gate() -> None:
     assert not forgetting_report.criteria({}, 0.5)[0].passed
     nothing = {"general": [row | {"rise_high": math.nan}]}
     assert not forgetting_report.criteria(nothing, 2.0)[0].passed
+
+
+def test_a_file_without_text_is_refused_before_training_and_before_answering(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    (other := tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    outputs = finished[0].parent
+    config = typed("+experiment=quickstart", f"outputs={outputs}", *SMALL, f"evaluation.general=[{other}]")
+    with pytest.raises(ValueError, match="no column 'text'"):
+        train.run(config, tmp_path, Signals())
+    assert not (tmp_path / "checkpoints").exists()
+    before = set((outputs / "evaluations").glob("*/*"))
+    with pytest.raises(ValueError, match="no column 'text'"):
+        run(ckpt=finished[0] / "model", outputs=outputs, general=str(other), baselines="tfidf")
+    assert not {path.name for path in set((outputs / "evaluations").glob("*/*")) - before} & {
+        "predictions.parquet"
+    }
+
+
+def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "texts.jsonl"
+    rows = [*({"text": text} for text in TEXTS), {"text": ""}, {"text": None}]
+    path.write_text("\n".join(map(json.dumps, rows)) + '\n{"text": "cut o', encoding="utf-8")
+    with caplog.at_level("WARNING"):
+        assert len(general_examples(str(path), Renderer(str(POCKET)), 10, 100)) == len(TEXTS)
+    assert "3 rows are damaged, empty, repeated or no conversation" in caplog.text
+
+
+def test_general_text_is_not_for_classifiers() -> None:
+    model: Any = SimpleNamespace(origin={"data": {"task": "labels"}})
+    given = dict.fromkeys(EVALUATE_KEYS) | {"general": ["chat.jsonl"]}
+    with pytest.raises(ValueError, match="general: is for models of another task"):
+        check_task("x", model, given)
 
 
 def test_an_evaluation_tells_it_and_a_limit_closes_the_gate(

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 import evaluate
 from architectures.models.run_file import model_digest
 from architectures.tracking.registry import champion_name, locate
+from data.scoring import summaries
 from tests.verdict_runs import LIMITS, NOTHING, run
 
 
@@ -116,8 +117,15 @@ def test_runs_side_by_side(
     sections += ["Parameters that differ", "Cost", "Where it is weak", "Leakage", "What was run"]
     places = [text.index(f"## {section}") for section in sections]
     assert places == sorted(places)
-    errors = [int(total) for total in re.findall(r"## Errors: [a-z ]+ \(\d+ of (\d+)\)", text)]
-    assert 0 < sum(errors) <= 12
+    tuned = pl.read_parquet(finished[0] / "predictions.parquet").filter(pl.col("model") == "tuned")
+    wrong = tuned.filter(~summaries.RIGHT).with_columns(pl.col("verdict").str.replace_all("_", " "))
+    assert tuned.height == 12
+    shown = re.findall(r"## Errors: ([a-z ]+) \((\d+) of (\d+)\)", text)
+    counts = dict(wrong.group_by("verdict").len().rows())
+    assert {name: (int(some), int(total)) for name, some, total in shown} == {
+        name: (count, count) for name, count in counts.items()
+    }
+    assert counts  # a model of six steps is wrong somewhere
     for shown in ("AMD", "torch", "commit"):
         assert shown in text or shown == "AMD"
     page = max(outputs.glob("comparisons/*/report.html"), key=lambda path: path.stat().st_mtime)

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[\w./@-]+)=(.*)", re.DOTALL)
@@ -56,7 +56,7 @@ def _parses(parse: Callable[[str], object], argument: str) -> bool:
 def check_settings(
     settings: Mapping[str, Any],
     keys: Iterable[str],
-    choices: Mapping[str, Sequence[str]],
+    choices: Mapping[str, Collection[str]],
     ranges: Mapping[str, tuple[float, float]],
 ) -> list[str]:
     """All that is wrong, one line each.
@@ -68,6 +68,17 @@ def check_settings(
     """
     known = list(keys)
     problems = [unknown(str(key), known) for key in settings if str(key) not in known]
+    problems += check_choices(settings, choices)
+    for key, (lowest, highest) in ranges.items():
+        value = settings[key]
+        if not isinstance(value, int | float) or not lowest <= value <= highest:
+            problems.append(f"{key}={value}: must be a number from {lowest} to {highest}")
+    return problems
+
+
+def check_choices(settings: Mapping[str, Any], choices: Mapping[str, Collection[str]]) -> list[str]:
+    """What is none of the valid values, one line each. choices: as for `check_settings`."""
+    problems: list[str] = []
     for key, valid in choices.items():
         value = settings[key]
         if isinstance(value, str) and value not in valid:
@@ -75,10 +86,6 @@ def check_settings(
         elif value is not None and not isinstance(value, str):
             invalid = [item for item in value if item not in valid]
             problems += [f"{key}: unknown {item!r}; valid are {', '.join(valid)}" for item in invalid]
-    for key, (lowest, highest) in ranges.items():
-        value = settings[key]
-        if not isinstance(value, int | float) or not lowest <= value <= highest:
-            problems.append(f"{key}={value}: must be a number from {lowest} to {highest}")
     return problems
 
 
@@ -95,9 +102,14 @@ def unknown(key: str, known: Sequence[str]) -> str:
 
 
 def override(settings: Mapping[str, Any], command_line: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the values that the command line sets; null sets nothing."""
+    """Settings with the values that the command line sets; null sets nothing. One text for a list is its only
+    entry.
+    """
     given = {str(key): value for key, value in command_line.items() if key in settings and value is not None}
-    lists = {key: list(value) for key, value in given.items() if isinstance(settings[key], list)}
+    lists: dict[str, list[Any]] = {}
+    for key, value in given.items():
+        if isinstance(settings[key], list):
+            lists[key] = [value] if isinstance(value, str) else list(value)
     return {**settings, **given, **lists}
 
 

@@ -20,16 +20,14 @@ def configure_process() -> None:
         keep_freed_memory()
 
 
-def keep_freed_memory() -> bool:
-    """Keep freed memory in the process, and take huge pages for tensors; whether that is possible here.
+def keep_freed_memory() -> None:
+    """Keep freed memory in the process, and take huge pages for tensors, where glibc is the allocator.
 
     A training step on a CPU frees and allocates the same large tensors again. By default glibc returns each
     to the kernel, which hands out pages of 4 KiB and clears them. The resident memory stays at its peak.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch at its first allocation
-    if sys.platform != "linux":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
-        return False
-    return bool(mallopt(MMAP_THRESHOLD, MOST) and mallopt(TRIM_THRESHOLD, MOST))
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:  # musl has none
+        mallopt(MMAP_THRESHOLD, MOST)
+        mallopt(TRIM_THRESHOLD, MOST)

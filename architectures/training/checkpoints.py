@@ -20,10 +20,11 @@ from architectures.training.checkpoint_io import read_checkpoint
 
 LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
-ANSWER_KEYS = (*BACKEND_KEYS, "export", "hub", "variants", "gate", "incumbent", "register")
+EXPORT_KEYS = ("export", "hub", "variants")
+GATE_KEYS = ("general", "general_rows", "gate", "incumbent", "register")
 ANSWERING = ("retail", "instructions")  # tasks whose models answer in words
 OTHER_TASKS = {  # task -> keys of evaluate.py's command line that are for other tasks
-    "labels": (*ANSWER_KEYS, "golden", "metrics"),
+    "labels": (*BACKEND_KEYS, *EXPORT_KEYS, *GATE_KEYS, "golden", "metrics"),
     "retail": (*LABEL_KEYS, "metrics"),
     "instructions": (*LABEL_KEYS, "golden"),
 }

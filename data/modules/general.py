@@ -1,5 +1,5 @@
-"""Rows of files that a user names, by whose loss it is seen what a tuned model has forgotten: conversations,
-or a column ``text``.
+"""Rows of a user's files, whose loss shows what a tuned model has forgotten: conversations, or a column
+``text``.
 """
 
 import logging
@@ -26,17 +26,21 @@ def general_examples(path: str, renderer: Renderer, count: int, longest: int) ->
     """
     if not Path(path).is_file():
         raise ValueError(f"evaluation.general: there is no file {path}")
-    frame, _ = read_table(Path(path))
+    frame, unread = read_table(Path(path))
     if TEXT in frame.columns:
         texts = frame[TEXT].cast(pl.String).drop_nulls()
-        rows = spread(texts.filter(texts.str.len_chars() > 0).to_frame(), count)
-        examples = running_text(rows[TEXT].to_list(), renderer)
+        good = texts.filter(texts.str.len_chars() > 0).to_frame()
+        examples = running_text(spread(good, count)[TEXT].to_list(), renderer)
     else:
         try:
-            found = spread(read_conversations(frame).good, count)
+            good = read_conversations(frame).good
         except ValueError as error:
             raise ValueError(f"evaluation.general: {path}: {error}, and no column {TEXT!r}") from None
-        examples = renderer.render_conversations(found["messages"].to_list(), found["untrained"].to_list())
+        drawn = spread(good, count)
+        examples = renderer.render_conversations(drawn["messages"].to_list(), drawn["untrained"].to_list())
+    aside = frame.height + unread.height - good.height
+    if aside:
+        log.warning("%s: %d rows are damaged, empty, repeated or no conversation: left out", path, aside)
     fitting = [example for example in examples if len(example.ids) <= longest and example.spans]
     if len(fitting) < len(examples):
         log.warning("%s: %d rows of over %d tokens are left out", path, len(examples) - len(fitting), longest)

@@ -1,13 +1,13 @@
 """InstructionData: instruction pairs and conversations -> batches, with loss on the assistant's turns alone;
 mixtures of several sets.
 
-What is asked of a trained model are the held-out conversations up to their last answer, which is the
-reference.
+A trained model is asked the held-out conversations up to their last answer, which is the reference.
 """
 
 import json
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,7 @@ class InstructionData(TokenDataModule):
         """Tokens that a predicted answer may take."""
         return min(int(self.token_report["train"]["longest_answer"]), int(self.settings["max_seq_length"]))
 
+    @cached_property
     def training_questions(self) -> pl.DataFrame:
         """The training conversations in the form of `evaluation_questions`."""
         return questions_of(self.rows_of("train").unique("messages", maintain_order=True))

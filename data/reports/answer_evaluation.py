@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from data.reports import comparison, forgetting_report, instruction_report, label_report, tables
-from data.reports.evaluated_runs import EvaluatedRun, is_classifier, read_run
+from data.reports import (
+    comparison,
+    forgetting_report,
+    instruction_report,
+    label_evaluation,
+    label_report,
+    tables,
+)
+from data.reports.evaluated_runs import CLASSIFIERS, EvaluatedRun, kind_of, read_run
 from data.scoring import forgetting, instruction_baselines, lookups, summaries, text_metrics
 from data.scoring.lookups import AskBase, Nearest
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
-    from data.modules.opening import InstructionData, RetailData
+    from data.modules.opening import AnyData, InstructionData, LabelledText, RetailData
     from data.tokens.example import Example
 
 Answers = dict[str, list[str | None]]  # by model
@@ -73,10 +80,26 @@ def judge_instructions(
         frames.append(text_metrics.judge(questions, texts, metrics).with_columns(model=pl.lit(name)))
     judged = pl.concat(frames)
     figures = text_metrics.score_models(judged, metrics, data.seed)
-    known = data.training_questions().select("messages")
+    known = data.training_questions.select("messages")
     shared = questions.join(known, on="messages", how="semi").height
     leakage = {"shared": shared, "rows": questions.height}
     return judged, {"metrics": metrics, "texts": figures, "leakage": leakage}
+
+
+def check_evaluation(data: "AnyData", settings: Settings) -> None:
+    """Read what an evaluation will need, so that a mistake in it is reported before the work. Raises
+    ValueError.
+    """
+    if data.settings["task"] == "labels":
+        labelled = cast("LabelledText", data)
+        label_evaluation.read_checks(labelled, settings, labelled.rows_of("train"))
+    else:
+        general_rows(cast("RetailData | InstructionData", data), settings)
+
+
+def general_rows(data: "RetailData | InstructionData", settings: Settings) -> "dict[str, list[Example]]":
+    """The rows of each file of general text."""
+    return {path: data.general_examples(path, settings["general_rows"]) for path in settings["general"]}
 
 
 def compare_general(
@@ -88,8 +111,7 @@ def compare_general(
         losses: (rows, name) -> losses of the tuned model and of its base.
     """
     found = []
-    for path in settings["general"]:
-        rows = data.general_examples(path, settings["general_rows"])
+    for path, rows in general_rows(data, settings).items():
         found.append(forgetting.compare_losses(Path(path).name, *losses(rows, path), data.seed))
     return found
 
@@ -106,16 +128,11 @@ def evaluation_text(scores: Settings) -> str:
 def write_report(
     runs: list[EvaluatedRun], folder: Path, verdict: str = "", incumbent: EvaluatedRun | None = None
 ) -> str:
-    """Write the page of runs; the table of the runs. Arguments: see `data.reports.comparison.write_report`.
-    Raises ValueError if they are of different tasks.
+    """Write the page of runs of one task; the table of the runs. Arguments: see
+    `data.reports.comparison.write_report`.
     """
-    kinds = {"grounded" in run.scores for run in runs}
-    if len(kinds) > 1:
-        raise ValueError(
-            "compare: these runs answer questions about a catalogue and instructions; compare each kind by"
-            " itself"
-        )
-    write = comparison.write_report if kinds == {True} else instruction_report.write_report
+    about_catalogue = "grounded" in runs[0].scores
+    write = comparison.write_report if about_catalogue else instruction_report.write_report
     return write(runs, folder, verdict, incumbent)
 
 
@@ -125,13 +142,11 @@ def compare_folders(folders: list[Path], names: list[str], target: Path) -> tupl
 
     Raises ValueError if they are of different tasks.
     """
-    kinds = {is_classifier(path) for path in folders}
+    kinds = {kind_of(path) for path in folders}
     if len(kinds) > 1:
-        raise ValueError(
-            "compare: these are runs of classifiers and of models that answer questions; compare each kind by"
-            " itself"
-        )
-    if kinds == {True}:
+        listed = " and of ".join(sorted(kinds))
+        raise ValueError(f"compare: these are runs of {listed}; compare each kind by itself")
+    if kinds == {CLASSIFIERS}:
         return label_report.write_comparison(folders, ", ".join(names), target), []
     runs = [read_run(path) for path in folders]
     return write_report(runs, target), runs

@@ -11,7 +11,7 @@ import polars as pl
 
 from data import markdown
 from data.reports import forgetting_report, page, tables
-from data.reports.evaluated_runs import EvaluatedRun, best_run, with_distinct_names
+from data.reports.evaluated_runs import EvaluatedRun, side_by_side
 from data.reports.page import Section
 from data.reports.sections import (
     accuracy_chart,
@@ -36,12 +36,7 @@ def write_report(
         verdict: of the gate, in Markdown. incumbent: the model in use, to compare with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    runs = with_distinct_names(runs)
-    best = best_run(runs)
-    same_data = [run for run in runs if run.scores["data_digest"] == best.scores["data_digest"]]
-    others = [run for run in same_data if run is not best]
-    if incumbent:
-        others.append(incumbent)
+    runs, best, others = side_by_side(runs, incumbent)
     table = jobs_table(runs)
     findings = "\n".join(f"- {line}" for line in in_words(best, others, runs))
     published = tables.legacy_table({run.name: run.scores["legacy"]["tuned"] for run in runs})
@@ -135,10 +130,7 @@ def describe_difference(d: statistics.Difference, p: float | None = None) -> str
         if p < 0.05
         else f"could be chance; about {d.needed[1]:,} questions would tell 2 points apart"
     )
-    return (
-        f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] on {d.n} questions, p ="
-        f" {p:.2g}: {sure}."
-    )
+    return f"{tables.in_points(d, 'questions')}, p = {p:.2g}: {sure}."
 
 
 def jobs_table(runs: list[EvaluatedRun]) -> str:
@@ -152,10 +144,10 @@ def jobs_table(runs: list[EvaluatedRun]) -> str:
     for run in runs:
         parts = verdicts.PRODUCT_SPLITS.values()
         known, unseen = (run.scores["grounded"][f"tuned, {part}"] for part in parts)
-        validation = f"{run.results['monitor']} {run.results['validation']:.4f}" if run.results else "-"
         accuracies = [tables.figure_with_interval(part, "accuracy") for part in (known, unseen)]
         shares = [float(known[key]) for key in ("right_product", "precision", "answered", "invented_rate")]
-        rows.append([run.name, validation, accuracies[0], arrows.get(run.name, ""), accuracies[1], *shares])
+        compared = [accuracies[0], arrows.get(run.name, ""), accuracies[1]]
+        rows.append([run.name, run.validation, *compared, *shares])
     return markdown.markdown_table(header, rows)
 
 

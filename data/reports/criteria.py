@@ -1,9 +1,13 @@
 """Criteria of the gate: what a limit is, what a criterion says, and the table of them."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 from data import markdown
+from data.reports import tables
+from data.scoring.statistics import Difference, MeanDifference
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,57 @@ class Criterion:
     name: str
     passed: bool
     words: str
+
+
+def figure(figures: dict[str, Any], key: str) -> float:
+    """A figure; not a number where it is missing."""
+    value = figures.get(key)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def at_least(name: str, figures: dict[str, Any], metric: str, least: float) -> Criterion:
+    """A figure by the lower end of its interval; 0: no minimum is set.
+
+    Args:
+        figures: n, and the figure as METRIC, METRIC_low and METRIC_high; a missing one fails.
+    """
+    if not least:
+        return Criterion(name, True, "no minimum is set")
+    keys = (metric, f"{metric}_low", f"{metric}_high", "n")
+    value, low, high, n = (figure(figures, key) for key in keys)
+    if not (math.isfinite(value) and math.isfinite(low) and n > 0):
+        return Criterion(name, False, "there is no figure")
+    compared = "at least" if low >= least else "below"
+    interval = tables.format_interval(value, low, high)
+    words = f"{interval} of {n:.0f}: the lower end is {compared} {100 * least:g}%"
+    return Criterion(name, low >= least, words)
+
+
+def failures(failed: float, n: float, most: float) -> Criterion:
+    """Requests that failed; without a question the criterion is not met."""
+    share = failed / n if n else math.nan
+    words = f"{failed:.0f} of {n:.0f}; at most {100 * most:g}% may fail"
+    return Criterion("failed requests", share <= most, words)
+
+
+def no_worse(
+    rival: str, compare: Callable[[], Difference | MeanDifference], unit: str, margin: float
+) -> Criterion:
+    """By the lower end of the paired difference.
+
+    Args:
+        compare: gives the difference, or raises ValueError where there is none. unit: what is compared.
+    """
+    name = f"not worse than the {rival}"
+    try:
+        d = compare()
+    except ValueError as error:
+        return Criterion(name, False, str(error))
+    words = f"{tables.in_points(d, unit)}; {-100 * margin:g} is allowed"
+    return Criterion(name, math.isfinite(d.low) and d.low >= -margin, words)
+
+
+NO_BASELINE = Criterion("not worse than a baseline", False, "no baseline was evaluated beside it")
 
 
 def same(name: str, there: object, here: object) -> Criterion:

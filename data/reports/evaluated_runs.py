@@ -13,8 +13,12 @@ import polars as pl
 
 ARTIFACTS = (".parquet", ".png", ".md", ".html")
 RECORDS = ("scores.json", "results.json", "metrics.jsonl")  # by which runs are compared
-
-
+CLASSIFIERS = "classifiers"
+KINDS = {  # key of the scores -> what such runs trained
+    "splits": CLASSIFIERS,
+    "grounded": "models that answer questions about a catalogue",
+    "texts": "models trained on instructions",
+}
 # What `evaluation` of a run lacks: fields of later versions, and what only evaluate.py can set.
 LATER_FIELDS: dict[str, Any] = {
     "metrics": ["chrf", "token_f1", "exact_match"],
@@ -36,6 +40,11 @@ class EvaluatedRun:
     results: dict[str, Any]
     rows: pl.DataFrame
     metrics: list[dict[str, float]]
+
+    @property
+    def validation(self) -> str:
+        """The figure that chose the best checkpoint, or a dash where it is not known."""
+        return f"{self.results['monitor']} {self.results['validation']:.4f}" if self.results else "-"
 
     @property
     def tuned(self) -> pl.DataFrame:
@@ -63,9 +72,10 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged ({error}): run the evaluation, or the sweep, again") from None
 
 
-def is_classifier(folder: Path) -> bool:
-    """Whether the evaluated run in a folder is a classifier's."""
-    return "splits" in read_json(folder / "scores.json")
+def kind_of(folder: Path) -> str:
+    """What the evaluated run in a folder trained, by its scores."""
+    scores = read_json(folder / "scores.json")
+    return next(kind for key, kind in KINDS.items() if key in scores)
 
 
 def read_run(folder: Path, label: str = "") -> EvaluatedRun:
@@ -182,3 +192,18 @@ def with_distinct_names(runs: list[EvaluatedRun]) -> list[EvaluatedRun]:
         name = f"{run.name} #{seen[run.name]}" if names.count(run.name) > 1 else run.name
         renamed.append(replace(run, name=name))
     return renamed
+
+
+def side_by_side(
+    runs: list[EvaluatedRun], incumbent: EvaluatedRun | None
+) -> tuple[list[EvaluatedRun], EvaluatedRun, list[EvaluatedRun]]:
+    """(the runs under names of their own, the best, those on the same data that it is compared with and the
+    incumbent)
+    """
+    runs = with_distinct_names(runs)
+    best = best_run(runs)
+    same_data = [run for run in runs if run.scores["data_digest"] == best.scores["data_digest"]]
+    others = [run for run in same_data if run is not best]
+    if incumbent:
+        others.append(incumbent)
+    return runs, best, others

@@ -3,11 +3,13 @@ not a number fails.
 """
 
 import math
+from functools import partial
+from typing import Any
 
 import polars as pl
 
 from data.reports import forgetting_report, instruction_gate, tables
-from data.reports.criteria import Criterion, Limits, same
+from data.reports.criteria import NO_BASELINE, Criterion, Limits, at_least, failures, figure, no_worse, same
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import statistics, summaries, verdicts
 from data.scoring.lookups import BASELINES
@@ -43,13 +45,16 @@ def judge_run(
 def catalogue_criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None) -> list[Criterion]:
     """Those of a model that answers questions about a catalogue."""
     parts = parts_of(run)
-    never_trained = [at_least(run, part, limits.unseen_accuracy) for part in parts[1:]]
+    figures = [figures_of(run, part) for part in parts]
+    failed = sum(figure(of_part, "failed") for of_part in figures)
+    asked = sum(figure(of_part, "n") for of_part in figures)
+    never_trained = [accuracy(run, part, limits.unseen_accuracy) for part in parts[1:]]
     invented = [at_most(run, part, limits.invented) for part in parts]
     return [
-        at_least(run, "known products", limits.accuracy),
+        accuracy(run, "known products", limits.accuracy),
         *never_trained,
         *invented,
-        failures(run, limits.failed),
+        failures(failed, asked, limits.failed),
         *rivals(run, incumbent, limits.margin),
         leaks(run),
     ]
@@ -61,34 +66,21 @@ def parts_of(run: EvaluatedRun) -> list[str]:
     return [*(verdicts.SPLITS if has_wordings else verdicts.PRODUCT_SPLITS).values()]
 
 
-def figure(run: EvaluatedRun, part: str, name: str) -> float:
-    """A figure of the tuned model; not a number where it is missing."""
-    value = run.scores.get("grounded", {}).get(f"tuned, {part}", {}).get(name)
-    return float(value) if isinstance(value, int | float) else math.nan
+def figures_of(run: EvaluatedRun, part: str) -> dict[str, Any]:
+    """Figures of the tuned model; none where they are missing."""
+    found: dict[str, Any] = run.scores.get("grounded", {}).get(f"tuned, {part}", {})
+    return found
 
 
-def at_least(run: EvaluatedRun, part: str, least: float) -> Criterion:
+def accuracy(run: EvaluatedRun, part: str, least: float) -> Criterion:
     """Accuracy by its lower end."""
-    value, low, high, n = (
-        figure(run, part, name) for name in ("accuracy", "accuracy_low", "accuracy_high", "n")
-    )
-    name = f"accuracy, {part}"
-    if not least:
-        return Criterion(name, True, "no minimum is set")
-    if not (math.isfinite(value) and math.isfinite(low) and n > 0):
-        return Criterion(name, False, "there is no figure")
-    words = (
-        f"{tables.format_interval(value, low, high)} of {n:.0f}: the lower end is"
-        f" {'at least' if low >= least else 'below'} {100 * least:g}%"
-    )
-    return Criterion(name, low >= least, words)
+    return at_least(f"accuracy, {part}", figures_of(run, part), "accuracy", least)
 
 
 def at_most(run: EvaluatedRun, part: str, most: float) -> Criterion:
     """Invented products by their upper end."""
-    value, low, high, n = (
-        figure(run, part, name) for name in ("invented_rate", "invented_rate_low", "invented_rate_high", "n")
-    )
+    keys = ("invented_rate", "invented_rate_low", "invented_rate_high", "n")
+    value, low, high, n = (figure(figures_of(run, part), key) for key in keys)
     name = f"invented, {part}"
     if not n and most == 1:
         return Criterion(name, True, "no maximum is set")
@@ -101,48 +93,22 @@ def at_most(run: EvaluatedRun, part: str, most: float) -> Criterion:
     return Criterion(name, high <= most, words)
 
 
-def failures(run: EvaluatedRun, most: float) -> Criterion:
-    """Requests that failed, on all questions."""
-    counts = [figure(run, part, "failed") for part in parts_of(run)]
-    n = sum(figure(run, part, "n") for part in parts_of(run))
-    share = sum(counts) / n if n else math.nan
-    return Criterion(
-        "failed requests", share <= most, f"{sum(counts):.0f} of {n:.0f}; at most {100 * most:g}% may fail"
-    )
-
-
 def rivals(run: EvaluatedRun, incumbent: EvaluatedRun | None, margin: float) -> list[Criterion]:
     """Not worse than the best baseline, nor than the incumbent, by more than the margin, on the same
     questions.
     """
     models = [name for name in BASELINES if name in run.rows["model"]]
-    shares = {
-        name: run.rows.filter(pl.col("model") == name).select(summaries.RIGHT.mean()).item() or 0.0
-        for name in models
-    }
-    best = max(shares, key=shares.__getitem__) if shares else ""
-    found = (
-        [no_worse(run, f"baseline {best}", run.rows.filter(pl.col("model") == best), margin)] if best else []
-    )
-    if not best:
-        found.append(Criterion("not worse than a baseline", False, "no baseline was evaluated beside it"))
-    return found + (
-        [no_worse(run, f"incumbent {incumbent.name}", incumbent.tuned, margin)] if incumbent else []
-    )
-
-
-def no_worse(run: EvaluatedRun, name: str, rows: pl.DataFrame, margin: float) -> Criterion:
-    """By the lower end of the paired difference."""
-    title = f"not worse than the {name}"
-    try:
-        d = statistics.paired(run.tuned, rows, summaries.RIGHT)
-    except ValueError as error:
-        return Criterion(title, False, str(error))
-    words = (
-        f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] on {d.n} questions;"
-        f" {-100 * margin:g} is allowed"
-    )
-    return Criterion(title, math.isfinite(d.low) and d.low >= -margin, words)
+    rows = {name: run.rows.filter(pl.col("model") == name) for name in models}
+    shares = {name: rows[name].select(summaries.RIGHT.mean()).item() or 0.0 for name in models}
+    others = [(f"incumbent {incumbent.name}", incumbent.tuned)] if incumbent else []
+    found = [] if models else [NO_BASELINE]
+    if models:
+        best = max(shares, key=shares.__getitem__)
+        others.insert(0, (f"baseline {best}", rows[best]))
+    for name, answers in others:
+        compare = partial(statistics.paired, run.tuned, answers, summaries.RIGHT)
+        found.append(no_worse(name, compare, "questions", margin))
+    return found
 
 
 def leaks(run: EvaluatedRun) -> Criterion:

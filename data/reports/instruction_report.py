@@ -7,11 +7,11 @@ import polars as pl
 
 from data import markdown
 from data.reports import forgetting_report, page, tables
-from data.reports.evaluated_runs import EvaluatedRun, best_run, with_distinct_names
+from data.reports.evaluated_runs import EvaluatedRun, side_by_side
 from data.reports.page import Section, quote_text
 from data.scoring import statistics, text_metrics
 from data.scoring.instruction_baselines import BASELINES
-from data.scoring.text_metrics import MeanDifference
+from data.scoring.statistics import MeanDifference
 
 EXAMPLES = 8  # answers on the page, the worst first
 NOTE = """Means of scores from 0 to 1 in per cent; in brackets 95% intervals (bootstrap over rows; of scores
@@ -41,11 +41,6 @@ def difference(run: EvaluatedRun, other: EvaluatedRun, model: str) -> MeanDiffer
     return text_metrics.paired(tuned, rival.filter(pl.col("model") == model), headline(run))
 
 
-def in_points(d: MeanDifference) -> str:
-    """A difference in words."""
-    return f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] on {d.n} rows"
-
-
 def answers_table(scores: dict[str, Any]) -> str:
     """A row for each model and split, a column for each metric."""
     rows: list[list[object]] = []
@@ -61,9 +56,8 @@ def runs_table(runs: list[EvaluatedRun]) -> str:
     for run in runs:
         split = deciding_split(run.rows)
         figures = run.scores["texts"][f"tuned, {split}"]
-        validation = f"{run.results['monitor']} {run.results['validation']:.4f}" if run.results else "-"
         cells = [tables.figure_with_interval(figures, metric) for metric in run.scores["metrics"]]
-        rows.append([run.name, validation, split, int(figures["n"]), *cells])
+        rows.append([run.name, run.validation, split, int(figures["n"]), *cells])
     return markdown.markdown_table(["run", "validation", "rows", "n", *runs[0].scores["metrics"]], rows)
 
 
@@ -78,7 +72,7 @@ def differences_table(best: EvaluatedRun, others: list[EvaluatedRun]) -> str:
     adjusted = statistics.holm([d.p for d in found])
     rows: list[list[object]] = []
     for (name, _, _), d, p in zip(rivals, found, adjusted, strict=True):
-        rows.append([name, in_points(d), f"{p:.2g}"])
+        rows.append([name, tables.in_points(d, "rows"), f"{p:.2g}"])
     return markdown.markdown_table([f"{headline(best)}, {split}: {best.name} minus", "difference", "p"], rows)
 
 
@@ -99,12 +93,7 @@ def write_report(
     `data.reports.comparison.write_report`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    runs = with_distinct_names(runs)
-    best = best_run(runs)
-    same_data = [run for run in runs if run.scores["data_digest"] == best.scores["data_digest"]]
-    others = [run for run in same_data if run is not best]
-    if incumbent:
-        others.append(incumbent)
+    runs, best, others = side_by_side(runs, incumbent)
     table = runs_table(runs)
     sections = [
         Section("Runs", f"{table}\n\n{NOTE}"),

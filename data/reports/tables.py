@@ -24,6 +24,11 @@ def format_interval(value: float, low: float, high: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def in_points(d: statistics.Difference | statistics.MeanDifference, unit: str) -> str:
+    """A difference in points of a hundred with its interval, on so many questions or rows."""
+    return f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] on {d.n} {unit}"
+
+
 def evaluation_text(scores: dict[str, Any]) -> str:
     """The tables that an evaluation prints."""
     return "\n\n".join(

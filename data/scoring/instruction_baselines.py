@@ -2,7 +2,6 @@
 the untuned base, alone or with training conversations before the question.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -38,7 +37,7 @@ def after_system(messages: list[dict[str, str]], turns: list[dict[str, str]]) ->
 def baseline_answers(
     names: list[str],
     questions: pl.DataFrame,
-    training: Callable[[], pl.DataFrame],
+    training: pl.DataFrame,
     settings: dict[str, Any],
     nearest: Nearest,
     ask_base: AskBase | None,
@@ -46,17 +45,16 @@ def baseline_answers(
     """Baseline -> its answers; names of baselines for catalogues alone are passed over.
 
     Args:
-        training: gives the training conversations. settings: shots, seed. ask_base: as for
+        training: conversations. settings: shots, seed. ask_base: as for
         `data.scoring.lookups.baseline_answers`.
     """
     answers: dict[str, list[str | None]] = {}
     for name in names:
         if name == NEAREST:
-            known = training()
-            places = nearest(known["question"].to_list(), questions["question"].to_list())
-            answers[name] = known["reference"].gather(places).to_list()
+            places = nearest(training["question"].to_list(), questions["question"].to_list())
+            answers[name] = training["reference"].gather(places).to_list()
         elif name in BASELINES and ask_base is not None:
             shots, seed = settings["shots"], settings["seed"]
-            asked = questions if name == UNTUNED else with_shots(questions, training(), shots, seed)
+            asked = questions if name == UNTUNED else with_shots(questions, training, shots, seed)
             answers[name] = ask_base(asked, name)
     return answers

@@ -130,12 +130,6 @@ def lookup_answers(
     return found["answer"].fill_null("").to_list()
 
 
-def check_baselines(names: list[str]) -> list[str]:
-    """What is wrong with the names of baselines, one line each."""
-    known = ", ".join(BASELINES)
-    return [f"baselines: unknown {name!r}; valid are {known}" for name in names if name not in BASELINES]
-
-
 def spread(questions: pl.DataFrame, count: int) -> pl.DataFrame:
     """``count`` of the questions, evenly over all of them; 0: all."""
     if not count or questions.height <= count:

@@ -138,6 +138,31 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> Dif
     )
 
 
+def mean_interval(values: Tensor, seed: int) -> tuple[float, float]:
+    """95% interval of a mean, by bootstrap over the values."""
+    return resampled(values, torch.ones(len(values), dtype=torch.float64), seed)
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """How much higher ``n`` values of one model are than those of another: the mean with its 95% interval,
+    and p of no difference.
+    """
+
+    n: int
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def mean_difference(differences: Tensor, seed: int = 0) -> MeanDifference:
+    """The mean of paired differences, one for each row."""
+    low, high = mean_interval(differences, seed)
+    value, p = float(differences.mean()), permutation(differences, seed)
+    return MeanDifference(len(differences), value, low, high, p)
+
+
 def permutation(totals: Tensor, seed: int) -> float:
     """Two-sided p of differences by product whose signs might as well be the other way round (Fisher 1935;
     Monte Carlo).

@@ -166,11 +166,8 @@ def results_of(scores: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]
     """(what a run's results keep of its scores, the figures among them by name; those of a split as
     SPLIT/NAME)
     """
-    if "grounded" in scores:
-        figures = headline_figures(scores)
-        return figures, figures
-    if "texts" in scores:
-        figures = text_figures(scores)
+    if "splits" not in scores:
+        figures = headline_figures(scores) if "grounded" in scores else text_figures(scores)
         return figures, figures
     by_split: dict[str, float] = {}
     for split, values in scores["splits"].items():

@@ -10,14 +10,12 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import torch
 
-from data.scoring import statistics
+from data.scoring.statistics import MeanDifference, mean_difference, mean_interval, wilson
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import CHRF
@@ -103,12 +101,6 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def check_metrics(names: list[str]) -> list[str]:
-    """What is wrong with the names of metrics, one line each."""
-    known = ", ".join(METRICS)
-    return [f"metrics: unknown {name!r}; valid are {known}" for name in names if name not in METRICS]
-
-
 def judge(questions: pl.DataFrame, answers: list[str | None], metrics: list[str]) -> pl.DataFrame:
     """Questions (column reference) with ``prediction`` and a column for each metric. An answer that failed
     scores 0.
@@ -125,9 +117,9 @@ def interval(values: pl.Series, seed: int) -> tuple[float, float]:
     """95% interval of a mean: the bootstrap's, and where every score is 0 or 1 at least Wilson's."""
     if not len(values):
         return 0.0, 1.0
-    low, high = statistics.resampled(values.to_torch(), torch.ones(len(values), dtype=torch.float64), seed)
+    low, high = mean_interval(values.to_torch(), seed)
     if values.is_in([0.0, 1.0]).all():
-        narrow = statistics.wilson(float(values.sum()), len(values))
+        narrow = wilson(float(values.sum()), len(values))
         low, high = min(low, narrow[0]), max(high, narrow[1])
     return low, high
 
@@ -143,31 +135,13 @@ def summarise(judged: pl.DataFrame, metrics: list[str], seed: int) -> dict[str, 
     return found
 
 
-@dataclass(frozen=True)
-class MeanDifference:
-    """How much higher the scores of one model are than those of another on the same ``n`` rows: the mean
-    with its 95% interval, and p of no difference.
-    """
-
-    n: int
-    value: float
-    low: float
-    high: float
-    p: float
-
-
 def paired(a: pl.DataFrame, b: pl.DataFrame, metric: str, seed: int = 0) -> MeanDifference:
     """Compare two models' judged answers row by row. Raises ValueError if they share no row."""
     keys = ["split", "row"]
     rows = a.select(*keys, a=metric).join(b.select(*keys, b=metric), on=keys).drop_nulls()
     if not rows.height:
         raise ValueError(f"no row has a score of both models for {metric}: evaluate them on the same data")
-    differences = (rows["a"] - rows["b"]).to_torch()
-    sizes = torch.ones(rows.height, dtype=torch.float64)
-    low, high = statistics.resampled(differences, sizes, seed)
-    return MeanDifference(
-        rows.height, float(differences.mean()), low, high, statistics.permutation(differences, seed)
-    )
+    return mean_difference((rows["a"] - rows["b"]).to_torch(), seed)
 
 
 def score_models(judged: pl.DataFrame, metrics: list[str], seed: int) -> dict[str, dict[str, Any]]:

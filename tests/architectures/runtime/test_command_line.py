@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from architectures.runtime.command_line import plain_arguments
+from architectures.runtime.command_line import override, plain_arguments
 from data.catalogue.inspection import hydra_quoted
 from tests.conftest import ROOT
 
@@ -87,3 +87,12 @@ def test_a_mistyped_key_is_one_error_with_the_nearest_one(entry: str) -> None:
     assert done.returncode == 1
     assert "chkpt: no such key; did you mean ckpt?" in done.stderr
     assert "struct" not in done.stderr
+
+
+def test_one_text_for_a_list_is_its_only_entry() -> None:
+    settings = {"metrics": ["chrf"], "questions": 3}
+    assert override(settings, {"metrics": "number", "questions": None}) == {
+        "metrics": ["number"],
+        "questions": 3,
+    }
+    assert override(settings, {"metrics": ["json", "chrf"]})["metrics"] == ["json", "chrf"]
