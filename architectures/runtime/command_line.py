@@ -20,15 +20,17 @@ def plain_arguments(
     arguments: Sequence[str],
     parse: Callable[[str], object],
     texts: Sequence[str] = (),
-    known: Sequence[str] | None = None,
+    known: object = None,
 ) -> list[str]:
     """Arguments whose values Hydra can parse: others, such as a path with '=' or spaces, are quoted.
 
     Args:
         parse: Hydra's parser of one argument, which raises an exception where it cannot. texts: keys whose
-        values are texts, which are quoted in any case. known: the keys that there are; another one is
-        marked as new, so that `check_settings` names it rather than Hydra. None: all are left to Hydra.
+        values are texts, which are quoted in any case. known: the settings that there are, a mapping;
+        another key, at any depth, is marked as new, so that the checks name it rather than Hydra. None: all
+        are left to Hydra.
     """
+    keys = None if known is None else _dotted_keys(known)
     plain = []
     for argument in arguments:
         match = KEY_AND_VALUE.fullmatch(argument)
@@ -37,11 +39,21 @@ def plain_arguments(
             is_text = key.lstrip("+") in texts and not value.startswith(("'", '"'))
             is_foreign = bool(value) and not value.startswith(STRUCTURES) and not _parses(parse, argument)
             argument = f"{key}={quoted(value)}" if is_text or is_foreign else argument
-            is_unknown = known is not None and re.split(r"[./@]", key)[0] not in (*known, "hydra")
+            path = re.split(r"[/@]", key)[0]
+            is_unknown = keys is not None and path not in keys and path.split(".")[0] != "hydra"
             if is_unknown and not key.startswith(("+", "~")):
                 argument = f"+{argument}"
         plain.append(argument)
     return plain
+
+
+def _dotted_keys(settings: object, prefix: str = "") -> list[str]:
+    """All keys, those of a group behind its name and a dot."""
+    keys = []
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            keys += [f"{prefix}{name}", *_dotted_keys(value, f"{prefix}{name}.")]
+    return keys
 
 
 def _parses(parse: Callable[[str], object], argument: str) -> bool:
@@ -77,7 +89,7 @@ def check_settings(
 
 
 def check_choices(settings: Mapping[str, Any], choices: Mapping[str, Collection[str]]) -> list[str]:
-    """What is none of the valid values, one line each. choices: as for `check_settings`."""
+    """Values that are not valid, one line each. choices: as for `check_settings`."""
     problems: list[str] = []
     for key, valid in choices.items():
         value = settings[key]

@@ -87,9 +87,7 @@ def judge_instructions(
 
 
 def check_evaluation(data: "AnyData", settings: Settings) -> None:
-    """Read what an evaluation will need, so that a mistake in it is reported before the work. Raises
-    ValueError.
-    """
+    """Read the files that an evaluation needs, before the work. Raises ValueError for a mistake in one."""
     if data.settings["task"] == "labels":
         labelled = cast("LabelledText", data)
         label_evaluation.read_checks(labelled, settings, labelled.rows_of("train"))

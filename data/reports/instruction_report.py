@@ -27,7 +27,9 @@ def headline(run: EvaluatedRun) -> str:
 
 
 def deciding_split(rows: pl.DataFrame) -> str:
-    """Rows of a file of the user's, or test rows; by the validation rows the best checkpoint was chosen."""
+    """The rows that decide: those of a user's own file, else the test rows, else the validation rows, which
+    also chose the best checkpoint.
+    """
     present = set(rows["split"])
     return next(split for split in ("other", "test", "validation") if split in present)
 

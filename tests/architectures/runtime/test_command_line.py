@@ -96,3 +96,24 @@ def test_one_text_for_a_list_is_its_only_entry() -> None:
         "questions": 3,
     }
     assert override(settings, {"metrics": ["json", "chrf"]})["metrics"] == ["json", "chrf"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("limits.genral=0.1", "limits.genral: no such limit; there are accuracy,"),
+        ("genral=[a]", "genral: no such key; did you mean general?"),
+    ],
+)
+def test_a_wrong_key_is_named_at_any_depth(argument: str, told: str) -> None:
+    command = [sys.executable, "evaluate.py", "ckpt=x", argument]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert told in done.stderr
+
+
+def test_an_unknown_key_is_marked_as_new_at_any_depth() -> None:
+    known = OmegaConf.create({"a": 1, "b": {"c": {"d": 2}}})
+    plain = plain_arguments(["b.c.d=3", "b.e=4", "hydra.x=5"], parse, known=known)
+    assert plain == ["b.c.d=3", "+b.e=4", "hydra.x=5"]
