@@ -54,8 +54,8 @@ def comparison_questions(products: pl.DataFrame, unseen: pl.Series, seed: int) -
         question="other_name",
         sentence=pl.format(COMPARED, key, "name", value, "other_name", other_value),
         answer_id="other_id",
-        wanted=pl.concat_list(of_one, of_neighbour).cast(PAIRS),
-        told=value,
+        conditions=pl.concat_list(of_one, of_neighbour).cast(PAIRS),
+        expected=value,
     )
 
 
@@ -82,6 +82,6 @@ def budget_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=pl.concat_str("kind_of", pl.lit(BETWEEN), currency, "limit"),
         sentence=fill(pick(FOUND, seed + 12), other=pl.col("name")),
         answer_id="id",
-        wanted=pl.concat_list(place, ceiling).cast(PAIRS),
-        told=pl.lit(None, pl.String),
+        conditions=pl.concat_list(place, ceiling).cast(PAIRS),
+        expected=pl.lit(None, pl.String),
     )

@@ -42,8 +42,8 @@ def follow_up_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=pl.lit(""),
         sentence=sentences[1],
         answer_id="id",
-        wanted=pl.concat_list(asked).cast(PAIRS),
-        told=in_sentence(pl.col("key").list.get(1), pl.col("value").list.get(1)),
+        conditions=pl.concat_list(asked).cast(PAIRS),
+        expected=in_sentence(pl.col("key").list.get(1), pl.col("value").list.get(1)),
         earlier=pl.concat_list(first_turn).cast(TURNS),
     )
 

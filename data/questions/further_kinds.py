@@ -111,8 +111,8 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=asked_about,
         sentence=pl.format(YES_OR_NO, "low_asked", key, "name", "low_value", "word"),
         answer_id="id",
-        wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
-        told=yes_or_no,
+        conditions=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
+        expected=yes_or_no,
     )
 
 
@@ -134,8 +134,8 @@ def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=pl.lit(""),
         sentence=pl.format(NOT_SAID, "key", "name"),
         answer_id="id",
-        wanted=pl.concat_list(pl.struct("key", value=pl.lit(""))).cast(PAIRS),
-        told=pl.lit(None, pl.String),
+        conditions=pl.concat_list(pl.struct("key", value=pl.lit(""))).cast(PAIRS),
+        expected=pl.lit(None, pl.String),
     )
 
 
@@ -148,8 +148,8 @@ def greeting_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=pl.lit(""),
         sentence=pl.lit(WELCOME),
         answer_id=pl.lit(None, pl.String),
-        wanted=pl.lit([], PAIRS),
-        told=pl.lit(None, pl.String),
+        conditions=pl.lit([], PAIRS),
+        expected=pl.lit(None, pl.String),
     )
 
 
@@ -176,6 +176,6 @@ def absent_questions(products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFr
         question=thing,  # that is asked for
         sentence=pl.lit(DECLINE),
         answer_id=pl.lit(None, pl.String),
-        wanted=pl.lit([], PAIRS),
-        told=pl.lit(None, pl.String),
+        conditions=pl.lit([], PAIRS),
+        expected=pl.lit(None, pl.String),
     )

@@ -89,11 +89,11 @@ def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pa
             category=category(products.columns), shelf=shelf(), type=type_fact.struct.field("value")
         )
         .with_columns(
-            garment=kind_of_product(pairing),
+            product_kind=kind_of_product(pairing),
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
             block=answer_block(max_details),
         )
-        .with_columns(partners=partners_of(pl.col("garment"), pairing))
+        .with_columns(partners=partners_of(pl.col("product_kind"), pairing))
         .select(*QUESTION_COLUMNS)
     )
 
@@ -113,7 +113,7 @@ def read_question_products(path: Path) -> pl.DataFrame:
     has_partners = "partners" in pl.read_parquet_schema(path)
     products = pl.read_parquet(path, columns=QUESTION_COLUMNS if has_partners else earlier)
     if not has_partners:
-        partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+        partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
         products = products.with_columns(partners=partners).select(QUESTION_COLUMNS)
     return products
 

@@ -145,7 +145,7 @@ class Retriever:
         self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and kind
         for row in self.all:
             self.on_shelf[row["category"], row["shelf"]].append(row)
-            self.of_kind[row["category"], row["garment"]].append(row)
+            self.of_kind[row["category"], row["product_kind"]].append(row)
         self.names = WordIndex([row["name"] for row in self.all])
 
     @cached_property

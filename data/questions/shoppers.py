@@ -44,7 +44,7 @@ def ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, unseen: pl.Series,
     it, and the attribute asked for.
     """
     names = short_names(products)
-    first = pl.col("wanted").list.first().struct
+    first = pl.col("conditions").list.first().struct
     frame = rows.join(names, on="product_id", maintain_order="left").with_columns(
         draw=pl.concat_str("product_id", "kind", pl.col("question").fill_null("")),
         key=first.field("key").str.to_lowercase().fill_null(""),
@@ -82,11 +82,13 @@ def reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     """
     outfit = wordings.OUTFIT if worn else wordings.TOGETHER
     others = pl.element().filter(~pl.element().struct.field("key").str.to_lowercase().is_in(ROLES))
-    values = pl.col("wanted").list.eval(others).list.eval(pl.element().struct.field("value")).list.join(", ")
+    values = (
+        pl.col("conditions").list.eval(others).list.eval(pl.element().struct.field("value")).list.join(", ")
+    )
     of_role = {}
     for role in ROLES:
         chosen = pl.element().filter(pl.element().struct.field("key").str.to_lowercase() == role)
-        of_role[role] = pl.col("wanted").list.eval(chosen).list.first().struct.field("value")
+        of_role[role] = pl.col("conditions").list.eval(chosen).list.first().struct.field("value")
     features = (
         pl.when(of_role["brand"].is_null())
         .then(values)

@@ -7,7 +7,7 @@ from data.questions.phrases import ALTERNATIVES, INSTEAD, OUTFITS, TOGETHER
 
 SHELVES = {
     "alternative": ["category", "shelf"],
-    "outfit": ["category", "garment"],
+    "outfit": ["category", "product_kind"],
 }  # within which a suggestion is looked for
 
 
@@ -60,7 +60,7 @@ def outfit_questions(
     Args:
         worn: whether it may ask what to wear; else what goes with the product.
     """
-    others = products_by_shelf(best, SHELVES["outfit"]).rename({"garment": "partner"})
+    others = products_by_shelf(best, SHELVES["outfit"]).rename({"product_kind": "partner"})
     places = pl.int_ranges(pl.col("partners").list.len())
     frame = (
         products.drop_nulls("partners")
@@ -98,6 +98,6 @@ def suggest(
         question=fill(pick(asked, seed), **names),
         sentence=fill(pick(told, seed + 1), **names),
         answer_id="others",
-        wanted=pl.lit([], PAIRS),
-        told=pl.lit(None, pl.String),
+        conditions=pl.lit([], PAIRS),
+        expected=pl.lit(None, pl.String),
     )

@@ -29,10 +29,11 @@ from data.questions.suggestions import alternative_questions, outfit_questions
 
 MIN_QUESTIONS = 3
 NO_IDS = pl.Series([], dtype=pl.String)
-# wanted: key and value pairs that a right product has; told: the value that the answer's sentence must hold,
-# or null; earlier: the turns before the question, or null; unseen_wording: whether it is for tests alone.
+# conditions: key and value pairs that a right product has; expected: the value that the answer's sentence
+# must hold, or null; earlier: the turns before the question, or null; unseen_wording: whether it is for
+# tests alone.
 QUESTION_FIELDS = (
-    "product_id kind context question answer answer_id wanted told earlier unseen_wording".split()
+    "product_id kind context question answer answer_id conditions expected earlier unseen_wording".split()
 )
 
 
@@ -45,7 +46,7 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
     asked = attributes_to_ask(products, per_product, seed)
     question, answer = phrasing(seed)
     # A shop sentence shows the value in one of three ways; the score looks for the one of the template.
-    told = (
+    expected = (
         pl.when(answer.str.contains("{people}", literal=True))
         .then(people(pl.col("value")))
         .when(answer.str.contains("{low}", literal=True))
@@ -60,8 +61,8 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
         question=fill(grammar(question), **slots),
         sentence=fill(grammar(answer), **slots),
         answer_id="id",
-        wanted=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
-        told=told,
+        conditions=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
+        expected=expected,
     )
 
 
@@ -127,7 +128,9 @@ def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         .with_columns(phrase=fill(pl.col("key_low").replace_strict(FEATURES), value=pl.col("value")))
         .sort(pl.col("key_low").replace_strict(rank))
         .group_by("id", maintain_order=True)
-        .agg(features=pl.col("phrase").head(2).str.join(" and "), wanted=pl.struct("key", "value").head(2))
+        .agg(
+            features=pl.col("phrase").head(2).str.join(" and "), conditions=pl.struct("key", "value").head(2)
+        )
     )
     frame = products.join(features, on="id", maintain_order="left").with_columns(draw=pl.col("id"))
     template = (
@@ -147,10 +150,10 @@ def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=fill(template, type=kind, brand=pl.col("brand"), features=pl.col("features")),
         sentence=sentence,
         answer_id="id",
-        wanted=pl.concat_list("wanted", place, brand)
+        conditions=pl.concat_list("conditions", place, brand)
         .cast(PAIRS)
         .list.eval(pl.element().filter(pl.element().struct.field("value").is_not_null())),
-        told=pl.lit(None, pl.String),
+        expected=pl.lit(None, pl.String),
     )
 
 

@@ -35,8 +35,8 @@ def contradictions(items: pl.DataFrame, products: pl.DataFrame) -> pl.Series:
 def check_questions(
     items: pl.DataFrame, products: pl.DataFrame, descriptions: pl.Series
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
-    """(sound items, with ``kind``, ``told`` and ``wanted``; those set aside: id, reason, raw; how many were
-    repaired, by what).
+    """(sound items, with ``kind``, ``expected`` and ``conditions``; those set aside: id, reason, raw; how
+    many were repaired, by what).
 
     Checked: lengths, that nothing is asked twice, that the answer tells the attribute it is about, numbers,
     and values of attributes against the product's row. Repaired: a question or an answer that does not name
@@ -134,11 +134,11 @@ def repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
         .otherwise(pl.format("About the {}: {}", "name", "question")),
         sentence=pl.when(named[1]).then("answer").otherwise(pl.format("The {}: {}", "name", "answer")),
         answer_id="product_id",
-        wanted=pl.when(pl.col("value").is_not_null())
+        conditions=pl.when(pl.col("value").is_not_null())
         .then(pl.concat_list(pl.struct("key", "value")))
         .otherwise(pl.lit([], PAIRS))
         .cast(PAIRS),
-        told=pl.when(pl.col("said").str.contains(form, literal=True))
+        expected=pl.when(pl.col("said").str.contains(form, literal=True))
         .then("value")
         .otherwise(people(pl.col("value"))),
     )

@@ -29,7 +29,7 @@ def example_questions(products: pl.DataFrame) -> list[str]:
     if values and kind:
         examples.append(f"Do you have {kind}: {values[-1].lower()}?")
     examples.append(ALTERNATIVES[0].replace("{name}", third["name"]))
-    sold = set(products.select("category", "garment").rows())
+    sold = set(products.select("category", "product_kind").rows())
     dressed = []
     for row in described:
         if sold & {(row["category"], kind) for kind in row["partners"] or []}:

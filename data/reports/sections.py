@@ -124,10 +124,10 @@ def attributes_table(best: EvaluatedRun) -> str:
     """How often each attribute is right, in the sentence and among the details; empty if none was asked."""
     rows: list[list[object]] = []
     for row in summaries.attribute_scores(best.tuned).iter_rows(named=True):
-        answered = tables.format_share(row["told"], row["asked"])
+        answered = tables.format_share(row["stated"], row["asked"])
         details = [row[what] for what in verdicts.DETAILS]
         rows.append([quote_text(row["attribute"]), row["asked"], answered, *details])
-    header = ["attribute", "asked", "told right", "detail right", "wrong", "invented", "missing"]
+    header = ["attribute", "asked", "stated right", "detail right", "wrong", "invented", "missing"]
     return markdown.markdown_table(header, rows) if rows else ""
 
 

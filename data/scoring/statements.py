@@ -28,7 +28,7 @@ def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
 
 def answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
     """Whether a sentence says the right one of yes and no, and the value of the row."""
-    of_row = pl.col("wanted").list.first().struct.field("value")
+    of_row = pl.col("conditions").list.first().struct.field("value")
     low = sentence.str.to_lowercase()
     word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SO_YES_NO))
     says_right = (word == pl.col("value").str.to_lowercase()).fill_null(False)
@@ -36,8 +36,8 @@ def answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
 
 
 def other_product(field: str) -> pl.Expr:
-    """The ``key`` (the name) or ``value`` of the second product of a comparison: the last of ``wanted``."""
-    return pl.col("wanted").list.last().struct.field(field)
+    """The ``key`` (the name) or ``value`` of the second product of a comparison, the last of ``conditions``."""
+    return pl.col("conditions").list.last().struct.field(field)
 
 
 def compares(sentence: pl.Expr) -> pl.Expr:

@@ -20,8 +20,8 @@ def summarise(judged: pl.DataFrame, seed: int = 0) -> dict[str, float]:
     accuracy: the product is right, and all that is said of it, or the decline is. right_product: the product
     or the decline is. precision:
     accuracy among the answers that name a product. answered: answers that name one. invented_rate: those that
-    name one which does not exist. detail_accuracy: details that are right, among those that are told of right
-    products.
+    name one which does not exist. detail_accuracy: details that are right, among those that are stated of
+    right products.
     """
     counts: dict[str, float] = {
         verdict: judged.filter(pl.col("verdict") == verdict).height for verdict in VERDICTS
@@ -42,8 +42,8 @@ def summarise(judged: pl.DataFrame, seed: int = 0) -> dict[str, float]:
         .select(pl.col(f"details_{what}").list.len().sum() for what in DETAILS)
         .row(0)
     )
-    told = sum(details[:3])
-    return found | {"detail_accuracy": details[0] / told if told else float("nan")}
+    stated = sum(details[:3])
+    return found | {"detail_accuracy": details[0] / stated if stated else float("nan")}
 
 
 def score_models(judged: pl.DataFrame, training_answers: pl.Series, seed: int) -> dict[str, Any]:
@@ -67,14 +67,17 @@ def score_models(judged: pl.DataFrame, training_answers: pl.Series, seed: int) -
 
 
 def attribute_scores(judged: pl.DataFrame) -> pl.DataFrame:
-    """One row an attribute: how often it was asked for and told (asked, told), and how it stands among the
-    details of the answers that name a product of the catalogue (right, wrong, invented, missing).
+    """One row an attribute: how often it was asked for and stated (asked, stated), and how it stands among
+    the details of the answers that name a product of the catalogue (right, wrong, invented, missing).
     """
     asked = (
-        judged.filter(pl.col("told").is_not_null())
-        .select(attribute=pl.col("wanted").list.first().struct.field("key").str.to_lowercase(), told="told")
+        judged.filter(pl.col("states_expected").is_not_null())
+        .select(
+            attribute=pl.col("conditions").list.first().struct.field("key").str.to_lowercase(),
+            stated="states_expected",
+        )
         .group_by("attribute")
-        .agg(asked=pl.len(), told=pl.col("told").sum())
+        .agg(asked=pl.len(), stated=pl.col("stated").sum())
     )
     parts = [
         judged.filter(pl.col("exists")).select(attribute=pl.col(f"details_{what}")).explode("attribute").drop_nulls()

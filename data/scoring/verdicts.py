@@ -67,32 +67,32 @@ DETAIL = r"(?m)^[ \t]*-[ \t]*([^:\n]+?)[ \t]*:[ \t]*([^\n]*?)[ \t]*$"
 def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     """Add what the answer names and tells, and its verdict.
 
-    named: the product, or null. exists: whether the catalogue has it; fits: whether it was asked for. told:
-    whether the sentence says what was asked for (null where it was no value). details_right, details_wrong,
-    details_invented: attributes in the answer that agree with the row of the product named, that do not, that
-    the row has not; details_missing: those that a full answer would show, but this one does not. verdict: one
+    named: the product, or null. exists: whether the catalogue has it; fits: whether it was asked for.
+    states_expected: whether the sentence says what was asked for (null where it was no value).
+    details_right, details_wrong, details_invented: attributes in the answer that agree with the row of the
+    product named, that do not, that the row has not; details_missing: those that a full answer would show, but this one does not. verdict: one
     of `VERDICTS`.
 
     Args:
-        questions: product_id, kind, wanted, told, and ``prediction`` (null where the request failed).
+        questions: product_id, kind, conditions, expected, and ``prediction`` (null where the request failed).
         products: what `data.questions.products.products_for_questions` gives.
     """
-    answered = questions.rename({"told": "value"}).with_row_index("row")
+    answered = questions.rename({"expected": "value"}).with_row_index("row")
     rest = pl.col("details").list.set_difference("true_facts")
     sentence = pl.col("prediction").str.split("Product Name:").list.first()
     compared = matched_products(answered, products).with_columns(
         exists=pl.col("exists").fill_null(False),
         fits=pl.col("fits").fill_null(False),
-        told=says_what_was_asked(sentence),
+        states_expected=says_what_was_asked(sentence),
         details_right=pair_keys(pl.col("right")),
         details_wrong=pair_keys(rest).list.set_intersection(pair_keys(pl.col("true_facts"))),
         details_invented=pair_keys(rest).list.set_difference(pair_keys(pl.col("true_facts"))),
         details_missing=pair_keys(pl.col("shown")).list.set_difference(pair_keys(pl.col("details"))),
     )
-    is_sound = (rest.list.len() == 0) & pl.col("told").fill_null(True)
+    is_sound = (rest.list.len() == 0) & pl.col("states_expected").fill_null(True)
     details = [f"details_{what}" for what in DETAILS]
     verdict = verdict_of(is_sound, sentence)
-    verdicts = compared.select("row", "named", "exists", "fits", "told", *details, verdict=verdict)
+    verdicts = compared.select("row", "named", "exists", "fits", "states_expected", *details, verdict=verdict)
     return answered.join(verdicts, on="row", maintain_order="left").drop("row")
 
 
@@ -134,7 +134,7 @@ def verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
     is_right_decline = (kind == ABSENT) & names_none & declines
     is_right_decline |= (kind == UNSAID) & says_unsaid & (names_none | (pl.col("fits") & is_sound))
     is_wrong_decline = names_none & (declines | says_unsaid)
-    is_wrong_decline |= ~pl.col("told").fill_null(True) & pl.col("fits") & says_unsaid
+    is_wrong_decline |= ~pl.col("states_expected").fill_null(True) & pl.col("fits") & says_unsaid
     return (
         pl.when(pl.col("prediction").is_null())
         .then(pl.lit("failed"))
@@ -182,7 +182,7 @@ def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
         exists=pl.lit(True),
         candidate_shelf="shelf",
         candidate_category="category",
-        candidate_garment="garment",
+        candidate_kind="product_kind",
         true_facts=facts,
         shown=detail_pairs(pl.col("block")),
         searchable=pl.concat_list(facts, *own).list.drop_nulls(),
@@ -193,14 +193,14 @@ def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
 def is_right() -> pl.Expr:
     """Whether the candidate is a product that the question asked for."""
     pair = pl.element().struct
-    features = pl.col("wanted").list.eval(pl.element().filter(pair.field("key") != PRICE_LIMIT))
-    wanted = features.list.eval(
+    features = pl.col("conditions").list.eval(pl.element().filter(pair.field("key") != PRICE_LIMIT))
+    conditions = features.list.eval(
         normalise(pl.concat_str(pair.field("key"), pl.lit("\u0001"), pair.field("value")))
     )
-    limit = pl.col("wanted").list.last().struct.field("value").cast(pl.Float64, strict=False)
-    has_all = wanted.list.set_difference("searchable").list.len() == 0
+    limit = pl.col("conditions").list.last().struct.field("value").cast(pl.Float64, strict=False)
+    has_all = conditions.list.set_difference("searchable").list.len() == 0
     other = pl.col("key") != pl.col("asked_name")
-    goes = pl.col("asked_partners").list.contains(pl.col("candidate_garment")) & (
+    goes = pl.col("asked_partners").list.contains(pl.col("candidate_kind")) & (
         pl.col("candidate_category") == pl.col("asked_category")
     )
     same_shelf = (pl.col("candidate_shelf") == pl.col("asked_shelf")) & (

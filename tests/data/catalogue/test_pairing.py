@@ -33,7 +33,7 @@ def rooms() -> pl.DataFrame:
 def test_no_pairing_is_no_outfit(rooms: pl.DataFrame) -> None:
     for wording in ("published", "shoppers"):
         products, questions, _ = questions_of(rooms, pairing="none", wording=wording)
-        assert products["garment"].null_count() == products.height
+        assert products["product_kind"].null_count() == products.height
         assert "outfit" not in set(questions["kind"])
         assert "alternative" in set(questions["kind"])
 
@@ -43,13 +43,13 @@ def test_a_shop_says_what_goes_with_what(rooms: pl.DataFrame, tmp_path: Path, wo
     path = tmp_path / "furniture.yaml"
     path.write_text(FURNITURE)
     products, questions, _ = questions_of(rooms, pairing=str(path), wording=wording)
-    kinds = dict(products.select("id", "garment").rows())
+    kinds = dict(products.select("id", "product_kind").rows())
     pairs = questions.filter(pl.col("kind") == "outfit").select("product_id", "answer_id").rows()
     assert {(kinds[one], kinds[other]) for one, other in pairs} == {("sofa", "table"), ("table", "lamp")}
     asked = questions.filter(pl.col("kind") == "outfit")["question"].str.to_lowercase()
     assert not asked.str.contains(r"\bwear|outfit").any()  # nobody wears a table
     about = questions.filter(pl.col("kind").is_in(["attribute", "yes_no", "comparison", "follow_up"]))
-    keys = set(about["wanted"].list.first().struct.field("key"))
+    keys = set(about["conditions"].list.first().struct.field("key"))
     assert keys <= {"Material", "Shelf"}
     judged = judge(questions.with_columns(prediction="answer"), products)
     assert judged.filter(~pl.col("verdict").is_in(RIGHT_VERDICTS)).is_empty()

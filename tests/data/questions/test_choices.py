@@ -37,9 +37,9 @@ def test_a_budget_is_above_the_price_and_read_from_every_wording(priced: Any) ->
     )
     prices = products.select(product_id="id", price=first_number(price.list.first()))
     rows = questions.filter(pl.col("kind") == "budget").join(prices, on="product_id")
-    limit = pl.col("wanted").list.last().struct.field("value").cast(pl.Float64)
+    limit = pl.col("conditions").list.last().struct.field("value").cast(pl.Float64)
     assert rows.filter(pl.col("price") > limit).is_empty()
-    assert set(rows["wanted"].list.last().struct.field("key")) == {PRICE_LIMIT}
+    assert set(rows["conditions"].list.last().struct.field("key")) == {PRICE_LIMIT}
     read = 0
     for question, wanted in rows.select("question", limit).rows():
         read += budget_of(question.lower()) == wanted

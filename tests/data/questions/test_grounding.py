@@ -30,11 +30,11 @@ CONTEXT = "Online shopping for Men's Clothing"
 
 @pytest.fixture
 def products() -> pl.DataFrame:
-    columns = ["id", "name", "category", "shelf", "garment", "fabric", "rating"]
+    columns = ["id", "name", "category", "shelf", "product_kind", "fabric", "rating"]
     table = pl.DataFrame(ROWS, schema=columns, orient="row")
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
     table = table.with_columns(facts=pl.concat_list(pair).cast(PAIRS), type=pl.lit(None, pl.String))
-    partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+    partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
     table = table.with_columns(brand=pl.lit(None, pl.String), plural=False, block=answer_block(2))
     return table.with_columns(partners=partners)
 

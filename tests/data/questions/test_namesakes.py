@@ -33,9 +33,9 @@ def products() -> pl.DataFrame:
         rows.append({"id": key, "name": name, "facts": pairs})
     table = pl.DataFrame(rows, schema_overrides={"facts": PAIRS})
     unknown: dict[str, Any] = {column: pl.lit(None, pl.String) for column in ("type", "brand", "rating")}
-    kind = {"category": pl.lit("Men's Clothing"), "shelf": pl.lit("Shirts"), "garment": pl.lit("top")}
+    kind = {"category": pl.lit("Men's Clothing"), "shelf": pl.lit("Shirts"), "product_kind": pl.lit("top")}
     table = table.with_columns(**unknown, **kind, plural=False)
-    partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+    partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
     return table.with_columns(block=answer_block(2), partners=partners)
 
 
@@ -62,7 +62,7 @@ def test_namesakes_without_a_shared_fact_have_none(products: pl.DataFrame) -> No
 
 def test_nothing_is_asked_in_which_namesakes_differ(products: pl.DataFrame) -> None:
     asked = attribute_questions(with_shared_facts(products), 3, 1)
-    pairs = asked.filter(pl.col("product_id") != "d").explode("wanted").unnest("wanted")
+    pairs = asked.filter(pl.col("product_id") != "d").explode("conditions").unnest("conditions")
     assert set(pairs["key"]) == {"Pattern", "Shelf"}
 
 
@@ -77,7 +77,7 @@ def test_what_a_row_does_not_say_is_asked_of_products_with_a_name_of_their_own(
 def test_yes_no_questions_ask_for_no_yes(products: pl.DataFrame) -> None:
     """'Is yes the washable of the shirt?' is no English."""
     asked = pl.concat([further_kinds.yes_no_questions(products, seed) for seed in range(20)])
-    pairs = asked.explode("wanted").unnest("wanted")
+    pairs = asked.explode("conditions").unnest("conditions")
     assert set(pairs.filter(pl.col("product_id") == "d")["key"]) == {"Fabric"}
 
 

@@ -85,7 +85,7 @@ def test_unsaid_attributes_are_not_in_the_row(sample: Any) -> None:
     products, questions, _ = sample
     keys = pl.col("facts").list.eval(pl.element().struct.field("key").str.to_lowercase())
     asked = questions.filter(pl.col("kind") == "unsaid").select(
-        "product_id", key=pl.col("wanted").list.first().struct.field("key")
+        "product_id", key=pl.col("conditions").list.first().struct.field("key")
     )
     rows = asked.join(products.select(product_id="id", own=keys), on="product_id")
     assert rows.height == asked.height
@@ -94,11 +94,11 @@ def test_unsaid_attributes_are_not_in_the_row(sample: Any) -> None:
 
 def test_yes_and_no_are_both_asked_and_true(sample: Any) -> None:
     questions = sample[1].filter(pl.col("kind") == "yes_no")
-    shares = questions["told"].value_counts(normalize=True)
-    assert set(shares["told"]) == {"Yes", "No"}
+    shares = questions["expected"].value_counts(normalize=True)
+    assert set(shares["expected"]) == {"Yes", "No"}
     assert shares["proportion"].min() > 0.25
-    value = pl.col("wanted").list.first().struct.field("value").str.to_lowercase()
-    yes = questions.filter(pl.col("told") == "Yes")
+    value = pl.col("conditions").list.first().struct.field("value").str.to_lowercase()
+    yes = questions.filter(pl.col("expected") == "Yes")
     exact = yes.filter(pl.col("question").str.to_lowercase().str.contains(value, literal=True))
     assert exact.height > 0.9 * yes.height  # the others have a typing error in the value
 
@@ -143,7 +143,7 @@ def test_written_questions_stay_as_they_are(sample: Any) -> None:
     written = attribute_questions(products, 1, 1).with_columns(
         question=pl.format("Written about {}?", "product_id"),
         kind=pl.lit("open"),
-        told=pl.lit(None, pl.String),
+        expected=pl.lit(None, pl.String),
     )
     shop = further_kinds.Shop(further_kinds.kinds_sold(products), ["a kettle"])
     made = make_questions(products, best, 1, 3, 1, read_pairing("clothing"), written, shop)
@@ -158,4 +158,4 @@ def test_values_of_one_kind_stay_few_however_many_products_there_are(sample: Any
     many = sample[0].drop("facts").join(codes, on="id")
     asked = further_kinds.yes_no_questions(many, 1)
     assert asked.height == many.height
-    assert asked.filter(pl.col("told") == "No")["question"].n_unique() <= further_kinds.OTHER_VALUES
+    assert asked.filter(pl.col("expected") == "No")["question"].n_unique() <= further_kinds.OTHER_VALUES

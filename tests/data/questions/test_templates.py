@@ -67,7 +67,9 @@ def test_attribute_answers_hold_the_fact(sample: Any) -> None:
     assert (rows["product_id"] == rows["answer_id"]).all()
     assert (
         rows.select(
-            pl.col("answer").str.to_lowercase().str.contains(pl.col("told").str.to_lowercase(), literal=True)
+            pl.col("answer")
+            .str.to_lowercase()
+            .str.contains(pl.col("expected").str.to_lowercase(), literal=True)
         )
         .to_series()
         .all()
@@ -76,7 +78,7 @@ def test_attribute_answers_hold_the_fact(sample: Any) -> None:
 
 def test_suggestions_exist_and_fit(sample: Any) -> None:
     table, questions, _ = sample
-    columns = ["id", "name", "category", "shelf", "garment"]
+    columns = ["id", "name", "category", "shelf", "product_kind"]
     rows = questions.join(table.select(columns), left_on="product_id", right_on="id").join(
         table.select(columns), left_on="answer_id", right_on="id", suffix="_other"
     )
@@ -87,7 +89,7 @@ def test_suggestions_exist_and_fit(sample: Any) -> None:
     outfit = rows.filter(pl.col("kind") == "outfit")
     assert (outfit["category"] == outfit["category_other"]).all()
     goes_with = read_pairing("clothing").goes_with
-    assert all(b in goes_with[a] for a, b in outfit.select("garment", "garment_other").iter_rows())
+    assert all(b in goes_with[a] for a, b in outfit.select("product_kind", "garment_other").iter_rows())
 
 
 def test_grammar_agrees_with_the_name() -> None:
@@ -180,7 +182,7 @@ def test_the_same_question_stands_on_one_side_alone(sample: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shelf", "type_", "garment"),
+    ("name", "shelf", "type_", "product_kind"),
     [
         ("Beebay Girl's A-line Dress", "Dresses & Skirts", None, "dress"),
         ("Zarvo Men's Shirt", "Topwear", None, "top"),
@@ -200,7 +202,7 @@ def test_a_products_own_name_tells_its_kind_before_its_shelf(
     row = products_for_questions(
         product(name=name, brand=None, attributes=attributes, **levels), 2, read_pairing("clothing")
     ).row(0, named=True)
-    assert row["garment"] == garment
+    assert row["product_kind"] == garment
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def test_a_sound_question_gets_its_truth() -> None:
         "question": GOOD["question"],
         "sentence": GOOD["answer"],
         "answer_id": "1",
-        "wanted": [{"key": "Fabric", "value": "Denim"}],
-        "told": "Denim",
+        "conditions": [{"key": "Fabric", "value": "Denim"}],
+        "expected": "Denim",
     }
 
 

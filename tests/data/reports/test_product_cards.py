@@ -11,7 +11,7 @@ from tests.test_app import EVIL
 def products_of(*names: str) -> pl.DataFrame:
     facts = [[{"key": "Fabric", "value": "Cotton"}]] * len(names)
     table = pl.DataFrame({"id": list(map(str, range(len(names)))), "name": names, "facts": facts})
-    unknown = {column: pl.lit(None, pl.String) for column in ("brand", "type", "garment", "rating")}
+    unknown = {column: pl.lit(None, pl.String) for column in ("brand", "type", "product_kind", "rating")}
     place = {"category": pl.lit("Clothing"), "shelf": pl.lit("Shelf")}
     return table.with_columns(**unknown, **place, partners=pl.lit(None, pl.List(pl.String)))
 

@@ -30,8 +30,8 @@ def products() -> pl.DataFrame:
 
 def verdict(products: pl.DataFrame, kind: str, wanted: dict[str, str], told: str | None, answer: str) -> str:
     pairs = [{"key": key, "value": value} for key, value in wanted.items()]
-    question = {"product_id": "K", "kind": kind, "wanted": pairs, "told": told, "prediction": answer}
-    schema = {"wanted": PAIRS, "told": pl.String, "prediction": pl.String}
+    question = {"product_id": "K", "kind": kind, "conditions": pairs, "expected": told, "prediction": answer}
+    schema = {"conditions": PAIRS, "expected": pl.String, "prediction": pl.String}
     return str(judge(pl.DataFrame([question], schema_overrides=schema), products)["verdict"][0])
 
 

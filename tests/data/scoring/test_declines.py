@@ -57,8 +57,8 @@ def test_declines_have_verdicts_of_their_own(kind: str, answer: str | None, expe
     frame = product(name="Kai Solid Women's Jeans", attributes=[{"key": "Fabric", "value": "Denim"}])
     answer = answer and answer.replace("{}", "Kai Solid Women's Jeans")
     told = {"attribute": "denim", "yes_no": "Yes"}.get(kind)
-    question = {"product_id": "1", "kind": kind, "wanted": WANTED, "told": told, "prediction": answer}
-    schema = {"wanted": PAIRS, "told": pl.String, "prediction": pl.String}
+    question = {"product_id": "1", "kind": kind, "conditions": WANTED, "expected": told, "prediction": answer}
+    schema = {"conditions": PAIRS, "expected": pl.String, "prediction": pl.String}
     asked = pl.DataFrame([question], schema_overrides=schema)
     assert verdicts.judge(asked, products_for_questions(frame, 6, Pairing()))["verdict"].to_list() == [
         expected

@@ -21,11 +21,11 @@ ROWS = [
 @pytest.fixture
 def products() -> pl.DataFrame:
     """A catalogue of two shelves, for two kinds of people."""
-    columns = ["id", "name", "brand", "category", "shelf", "garment", "fabric"]
+    columns = ["id", "name", "brand", "category", "shelf", "product_kind", "fabric"]
     table = pl.DataFrame(ROWS, schema=columns, orient="row").with_columns(type=pl.col("shelf"))
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
     table = table.with_columns(rating=pl.lit(None, pl.String), facts=pl.concat_list(pair).cast(PAIRS))
-    partners = partners_of(pl.col("garment"), read_pairing("clothing"))
+    partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
     return table.with_columns(block=answer_block(2), partners=partners)
 
 

@@ -35,19 +35,19 @@ def reply(sentence: str, name: str, *details: str) -> str:
 def verdict(
     kind: str,
     prediction: str | None,
-    told: str | None = None,
-    wanted: dict[str, str] | None = None,
+    expected: str | None = None,
+    conditions: dict[str, str] | None = None,
     asked: str = "1",
 ) -> str:
-    pairs = [{"key": key, "value": value} for key, value in (wanted or {}).items()]
+    pairs = [{"key": key, "value": value} for key, value in (conditions or {}).items()]
     schema = {
         "product_id": pl.String,
         "kind": pl.String,
-        "told": pl.String,
-        "wanted": PAIRS,
+        "expected": pl.String,
+        "conditions": PAIRS,
         "prediction": pl.String,
     }
-    row = pl.DataFrame([(asked, kind, told, pairs, prediction)], schema=schema, orient="row")
+    row = pl.DataFrame([(asked, kind, expected, pairs, prediction)], schema=schema, orient="row")
     return str(verdicts.judge(row, shop())["verdict"][0])
 
 
@@ -69,17 +69,19 @@ def verdict(
     ],
 )
 def test_verdict_on_an_attribute(prediction: str | None, expected: str) -> None:
-    assert verdict("attribute", prediction, told="denim") == expected
+    assert verdict("attribute", prediction, expected="denim") == expected
 
 
 def test_a_name_that_two_products_share_is_judged_by_the_one_that_fits() -> None:
     striped = reply("It is made of linen.", "Kai Solid Jeans", "Fabric: Linen", "Pattern: Striped")
-    assert verdict("attribute", striped, told="linen", asked="5") == "right_facts"
+    assert verdict("attribute", striped, expected="linen", asked="5") == "right_facts"
 
 
 def test_names_may_hold_any_character() -> None:
     assert (
-        verdict("attribute", reply("Denim.", "Lu Top (M) [a|b]: x", "Fabric: Denim"), told="denim", asked="3")
+        verdict(
+            "attribute", reply("Denim.", "Lu Top (M) [a|b]: x", "Fabric: Denim"), expected="denim", asked="3"
+        )
         == "right_facts"
     )
 
@@ -87,10 +89,10 @@ def test_names_may_hold_any_character() -> None:
 def test_verdict_on_a_search() -> None:
     wanted = {"Fabric": "linen", "Brand": "Kai", "Shelf": "Jeans"}
     assert (
-        verdict("search", reply("Here.", "Kai Striped Jeans", "Fabric: Linen"), wanted=wanted)
+        verdict("search", reply("Here.", "Kai Striped Jeans", "Fabric: Linen"), conditions=wanted)
         == "right_facts"
     )
-    assert verdict("search", reply("Here.", "Lu Top", "Fabric: Denim"), wanted=wanted) == "wrong_product"
+    assert verdict("search", reply("Here.", "Lu Top", "Fabric: Denim"), conditions=wanted) == "wrong_product"
 
 
 def test_verdict_on_an_alternative() -> None:
@@ -105,7 +107,7 @@ def test_verdict_on_an_outfit() -> None:
     assert verdict("outfit", reply("Of the men's shelf.", "Lu Top", "Fabric: Denim")) == "wrong_product"
 
 
-def judged(*answers: str | None, told: str | None = "denim") -> pl.DataFrame:
+def judged(*answers: str | None, expected: str | None = "denim") -> pl.DataFrame:
     schema = {
         "product_id": pl.String,
         "kind": pl.String,
@@ -113,11 +115,11 @@ def judged(*answers: str | None, told: str | None = "denim") -> pl.DataFrame:
         "context": pl.String,
         "split": pl.String,
     }
-    schema |= {"told": pl.String, "wanted": PAIRS, "prediction": pl.String}
-    wanted = [{"key": "Fabric", "value": "Denim"}]
+    schema |= {"expected": pl.String, "conditions": PAIRS, "prediction": pl.String}
+    conditions = [{"key": "Fabric", "value": "Denim"}]
     shelf = "Online shopping for Women's Clothing"
     rows = [
-        ("1", "attribute", f"Fabric {i}?", shelf, "test", told, wanted, answer)
+        ("1", "attribute", f"Fabric {i}?", shelf, "test", expected, conditions, answer)
         for i, answer in enumerate(answers)
     ]
     return verdicts.judge(pl.DataFrame(rows, schema=schema, orient="row"), shop())
@@ -140,7 +142,7 @@ def test_a_value_counts_as_told_only_as_whole_words_outside_the_name() -> None:
         verdict(
             "attribute",
             reply("The pattern of the Kai Solid Jeans is dotted.", "Kai Solid Jeans"),
-            told="solid",
+            expected="solid",
         )
         == "wrong_fact"
     )
@@ -148,12 +150,12 @@ def test_a_value_counts_as_told_only_as_whole_words_outside_the_name() -> None:
         verdict(
             "attribute",
             reply("The pattern of the Kai Solid Jeans is solid.", "Kai Solid Jeans"),
-            told="solid",
+            expected="solid",
         )
         == "right_facts"
     )
-    assert verdict("attribute", reply("It is noted.", "Kai Solid Jeans"), told="no") == "wrong_fact"
-    assert verdict("attribute", reply("Hood: no.", "Kai Solid Jeans"), told="no") == "right_facts"
+    assert verdict("attribute", reply("It is noted.", "Kai Solid Jeans"), expected="no") == "wrong_fact"
+    assert verdict("attribute", reply("Hood: no.", "Kai Solid Jeans"), expected="no") == "right_facts"
 
 
 def test_a_detail_said_twice_is_not_wrong() -> None:
@@ -161,7 +163,7 @@ def test_a_detail_said_twice_is_not_wrong() -> None:
         verdict(
             "attribute",
             reply("It is denim.", "Kai Solid Jeans", "Fabric: Denim", "Fabric: Denim"),
-            told="denim",
+            expected="denim",
         )
         == "right_facts"
     )
@@ -173,7 +175,7 @@ def test_details_are_right_wrong_invented_or_missing() -> None:
     )
     found = {what: row[f"details_{what}"] for what in verdicts.DETAILS}
     assert found == {"right": [], "wrong": ["fabric"], "invented": ["shade"], "missing": ["pattern"]}
-    assert (row["told"], row["exists"], row["fits"]) == (True, True, True)
+    assert (row["states_expected"], row["exists"], row["fits"]) == (True, True, True)
 
 
 def test_attributes_are_counted() -> None:
@@ -186,7 +188,7 @@ def test_attributes_are_counted() -> None:
     assert rows["fabric"] == {
         "attribute": "fabric",
         "asked": 3,
-        "told": 1,
+        "stated": 1,
         "right": 1,
         "wrong": 1,
         "invented": 0,
@@ -195,7 +197,7 @@ def test_attributes_are_counted() -> None:
     assert rows["pattern"] == {
         "attribute": "pattern",
         "asked": 0,
-        "told": 0,
+        "stated": 0,
         "right": 1,
         "wrong": 0,
         "invented": 0,
