@@ -36,13 +36,13 @@ def parse(argument: str) -> Override:
     return OverridesParser.create().parse_override(argument)
 
 
-def ends_of(line: str) -> str:
+def _ends_of(line: str) -> str:
     """An override as it is; of one that gives an interval to search, its two ends."""
     value = parse(line).value()
     return f"{line.split('=', 1)[0]}={value.start},{value.end}" if isinstance(value, IntervalSweep) else line
 
 
-def direction_problems(composed: DictConfig) -> list[str]:
+def _direction_problems(composed: DictConfig) -> list[str]:
     """What is wrong with the direction of a search."""
     monitor, direction = composed.trainer.monitor, composed.hydra.sweeper.get("direction")
     right = "minimize" if monitor == "loss" else "maximize"
@@ -62,11 +62,11 @@ def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
     problems: list[str] = []
     try:
         overrides = OverridesParser.create().parse_overrides(lines)
-        unknown = unknown_overrides(overrides)
+        unknown = _unknown_overrides(overrides)
         problems += [schema.unknown_key(override.key_or_group) for override in unknown]
         known = [override for override in overrides if override not in unknown]
         with initialize_config_dir(str(HERE), version_base="1.3"):
-            is_sweep, jobs, found = compose_jobs(known, "-m" in arguments or "--multirun" in arguments)
+            is_sweep, jobs, found = _compose_jobs(known, "-m" in arguments or "--multirun" in arguments)
         problems += found
         for config in jobs:
             problems += [problem for problem in schema.problems_of(config) if problem not in problems]
@@ -78,7 +78,7 @@ def check(arguments: list[str]) -> tuple[bool, list[schema.TrainConfig]]:
     return is_sweep, [schema.typed(config) for config in jobs]
 
 
-def unknown_overrides(overrides: list[Override]) -> list[Override]:
+def _unknown_overrides(overrides: list[Override]) -> list[Override]:
     """The overrides whose key neither the schema nor Hydra has."""
     groups = {str(path.relative_to(HERE)) for path in HERE.rglob("*") if path.is_dir()} | {"hydra"}
     unknown = []
@@ -89,7 +89,7 @@ def unknown_overrides(overrides: list[Override]) -> list[Override]:
     return unknown
 
 
-def compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list[DictConfig], list[str]]:
+def _compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list[DictConfig], list[str]]:
     """(whether it is a sweep, the configurations of its jobs, what is wrong with its direction)
 
     Args:
@@ -99,10 +99,10 @@ def compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list[
     composed = compose("train", single, return_hydra_config=True)
     lines = [str(override.input_line) for override in overrides]
     if not multirun and str(composed.hydra.mode) != "RunMode.MULTIRUN":
-        return False, [compose("train", [ends_of(line) for line in lines])], []
+        return False, [compose("train", [_ends_of(line) for line in lines])], []
     searched = [f"{key}={value}" for key, value in (composed.hydra.sweeper.params or {}).items()]
-    jobs = split_jobs([ends_of(line) for line in searched + lines])
-    return True, [compose("train", job) for job in jobs], direction_problems(composed)
+    jobs = split_jobs([_ends_of(line) for line in searched + lines])
+    return True, [compose("train", job) for job in jobs], _direction_problems(composed)
 
 
 def run_folder(arguments: list[str], configs: list[schema.TrainConfig], is_alone: bool) -> Path | None:

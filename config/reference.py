@@ -30,15 +30,15 @@ out of range are reported together, before a run starts.
 """
 
 
-def type_text(kind: object) -> str:
+def _type_text(kind: object) -> str:
     """A type as a reader writes it: `int`, `float or null`, `list of str`."""
     arguments = get_args(kind)
     if type(None) in arguments:
-        return " or ".join(type_text(one) for one in arguments if one is not type(None)) + " or null"
+        return " or ".join(_type_text(one) for one in arguments if one is not type(None)) + " or null"
     if getattr(kind, "__origin__", None) is list:
-        return f"list of {type_text(arguments[0])}"
+        return f"list of {_type_text(arguments[0])}"
     if getattr(kind, "__origin__", None) is dict:
-        return f"{type_text(arguments[0])} to {type_text(arguments[1])}"
+        return f"{_type_text(arguments[0])} to {_type_text(arguments[1])}"
     return getattr(kind, "__name__", str(kind))
 
 
@@ -57,7 +57,7 @@ def value_text(value: object) -> str:
     return '""' if value == "" else str(value)
 
 
-def valid_text(rule: Rule) -> str:
+def _valid_text(rule: Rule) -> str:
     """The valid values or the range of a field; empty if any value of its type is valid."""
     if rule.choices:
         return ", ".join(rule.choices)
@@ -88,7 +88,7 @@ def sections(cls: type, prefix: str = "") -> Iterable[str]:
             groups.append((type(value), f"{key}."))
             continue
         rule = one.metadata[RULE]
-        cells = [type_text(types[one.name]), f"`{value_text(value)}`", valid_text(rule), rule.doc]
+        cells = [_type_text(types[one.name]), f"`{value_text(value)}`", _valid_text(rule), rule.doc]
         lines.append(" | ".join([f"| `{key}`", *map(escaped, cells)]) + " |")
     title = f"`{prefix[:-1]}`" if prefix else "The run"
     yield f"## {title}\n\n{cls.__doc__}\n\n{table(lines)}\n"

@@ -103,7 +103,7 @@ def write_state(folder: Path, **changes: object) -> None:
     write_json(folder / STATE_FILE, read_state(folder) | changes)
 
 
-def newest_run(runs: Path, config: TrainConfig) -> Path | None:
+def _newest_run(runs: Path, config: TrainConfig) -> Path | None:
     """The folder of the newest run of this same configuration."""
     wanted = digest(identity(config))
     for path in sorted(runs.glob(f"*/{STATE_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True):
@@ -119,7 +119,7 @@ def folder_of(config: TrainConfig) -> Path | None:
     if config.resume == "never":
         return None
     if config.resume == "auto":
-        return newest_run(Path(config.outputs) / "runs", config)
+        return _newest_run(Path(config.outputs) / "runs", config)
     folder = Path(config.resume)
     if not read_state(folder):
         raise ValueError(

@@ -9,6 +9,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +159,42 @@ def sources() -> dict[str, str]:
     paths = [path for path in modules() if path.name != "__init__.py"]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
     return {name: path.read_text(encoding="utf-8") for name, path in names.items()}
+
+
+def unmarked_helpers(sources: dict[str, str], others: str) -> list[str]:
+    """Functions that only their own module uses and that have no leading underscore.
+
+    Args:
+        sources: dotted name -> source text. others: texts outside the modules that use names of theirs.
+    """
+    words = {name: set(re.findall(r"\w+", source)) for name, source in sources.items()}
+    modules_by_word = Counter(word for used in words.values() for word in used)
+    known_outside = set(re.findall(r"\w+", others))
+    helpers = []
+    for name, source in sources.items():
+        for node in ast.parse(source).body:
+            is_public = isinstance(node, Function) and not node.name.startswith("_")
+            if is_public and modules_by_word[node.name] == 1 and node.name not in known_outside:
+                helpers.append(f"{name}.{node.name}")
+    return helpers
+
+
+def texts_beside_modules() -> str:
+    """Tests, docs and configuration, which use what modules offer."""
+    patterns = ("tests/**/*.py", "docs/*.md", "*.md", "config/**/*.yaml", "*.py", "hydra_plugins/**/*.py")
+    paths = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+def test_helpers_have_a_leading_underscore() -> None:
+    layers = {name: source for name, source in sources().items() if name.split(".")[0] in LAYERS}
+    assert unmarked_helpers(layers, texts_beside_modules()) == []
+
+
+def test_an_unmarked_helper_is_found() -> None:
+    modules = {"a": "def shared(): own()\ndef own(): pass\ndef _marked(): pass", "b": "import a; a.shared()"}
+    assert unmarked_helpers(modules, "") == ["a.own"]
+    assert unmarked_helpers(modules, "assert own() is None") == []
 
 
 def most_lines(path: Path) -> int:

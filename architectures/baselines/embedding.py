@@ -26,12 +26,12 @@ class Embedding(Linear):
         return self.normalise(vectors @ self.state["weight"].T + self.state["bias"])
 
     @functools.cached_property
-    def encoder(self) -> "Encoder":
+    def encoder(self) -> "_Encoder":
         """Loaded once."""
-        return Encoder(self.settings["base"], self.settings["max_seq_length"])
+        return _Encoder(self.settings["base"], self.settings["max_seq_length"])
 
 
-class Encoder:
+class _Encoder:
     """A frozen encoder with its tokenizer.
 
     Args:

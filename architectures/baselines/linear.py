@@ -66,11 +66,11 @@ class Linear(Baseline):
                     pipeline, features, targets.numpy(), scoring=SCORING[metric], cv=folds, n_jobs=-1
                 )
                 score = float(scores.mean())
-                log.info("%s: %s %.4f", describe_choice(choice), metric, score)
+                log.info("%s: %s %.4f", _describe_choice(choice), metric, score)
                 best = max(best, (score, choice), key=lambda pair: pair[0])
             pipeline.set_params(**best[1]).fit(features, targets.numpy())
         weight, bias = self.coefficients(pipeline[-1].estimators_ if several else [pipeline[-1]])
-        self.state = {"weight": weight, "bias": bias, "chosen": describe_choice(best[1]), "score": best[0]}
+        self.state = {"weight": weight, "bias": bias, "chosen": _describe_choice(best[1]), "score": best[0]}
         return pipeline
 
     def metric(self) -> str:
@@ -128,6 +128,6 @@ class Tfidf(Linear):
         return self.normalise(torch.tensor(scores, dtype=torch.float32) + self.state["bias"])
 
 
-def describe_choice(choice: Settings) -> str:
+def _describe_choice(choice: Settings) -> str:
     """Hyper-parameters by their short names, for a reader."""
     return ", ".join(f"{name.rsplit('__', 1)[-1]} {value}" for name, value in choice.items())

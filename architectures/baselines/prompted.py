@@ -139,7 +139,7 @@ class Prompted(Baseline):
         tokenizer = AutoTokenizer.from_pretrained(bases.resolve_base(s["base"]))
         on_end = batch_layout.keeps_documents_apart(net)
         names = [*self.labels, NONE] if self.multi_label else self.labels
-        rows = [answer_pairs(tokenizer, prompt, names) for prompt in prompts]
+        rows = [_answer_pairs(tokenizer, prompt, names) for prompt in prompts]
         scores = torch.zeros(len(prompts), len(names))
         size = max(1, s["batch_size"] // len(names))
         order = sorted(range(len(rows)), key=lambda place: len(rows[place][0][0]))
@@ -187,7 +187,7 @@ class Prompted(Baseline):
         return [int(i in known) for i in range(len(self.labels))]
 
 
-def answer_pairs(tokenizer: Tokenizer, prompt: str, names: list[str]) -> list[tuple[Ids, Ids]]:
+def _answer_pairs(tokenizer: Tokenizer, prompt: str, names: list[str]) -> list[tuple[Ids, Ids]]:
     """(prompt ids, answer ids) for each label, in the model's chat format where it has one."""
     if not tokenizer.chat_template:
         start = tokenizer(prompt)["input_ids"]

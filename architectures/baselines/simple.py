@@ -58,7 +58,7 @@ class Keywords(Baseline):
         given = self.one_hot(targets)
         inside, rows = occurs.T @ given + 0.5, given.sum(0) + 1  # (words, labels), (labels,)
         outside, others = occurs.sum(0)[:, None] + 1 - inside, len(texts) + 2 - rows
-        odds = log_odds(inside, rows) - log_odds(outside, others)
+        odds = _log_odds(inside, rows) - _log_odds(outside, others)
         z = odds / (1 / inside + 1 / outside).sqrt()
         best = z.topk(min(KEYWORDS_PER_LABEL, len(words)), dim=0).indices  # (KEYWORDS_PER_LABEL, labels)
         chosen = []
@@ -93,6 +93,6 @@ class Keywords(Baseline):
         return "\n".join(f"{label}: {', '.join(words)}" for label, words in pairs)
 
 
-def log_odds(count: Tensor, total: Tensor) -> Tensor:
+def _log_odds(count: Tensor, total: Tensor) -> Tensor:
     """Log odds of counts out of totals."""
     return (count / (total - count).clamp(min=0.5)).log()

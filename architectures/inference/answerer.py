@@ -19,7 +19,7 @@ Texts = list[str | None]
 Questions = Any  # a table of the data layer
 
 
-class TextRenderer(Protocol):
+class _TextRenderer(Protocol):
     """What turns text into token ids and back."""
 
     @property
@@ -40,13 +40,13 @@ class TextRenderer(Protocol):
         ...
 
 
-class AnswerData(Protocol):
+class _AnswerData(Protocol):
     """What turns questions into prompts, and where answers are cached."""
 
     cache: Path
 
     @property
-    def renderer(self) -> TextRenderer:
+    def renderer(self) -> _TextRenderer:
         """Of the model's format."""
         ...
 
@@ -67,7 +67,7 @@ class Answerer:
         exported: the model's folder. settings: fields of the configuration group `evaluation`, and variants.
     """
 
-    def __init__(self, module: FineTuned, exported: Path, settings: Settings, data: AnswerData) -> None:
+    def __init__(self, module: FineTuned, exported: Path, settings: Settings, data: _AnswerData) -> None:
         self.module, self.exported, self.settings, self.data = module, exported, settings, data
         self.decoding = Decoding(data.renderer.stop_ids, data.max_new_tokens)
         self.has_base = lora.has_adapter(module.net)

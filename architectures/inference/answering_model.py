@@ -8,7 +8,7 @@ from architectures.models.fine_tuned import FineTuned
 from architectures.models.types import Settings
 
 
-class QuestionRenderer(Protocol):
+class _QuestionRenderer(Protocol):
     """What turns questions into token ids and ids into answers."""
 
     @property
@@ -32,7 +32,7 @@ class AnsweringModel:
         module: the model. renderer: of its prompts.
     """
 
-    def __init__(self, module: FineTuned, renderer: QuestionRenderer) -> None:
+    def __init__(self, module: FineTuned, renderer: _QuestionRenderer) -> None:
         self.module, self.renderer = module, renderer
 
     def predict(self, table: Any, params: Settings | None = None) -> list[str]:  # a pandas or Polars frame

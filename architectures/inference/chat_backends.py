@@ -60,7 +60,7 @@ def build_assistants(
         available, reason = vllm_available(settings.vllm_python, first.module.model_settings)
         kind = "vllm" if available and same_base else "transformers"
         log.info("answered by %s: %s", kind, reason)
-    server = start_server(first, settings) if kind == "vllm" else None
+    server = _start_server(first, settings) if kind == "vllm" else None
     assistants = []
     for model in models:
         render, longest = renderer(model.module), model.module.origin["max_new_tokens"]
@@ -81,7 +81,7 @@ def build_assistants(
     return assistants
 
 
-def start_server(model: ChatModel, settings: ChatSettings) -> VllmServer:
+def _start_server(model: ChatModel, settings: ChatSettings) -> VllmServer:
     """Serve the model, and its base, from a process of its own, which ends with this one."""
     log.info("starting vLLM; this takes a minute")
     served = vllm_model(model.module, model.exported)

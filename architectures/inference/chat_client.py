@@ -59,7 +59,7 @@ class RequestSettings:
 
 
 @dataclass
-class ChatResults:
+class _ChatResults:
     """Answers (None: not requested, or failed) and what they cost.
 
     requests, input_tokens, output_tokens: of this call. failures: requests that may succeed later; rejected:
@@ -82,7 +82,7 @@ def request_all(
     settings: RequestSettings,
     cache: AnswerCache,
     advance: Callable[[int], object],
-) -> ChatResults:
+) -> _ChatResults:
     """Answers in the order of the requests; those in the cache cost nothing.
 
     Args:
@@ -90,10 +90,10 @@ def request_all(
 
     Raises ValueError if there is no address, or the server does not know the model or the key.
     """
-    keys = [request_key(settings, request) for request in requests]
+    keys = [_request_key(settings, request) for request in requests]
     pending = {key: request for key, request in zip(keys, requests, strict=True) if key not in cache}
     advance(len(requests) - len(pending))
-    session = ChatSession(settings, cache, advance)
+    session = _ChatSession(settings, cache, advance)
     session.results.from_cache = len(requests) - len(pending)
     if pending:
         session.run(pending)
@@ -101,20 +101,20 @@ def request_all(
     return session.results
 
 
-def request_key(settings: RequestSettings, request: list[Message]) -> str:
+def _request_key(settings: RequestSettings, request: list[Message]) -> str:
     """The cache key of a request: all that its answer depends on."""
     return cache_key(settings.model, settings.temperature, settings.max_tokens, settings.schema, request)
 
 
-class ChatSession:
+class _ChatSession:
     """Requests under way, and what they have given so far."""
 
     def __init__(
         self, settings: RequestSettings, cache: AnswerCache, advance: Callable[[int], object]
     ) -> None:
         self.settings, self.cache, self.advance = settings, cache, advance
-        self.results = ChatResults()
-        self.limiter = RateLimiter(settings.per_minute)
+        self.results = _ChatResults()
+        self.limiter = _RateLimiter(settings.per_minute)
         self.lock, self.stopped, self.schema_rejected = threading.Lock(), threading.Event(), threading.Event()
         self.fatal: list[str] = []
 
@@ -143,7 +143,7 @@ class ChatSession:
         self.limiter.wait()
         results = self.results
         try:
-            answer, read, written = request_one(client, self.settings, request, self.schema_rejected)
+            answer, read, written = _request_one(client, self.settings, request, self.schema_rejected)
         except APIStatusError as error:
             self.fail(error.status_code, error_message(error))
         except OpenAIError as error:
@@ -195,7 +195,7 @@ def connect(settings: RequestSettings) -> "OpenAI":
         raise ValueError(f"{error_message(error)}; set OPENAI_BASE_URL to the endpoint's address") from None
 
 
-class RateLimiter:
+class _RateLimiter:
     """A number of turns a minute, evenly spread; 0: no limit."""
 
     def __init__(self, per_minute: int) -> None:
@@ -220,7 +220,7 @@ def error_message(error: Exception) -> str:
     return lines[0].replace(key, "***") if key else lines[0]
 
 
-def request_one(
+def _request_one(
     client: "OpenAI", settings: RequestSettings, request: list[Message], schema_rejected: threading.Event
 ) -> tuple[str, int, int]:
     """(answer, input tokens, output tokens). A server that rejects a JSON schema gets none from then on."""
@@ -272,13 +272,13 @@ def chat_function(
         store = AnswerCache(cache / "written-questions.jsonl")
         with tqdm(total=len(requests), desc="questions", unit="product") as bar:
             results = request_all(requests, how, store, bar.update)
-        log_results(results, store.path)
+        _log_results(results, store.path)
         return results.answers
 
     return answer
 
 
-def log_results(results: ChatResults, path: Path) -> None:
+def _log_results(results: _ChatResults, path: Path) -> None:
     """Log what the requests cost. Raises ValueError if some failed that may succeed later."""
     log.info(
         "%d requests, %d input tokens, %d output tokens; %d answers were in the cache; all are in %s",

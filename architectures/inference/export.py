@@ -20,7 +20,7 @@ from architectures.models.run_file import read_record, write_record
 KINDS = ("adapter", "merged", *gguf_export.TYPES)
 
 
-class ExportRenderer(Protocol):
+class _ExportRenderer(Protocol):
     """What writes the tokenizer and the prompt's format."""
 
     def save(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ def export_model(
     kind: str,
     to: str | None,
     outputs: Path,
-    renderer: ExportRenderer,
+    renderer: _ExportRenderer,
 ) -> tuple[Path, str]:
     """Write the model at ``path``, with its tokenizer; (the folder, the model's name).
 
@@ -53,7 +53,7 @@ def export_model(
     as_gguf = kind in gguf_export.TYPES
     if as_gguf:
         gguf_export.converter()  # before the work
-    check_empty(folder)
+    _check_empty(folder)
     with tempfile.TemporaryDirectory() as place:
         exported = exported_folder(module, path, Path(place))
         work = Path(place) / "merged" if as_gguf else folder
@@ -81,7 +81,7 @@ def check_export(settings: Mapping[str, Any]) -> list[str]:
     return problems + check_variants(settings["variants"] or [])
 
 
-def check_empty(folder: Path) -> None:
+def _check_empty(folder: Path) -> None:
     """Make a folder. Raises ValueError if it is not empty, or cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

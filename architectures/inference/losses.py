@@ -37,10 +37,10 @@ def tuned_and_base_losses(module: FineTuned, rows: list[Row], name: str) -> tupl
     if lora.has_adapter(module.net):
         with lora.adapter_disabled(module.net):
             return tuned, row_losses(module, bar)
-    return tuned, row_losses(base_of(module), bar)
+    return tuned, row_losses(_base_of(module), bar)
 
 
-def base_of(module: CausalLM) -> CausalLM:
+def _base_of(module: CausalLM) -> CausalLM:
     """The base of a model of which every parameter was trained, loaded anew."""
     base = str(module.origin["settings"]["model.base"])
     settings = module.model_settings | {"base": base, "init": "pretrained"}

@@ -80,7 +80,7 @@ def vllm_model(module: FineTuned, exported: Path) -> VllmModel:
     """What vLLM loads; the GPU's memory is released for it. Raises ValueError for an adapter that vLLM does
     not serve.
     """
-    if is_dora(module.model_settings):
+    if _is_dora(module.model_settings):
         raise ValueError(
             "backend=vllm: vLLM serves no DoRA adapter; set backend=transformers, or write export=merged and"
             " give ckpt= its folder"
@@ -95,7 +95,7 @@ def vllm_model(module: FineTuned, exported: Path) -> VllmModel:
     return VllmModel(str(exported), None, dtype)
 
 
-def is_dora(model: Settings) -> bool:
+def _is_dora(model: Settings) -> bool:
     """Whether settings of a model describe an adapter with a magnitude of its own."""
     return model["adapter"] == "lora" and model.get("lora_variant") == "dora"
 
@@ -104,7 +104,7 @@ def vllm_available(python: str, model: Settings) -> tuple[bool, str]:
     """(whether 'auto' chooses vLLM for a model of these settings, the reason)"""
     if model["quantization"] != "none":
         return False, "a base in 4 bits answers as it was trained"
-    if is_dora(model):
+    if _is_dora(model):
         return False, "vLLM serves no DoRA adapter"
     if not torch.cuda.is_available():
         return False, "there is no GPU"

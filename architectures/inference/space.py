@@ -10,7 +10,7 @@ CHANGES = (("ckpt: null ", "ckpt: model"), ("host: 127.0.0.1", "host: 0.0.0.0"))
 PYTHON = "'3.11'"
 
 
-def check_empty_space(folder: Path) -> None:
+def _check_empty_space(folder: Path) -> None:
     """Raise ValueError if the folder is not empty."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"space={folder}: is not empty; give another folder")
@@ -22,7 +22,7 @@ def write_space(root: Path, folder: Path, exported: Path, title: str, descriptio
     Args:
         description: of the model and its catalogue, for the README.
     """
-    check_empty_space(folder)
+    _check_empty_space(folder)
     ignored = shutil.ignore_patterns("__pycache__")
     for layer in LAYERS:
         shutil.copytree(root / layer, folder / layer, ignore=ignored)

@@ -14,7 +14,7 @@ from architectures.models import lora
 from architectures.models.types import Identity, Net, Settings
 
 
-def left_padded(prompts: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+def _left_padded(prompts: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     """(ids, mask) of prompts padded on the left, so that every answer begins in the same column. (prompts,
     width) both
     """
@@ -27,7 +27,7 @@ def left_padded(prompts: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
-def until_stop(answer: list[int], stop_ids: list[int]) -> list[int]:
+def _until_stop(answer: list[int], stop_ids: list[int]) -> list[int]:
     """The ids before the first stop id."""
     ends = [place for place, token in enumerate(answer) if token in stop_ids]
     return answer[: ends[0]] if ends else answer
@@ -37,7 +37,7 @@ def until_stop(answer: list[int], stop_ids: list[int]) -> list[int]:
 def generate_batch(net: Net, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
     """One greedy answer for each prompt of a batch."""
     device, stop_ids = next(net.parameters()).device, decoding.stop_ids
-    ids, mask = left_padded(prompts, stop_ids[0])
+    ids, mask = _left_padded(prompts, stop_ids[0])
     output = net.generate(
         input_ids=ids.to(device),
         attention_mask=mask.to(device),
@@ -47,7 +47,7 @@ def generate_batch(net: Net, prompts: list[list[int]], decoding: Decoding) -> li
         pad_token_id=stop_ids[0],
     )
     answers = output[:, ids.shape[1] :].tolist()
-    return [until_stop(answer, stop_ids) for answer in answers]
+    return [_until_stop(answer, stop_ids) for answer in answers]
 
 
 class TransformersBackend:
@@ -129,7 +129,7 @@ class TransformersBackend:
                     max_new_tokens=sampling.max_new_tokens,
                     eos_token_id=stop_ids,
                     pad_token_id=stop_ids[0],
-                    streamer=token_streamer(tokens),
+                    streamer=_token_streamer(tokens),
                     stopping_criteria=[
                         lambda rows, _: torch.full((len(rows),), stopped.is_set(), device=rows.device)
                     ],
@@ -139,7 +139,7 @@ class TransformersBackend:
             tokens.put(None)
 
 
-def token_streamer(
+def _token_streamer(
     tokens: "queue.Queue[int | None]",
 ) -> Any:  # a streamer of transformers, which is imported late
     """What transformers calls with the prompt first, and then with each new token."""

@@ -104,7 +104,7 @@ class VllmBackend:
                 finally:
                     terminate(worker)
             if worker.returncode:
-                report_failure(worker.returncode, answered, len(prompts), last_lines(record))
+                _report_failure(worker.returncode, answered, len(prompts), last_lines(record))
 
     def start(self, job: Path, output: TextIO) -> "subprocess.Popen[bytes]":
         """Start the worker. Raises ValueError if its interpreter cannot be started."""
@@ -139,7 +139,7 @@ def follow(worker: "subprocess.Popen[bytes]", lines: TextIO) -> Iterator[tuple[i
         time.sleep(POLL)
 
 
-def report_failure(status: int, answered: int, total: int, last: str) -> None:
+def _report_failure(status: int, answered: int, total: int, last: str) -> None:
     """Warn that the worker stopped early. Raises ValueError if it gave no answer at all."""
     if not answered:
         raise ValueError(

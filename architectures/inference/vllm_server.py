@@ -29,7 +29,7 @@ class VllmServer:
         self.address = f"http://{HOST}:{self.port}/v1"
         self.log = folder / "vllm-server.log"
         folder.mkdir(parents=True, exist_ok=True)
-        command = [*server_command(model, python, self.port), *arguments]
+        command = [*_server_command(model, python, self.port), *arguments]
         environment = {**ENVIRONMENT, **os.environ}
         with self.log.open("w", encoding="utf-8") as output:
             try:
@@ -56,7 +56,7 @@ class VllmServer:
         terminate(self.process)
 
 
-def server_command(model: VllmModel, python: str, port: int) -> list[str]:
+def _server_command(model: VllmModel, python: str, port: int) -> list[str]:
     """What `vllm serve` starts; that command itself needs the package's name, which differs in the CPU
     build.
     """

@@ -136,7 +136,7 @@ def flex_document_attention(
     return found[0].transpose(0, 1)
 
 
-def masked_attention(
+def _masked_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, cap: float
 ) -> Tensor:
     """Attention under a mask, as in generation from padded prompts and a cache of keys.
@@ -156,7 +156,7 @@ def masked_attention(
     return (weights.view(batch, key.shape[1], -1, key.shape[2]) @ value).view(query.shape)
 
 
-def attend(
+def _attend(
     module: Layer,
     query: Tensor,
     key: Tensor,
@@ -184,7 +184,7 @@ def attend(
             if attention_mask is None
             else attention_mask
         )
-        return masked_attention(query, key, value, mask, scale, cap).transpose(1, 2), None
+        return _masked_attention(query, key, value, mask, scale, cap).transpose(1, 2), None
     if documents is None:
         documents = Documents([query.shape[2]] * query.shape[0], query.device)
     q, k, v = (x.transpose(1, 2).flatten(0, 1).to(matmul_dtype(value)) for x in (query, key, value))
@@ -195,8 +195,8 @@ def attend(
     return found.view(query.shape[0], query.shape[2], query.shape[1], -1), None
 
 
-def padding_mask(*, attention_mask: Tensor | None = None, **settings: Any) -> Tensor | None:
-    """The mask of padded rows; none where nothing is padded, since `attend` knows what is seen then."""
+def _padding_mask(*, attention_mask: Tensor | None = None, **settings: Any) -> Tensor | None:
+    """The mask of padded rows; none where nothing is padded, since `_attend` knows what is seen then."""
     from transformers.masking_utils import sdpa_mask
 
     if attention_mask is None:
@@ -212,5 +212,5 @@ def register_attention() -> None:
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface
 
-    AttentionInterface.register(ATTENTION, attend)
-    AttentionMaskInterface.register(ATTENTION, padding_mask)
+    AttentionInterface.register(ATTENTION, _attend)
+    AttentionMaskInterface.register(ATTENTION, _padding_mask)

@@ -23,7 +23,7 @@ def resolve_base(base: str) -> str:
 
     Raises ValueError if the package or the GGUF file is missing, or the file cannot be converted.
     """
-    path = package_path(base) if base.startswith(PACKAGE) else local_path(base)
+    path = _package_path(base) if base.startswith(PACKAGE) else _local_path(base)
     if not base.endswith(gguf_file.SUFFIX):
         return str(path) if base.startswith(PACKAGE) or path.is_dir() else base
     try:
@@ -33,13 +33,13 @@ def resolve_base(base: str) -> str:
         raise ValueError(f"model.base={base}: {error}") from None
 
 
-def local_path(base: str) -> Path:
+def _local_path(base: str) -> Path:
     """The base as a path: in the working directory, or beside this package."""
     path, beside = Path(base), Path(__file__).resolve().parents[2] / base
     return beside if not path.exists() and beside.exists() else path
 
 
-def package_path(base: str) -> Path:
+def _package_path(base: str) -> Path:
     """A folder or file of an installed package, which is not imported. Raises ValueError if it is not
     installed.
     """

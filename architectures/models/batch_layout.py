@@ -62,7 +62,7 @@ def states_on_end(net: Net, input_ids: Tensor, lengths: list[int]) -> Tensor:
     inputs: Settings = {"input_ids": input_ids[None], "position_ids": positions[None], "use_cache": False}
     if attention_name(base_model(net).config) == attention.ATTENTION:
         inputs["documents"] = documents = Documents(lengths, device)
-        if has_other_layers(net):
+        if _has_other_layers(net):
             starts = torch.tensor([0, *lengths], device=device).cumsum(0, dtype=torch.int32)
             inputs |= {"seq_idx": documents.numbers[None].int(), "cu_seq_lens_q": starts}
     states: Tensor = language_tower(base_model(net))(**inputs).last_hidden_state
@@ -81,7 +81,7 @@ def filler_length(tokens: int) -> int:
     return -tokens % (2 ** (tokens.bit_length() - 1) // SIZES_AN_OCTAVE)
 
 
-def has_other_layers(net: Net) -> bool:
+def _has_other_layers(net: Net) -> bool:
     """Whether some layers mix tokens by other means than attention."""
     return not ATTENTION_LAYERS.issuperset(layer_types(net))
 

@@ -37,7 +37,7 @@ def dropout_mask(x: Tensor, dropout: float) -> Tensor:
     return bits >= round(dropout * 2**16) - 2**15
 
 
-class LoraLinear(torch.autograd.Function):
+class _LoraLinear(torch.autograd.Function):
     """x W' + bias + scale (z A') B' for a frozen W; z is x times ``keep``, a mask of dropout, or x. No copy
     of the result, nothing kept but z and ``keep``.
     """
@@ -118,7 +118,7 @@ class RMSNorm(torch.autograd.Function):
         return grad_x, grad_weight, None, None
 
 
-def cap_logits(logits: Tensor, cap: float, with_slope: bool) -> Tensor | None:
+def _cap_logits(logits: Tensor, cap: float, with_slope: bool) -> Tensor | None:
     """Cap logits in place to cap * tanh(logits / cap); a quarter of the slope of that, if it is needed.
 
     tanh(x) is 2 sigmoid(2 x) - 1, which CPUs compute in a seventh of the time.
@@ -156,7 +156,7 @@ class AnswerLoss(torch.autograd.Function):
             z = (part @ matrix.t()).float()
             if bias is not None:
                 z += bias
-            slope = cap_logits(z, cap, any(wanted[:3])) if cap else None
+            slope = _cap_logits(z, cap, any(wanted[:3])) if cap else None
             top, at_target = z.amax(-1, keepdim=True), z.gather(1, target)
             z = z.softmax(-1)
             loss += (top - at_target - z.amax(-1, keepdim=True).log()).sum()
@@ -187,14 +187,14 @@ class AnswerLoss(torch.autograd.Function):
         return *scaled, None, None
 
 
-def is_plain_lora(layer: Layer) -> bool:
+def _is_plain_lora(layer: Layer) -> bool:
     """Whether a LoRA layer of PEFT is LoRA and nothing else (DoRA and the like), without a bias of its
     own.
     """
     return not layer.lora_variant and not any(layer.lora_bias.values())
 
 
-def lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+def _lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> Tensor:
     """What a LoRA layer of PEFT computes, with one adapter; otherwise (merged, switched off, several) PEFT
     does it.
     """
@@ -208,7 +208,7 @@ def lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> Te
         keep = dropout_mask(x, dropout.p)
         scale /= 1 - dropout.p
     base = layer.get_base_layer()
-    return LoraLinear.apply(
+    return _LoraLinear.apply(
         x,
         keep,
         base.weight,
@@ -219,12 +219,12 @@ def lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> Te
     )
 
 
-def norm_forward(layer: Layer, x: Tensor, epsilon: float, shift: float) -> Tensor:
+def _norm_forward(layer: Layer, x: Tensor, epsilon: float, shift: float) -> Tensor:
     """What an RMSNorm of transformers computes."""
     return RMSNorm.apply(x, layer.weight, epsilon, shift)
 
 
-def weight_offset(norm: Layer, epsilon: float) -> float | None:
+def _weight_offset(norm: Layer, epsilon: float) -> float | None:
     """What is added to the norm's weight before it multiplies (0, or 1 in Gemma), found by trying; None if
     it is another norm.
     """
@@ -253,8 +253,8 @@ def fuse(net: nn.Module) -> nn.Module:
 
     shifts: dict[type, float | None] = {}
     for module in net.modules():
-        if type(module) is Linear and type(module.get_base_layer()) is nn.Linear and is_plain_lora(module):
-            module.forward = partial(lora_forward, module)  # type: ignore[method-assign]
+        if type(module) is Linear and type(module.get_base_layer()) is nn.Linear and _is_plain_lora(module):
+            module.forward = partial(_lora_forward, module)  # type: ignore[method-assign]
         elif type(module).__name__.endswith("RMSNorm") and isinstance(
             getattr(module, "weight", None), Tensor
         ):
@@ -262,8 +262,8 @@ def fuse(net: nn.Module) -> nn.Module:
             if epsilon is None:
                 continue
             if type(module) not in shifts:
-                shifts[type(module)] = weight_offset(module, epsilon)
+                shifts[type(module)] = _weight_offset(module, epsilon)
             shift = shifts[type(module)]
             if shift is not None:
-                module.forward = partial(norm_forward, module, epsilon=epsilon, shift=shift)
+                module.forward = partial(_norm_forward, module, epsilon=epsilon, shift=shift)
     return net

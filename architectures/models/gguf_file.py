@@ -71,20 +71,20 @@ def write_converted(path: Path, folder: Path) -> None:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     gguf_tokenizer.restore(tokenizer, fields)
     kinds = Counter(tensor.tensor_type.name for tensor in reader.tensors)
-    dtype = stored_dtype(kinds)
-    log_losses(fields, kinds, dtype, [tensor.name for tensor in reader.tensors])
+    dtype = _stored_dtype(kinds)
+    _log_losses(fields, kinds, dtype, [tensor.name for tensor in reader.tensors])
     net.config.name_or_path = str(fields.get("general.name", path.stem))
     net.to(dtype).save_pretrained(folder)
     gguf_tokenizer.save(tokenizer, folder, fields)
 
 
-def stored_dtype(kinds: Counter[str]) -> torch.dtype:
+def _stored_dtype(kinds: Counter[str]) -> torch.dtype:
     """The dtype of the converted weights: as most are stored, and bfloat16 for those in fewer bits."""
     most = kinds.most_common(1)[0][0]
     return {"F32": torch.float32, "F16": torch.float16}.get(most, torch.bfloat16)
 
 
-def log_losses(fields: Settings, kinds: Counter[str], dtype: torch.dtype, tensors: list[str]) -> None:
+def _log_losses(fields: Settings, kinds: Counter[str], dtype: torch.dtype, tensors: list[str]) -> None:
     """Log what the converted model lacks of the model that the file was made from."""
     quantised = {kind: count for kind, count in kinds.items() if kind not in ("F32", "F16", "BF16")}
     if quantised:

@@ -54,17 +54,17 @@ def restore(tokenizer: Tokenizer, fields: Settings) -> None:
     for name, key in SPECIAL_TOKENS.items():
         if (token_id := fields.get(TOKENIZER + key)) is not None:
             setattr(tokenizer, name, tokens[token_id])
-    add_control_tokens(tokenizer, tokens, fields.get(f"{TOKENIZER}token_type", []))
+    _add_control_tokens(tokenizer, tokens, fields.get(f"{TOKENIZER}token_type", []))
     if CHAT_TEMPLATE in fields:
         tokenizer.chat_template = fields[CHAT_TEMPLATE]
     if fields.get(f"{TOKENIZER}model") == "gpt2":
-        set_splitting(tokenizer, str(fields.get(f"{TOKENIZER}pre", "gpt-2")))
+        _set_splitting(tokenizer, str(fields.get(f"{TOKENIZER}pre", "gpt-2")))
     adds_bos = fields.get(f"{TOKENIZER}add_bos_token", fields.get(f"{TOKENIZER}model") == "llama")
     if adds_bos and tokenizer("a").input_ids[:1] != [tokenizer.bos_token_id]:
         add_bos(tokenizer)
 
 
-def add_control_tokens(tokenizer: Tokenizer, tokens: list[str], types: list[int]) -> None:
+def _add_control_tokens(tokenizer: Tokenizer, tokens: list[str], types: list[int]) -> None:
     """Control tokens of the file that the tokenizer would take apart become single tokens."""
     from transformers import AddedToken
 
@@ -75,7 +75,7 @@ def add_control_tokens(tokenizer: Tokenizer, tokens: list[str], types: list[int]
         tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in apart])
 
 
-def set_splitting(tokenizer: Tokenizer, rule: str) -> None:
+def _set_splitting(tokenizer: Tokenizer, rule: str) -> None:
     """Split text as the model's own tokenizer does; an unknown rule is logged, and transformers' one
     stays.
     """

@@ -116,7 +116,7 @@ def load_config(
     """
     from transformers import AutoConfig
 
-    changes = head_config(head) if head else {}
+    changes = _head_config(head) if head else {}
     try:
         config = AutoConfig.from_pretrained(resolve_base(base), **changes)
     except (OSError, ValueError) as error:
@@ -131,7 +131,7 @@ def load_config(
     return config
 
 
-def head_config(head: ClassifierHead) -> Settings:
+def _head_config(head: ClassifierHead) -> Settings:
     """The configuration fields of transformers that a head decides."""
     kind = "multi_label_classification" if head.multi_label else "single_label_classification"
     names = dict(enumerate(head.labels))
@@ -146,20 +146,20 @@ def load_base(settings: BaseSettings) -> Net:
     Raises ValueError if the base cannot be loaded, or if its attention would be computed wrongly here.
     """
     config = load_config(settings.base, None, settings.dropout)
-    check_causal_lm(config, settings)
+    _check_causal_lm(config, settings)
     documents.register_attention()
-    options = loading_options(config, settings, None)
-    net = load_causal_lm(config, settings, options)
-    if settings.attention == "auto" and not takes_document_attention(net):
+    options = _loading_options(config, settings, None)
+    net = _load_causal_lm(config, settings, options)
+    if settings.attention == "auto" and not _takes_document_attention(net):
         net.set_attn_implementation(own_attention(net))
         if (
             attention_name(net.config) == documents.ATTENTION
         ):  # an old class, which cannot change it once it is built
-            net = load_causal_lm(config, settings, options | {"attn_implementation": "eager"})
+            net = _load_causal_lm(config, settings, options | {"attn_implementation": "eager"})
     return net.requires_grad_(not settings.frozen)
 
 
-def load_causal_lm(config: Configuration, settings: BaseSettings, options: Settings) -> Net:
+def _load_causal_lm(config: Configuration, settings: BaseSettings, options: Settings) -> Net:
     """The net by the options of transformers. Raises ValueError if there are no weights."""
     kind = causal_lm_class(config)
     if settings.init == "random":
@@ -170,7 +170,7 @@ def load_causal_lm(config: Configuration, settings: BaseSettings, options: Setti
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
-    warn_missing_weights(info["missing_keys"], settings.base)
+    _warn_missing_weights(info["missing_keys"], settings.base)
     keep_unpacked(net)
     return net
 
@@ -189,7 +189,7 @@ def causal_lm_class(config: Configuration) -> Any:  # one of transformers' Auto 
     raise ValueError(f"a {config.model_type} model is no causal language model: choose another model.base")
 
 
-def check_causal_lm(config: Configuration, settings: BaseSettings) -> None:
+def _check_causal_lm(config: Configuration, settings: BaseSettings) -> None:
     """Raise ValueError for a base whose attention this project does not compute."""
     text = config.get_text_config()
     if settings.attention == "auto" and getattr(text, "attention_dropout", None):
@@ -199,7 +199,7 @@ def check_causal_lm(config: Configuration, settings: BaseSettings) -> None:
         )
 
 
-def takes_document_attention(net: Net) -> bool:
+def _takes_document_attention(net: Net) -> bool:
     """Whether `architectures.models.attention` can compute the net's attention: it can be replaced and has
     no sinks.
     """
@@ -213,25 +213,25 @@ def load_classifier(settings: BaseSettings, head: ClassifierHead) -> tuple[Net, 
     Raises ValueError if the base cannot be loaded.
     """
     config = load_config(settings.base, head, settings.dropout)
-    options = loading_options(config, settings, head)
+    options = _loading_options(config, settings, head)
     try:
-        net, missing = build_classifier(config, settings, head, options)
+        net, missing = _build_classifier(config, settings, head, options)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no weights at model.base={settings.base}: {reason}") from None
     keep_unpacked(net)
-    new = new_parts(net)
+    new = _new_parts(net)
     pooler = {
         name for name in missing if f".{POOLER}." in name
     }  # many bases lack the one that classifiers read
     others = {name for name in missing if name.split(".")[0] not in new}
-    warn_missing_weights(others - pooler, settings.base)
+    _warn_missing_weights(others - pooler, settings.base)
     if pooler:
         new.append(POOLER)
     return net.requires_grad_(not settings.frozen), new
 
 
-def build_classifier(
+def _build_classifier(
     config: Configuration, settings: BaseSettings, head: ClassifierHead, options: Settings
 ) -> tuple[Net, set[str]]:
     """(a classifier, names of weights that the base lacks)"""
@@ -249,13 +249,13 @@ def build_classifier(
     return net, set(info["missing_keys"])
 
 
-def new_parts(net: Net) -> list[str]:
+def _new_parts(net: Net) -> list[str]:
     """Names of a classifier's parts beside its base that have weights."""
     parts = [(name, part) for name, part in net.named_children() if name != net.base_model_prefix]
     return [name for name, part in parts if next(part.parameters(), None) is not None]
 
 
-def loading_options(config: Configuration, settings: BaseSettings, head: ClassifierHead | None) -> Settings:
+def _loading_options(config: Configuration, settings: BaseSettings, head: ClassifierHead | None) -> Settings:
     """How transformers loads: dtype, attention, and fewer bits for all but a classifier's new parts.
 
     Raises ValueError if 4 bits are set without weights to quantise.
@@ -276,14 +276,14 @@ def loading_options(config: Configuration, settings: BaseSettings, head: Classif
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
-            llm_int8_skip_modules=unquantised_parts(config) if head else None,
+            llm_int8_skip_modules=_unquantised_parts(config) if head else None,
         )
     if settings.quantization == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     return options
 
 
-def unquantised_parts(config: Configuration) -> list[str]:
+def _unquantised_parts(config: Configuration) -> list[str]:
     """Names of a classifier's new parts, which are trained and so stay in full precision."""
     from transformers import AutoModelForSequenceClassification
 
@@ -293,7 +293,7 @@ def unquantised_parts(config: Configuration) -> list[str]:
     return [*parts, POOLER, f"{net.base_model_prefix}.{POOLER}"]
 
 
-def warn_missing_weights(missing: set[str], base: str) -> None:
+def _warn_missing_weights(missing: set[str], base: str) -> None:
     """Log which weights the base lacks."""
     if missing:
         names = ", ".join(sorted(missing)[:3])

@@ -22,7 +22,7 @@ from architectures.models.types import Net
 
 log = logging.getLogger(__name__)
 
-AUTO = ["auto"]  # the value of `lora_targets` that stands for `family_targets`
+AUTO = ["auto"]  # the value of `lora_targets` that stands for `_family_targets`
 MAMBA_TYPES = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
 MLP_LAYERS = {"gate_proj", "up_proj", "down_proj"}
 UNADAPTED = {"gate", "router", "shared_expert_gate", "per_layer_input_gate", "per_layer_projection"}
@@ -31,7 +31,7 @@ UNADAPTED = {"gate", "router", "shared_expert_gate", "per_layer_input_gate", "pe
 @dataclass(frozen=True)
 class LoraSettings:
     """An adapter: its rank, the scale alpha / r of its output, dropout of its inputs, last parts of its
-    layers' names (['auto']: those that `family_targets` finds), and its variant: lora, rslora, dora.
+    layers' names (['auto']: those that `_family_targets` finds), and its variant: lora, rslora, dora.
     """
 
     r: int
@@ -55,17 +55,17 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
     """
     targets = settings.targets
     if targets == AUTO:
-        targets = family_targets(net)
-    check_targets(targets, linear_names(net.base_model))
+        targets = _family_targets(net)
+    _check_targets(targets, linear_names(net.base_model))
     with without_bitsandbytes():
-        wrapped = wrap(net, settings, targets, new)
+        wrapped = _wrap(net, settings, targets, new)
     for parameter in wrapped.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return wrapped
 
 
-def wrap(net: Net, settings: LoraSettings, targets: list[str], new: list[str]) -> Net:
+def _wrap(net: Net, settings: LoraSettings, targets: list[str], new: list[str]) -> Net:
     """The net with PEFT's layers around its targets."""
     from peft import LoraConfig, get_peft_model
 
@@ -77,7 +77,7 @@ def wrap(net: Net, settings: LoraSettings, targets: list[str], new: list[str]) -
         use_rslora=settings.variant == "rslora",
         use_dora=settings.variant == "dora",
         task_type="CAUSAL_LM",
-        exclude_modules=other_towers(net),
+        exclude_modules=_other_towers(net),
     )
     if new:
         config.task_type, config.modules_to_save = "SEQ_CLS", new
@@ -85,7 +85,7 @@ def wrap(net: Net, settings: LoraSettings, targets: list[str], new: list[str]) -
     return get_peft_model(net, config)
 
 
-def family_targets(net: Net) -> list[str]:
+def _family_targets(net: Net) -> list[str]:
     """Last parts of the names of what ``lora_targets: [auto]`` adapts: attention, other mixers and the MLP.
 
     The output head and routers stay as they are, and so do experts that are held as one tensor.
@@ -107,7 +107,7 @@ def family_targets(net: Net) -> list[str]:
     return sorted(found)
 
 
-def other_towers(net: Net) -> str | None:
+def _other_towers(net: Net) -> str | None:
     """A pattern of the layers that read pictures or sound, which have names as the language model's; None:
     there are none.
     """
@@ -124,7 +124,7 @@ def language_tower(net: Net) -> Net:
     return next((part for name, part in base.named_children() if name == "language_model"), base)
 
 
-def check_targets(targets: list[str], layers: set[str]) -> None:
+def _check_targets(targets: list[str], layers: set[str]) -> None:
     """Raise ValueError for targets that no layer is called by, with the nearest names."""
     hints = []
     for target in targets:

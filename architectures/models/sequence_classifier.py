@@ -28,7 +28,7 @@ PROBE_C, PROBE_STEPS = (
 AVERAGES = ("macro", "micro", "weighted")
 
 
-def build_metrics(labels: int, multi_label: bool) -> MetricCollection:
+def _build_metrics(labels: int, multi_label: bool) -> MetricCollection:
     """Accuracy (of whole rows), and precision, recall and F1: macro, micro, weighted, and each class's own
     (``class_f1``, ...).
 
@@ -60,7 +60,7 @@ def build_metrics(labels: int, multi_label: bool) -> MetricCollection:
     return MetricCollection(metrics)  # type: ignore[arg-type]  # a dictionary is invariant in its values
 
 
-def build_none_metrics(labels: int) -> MetricCollection:
+def _build_none_metrics(labels: int) -> MetricCollection:
     """F1 over the labels and the column that says 'no label'."""
     macro = classification.MultilabelF1Score(labels + 1, average="macro")
     micro = classification.MultilabelF1Score(labels + 1, average="micro")
@@ -90,8 +90,8 @@ class SequenceClassifier(FineTuned):
         self.register_buffer("class_weights", weights, persistent=False)
         self.loss_mean = MeanMetric()
         count, several = len(self.head.labels), self.head.multi_label
-        self.metrics = build_metrics(count, several)
-        self.none_metrics = build_none_metrics(count) if several else MetricCollection({})
+        self.metrics = _build_metrics(count, several)
+        self.none_metrics = _build_none_metrics(count) if several else MetricCollection({})
 
     def build(self, shapes_only: bool = False) -> nn.Module:
         """A base with a new head, with an adapter or trained whole."""

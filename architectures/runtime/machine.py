@@ -16,12 +16,12 @@ VERSIONS = ("torch", "transformers", "peft", "lightning", "polars")
 def machine_facts() -> dict[str, str]:
     """Hardware and versions."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    facts = {"CPU": f"{cpu_name()}, {os.cpu_count()} threads", "GPU": ", ".join(gpus) or "none"}
+    facts = {"CPU": f"{_cpu_name()}, {os.cpu_count()} threads", "GPU": ", ".join(gpus) or "none"}
     facts["Python"] = platform.python_version()
     return facts | {name: version(name) for name in VERSIONS}
 
 
-def cpu_name() -> str:
+def _cpu_name() -> str:
     """The processor's name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

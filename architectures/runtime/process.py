@@ -17,10 +17,10 @@ def configure_process() -> None:
     """Configure logging and the allocator. It comes before the first tensor."""
     configure_logging()
     if not NVIDIA_DRIVER.exists() and not any(name in os.environ for name in TUNABLES):
-        keep_freed_memory()
+        _keep_freed_memory()
 
 
-def keep_freed_memory() -> None:
+def _keep_freed_memory() -> None:
     """Keep freed memory in the process, and take huge pages for tensors, where glibc is the allocator.
 
     A training step on a CPU frees and allocates the same large tensors again. By default glibc returns each

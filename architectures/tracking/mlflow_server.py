@@ -44,14 +44,14 @@ def mlflow_client(uri: str) -> "MlflowClient":
         logging.getLogger(name).setLevel(logging.WARNING)
     if not uri.startswith(SQLITE):
         return MlflowClient(uri)
-    with store_lock(Path(uri.removeprefix(SQLITE))):
+    with _store_lock(Path(uri.removeprefix(SQLITE))):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # makes the tables of a new store
     return client
 
 
 @contextmanager
-def store_lock(database: Path) -> Iterator[None]:
+def _store_lock(database: Path) -> Iterator[None]:
     """Held while a SQLite store may be made: of several processes one makes it, and the others wait."""
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f"{database.name}.lock").open("w") as file:

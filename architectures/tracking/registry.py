@@ -31,7 +31,7 @@ EVALUATION_FILES = (
 
 
 @contextmanager
-def server_errors(message: str) -> Iterator[None]:
+def _server_errors(message: str) -> Iterator[None]:
     """Turn errors of MLflow into a ValueError: ``message`` and the reason, without passwords."""
     from mlflow.exceptions import MlflowException
 
@@ -59,7 +59,7 @@ def locate(ckpt: str, outputs: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     uri = tracking_uri("", outputs)
-    with server_errors(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it"):
+    with _server_errors(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it"):
         if is_registered:
             # Names of models are looked up there, whatever address the download gets.
             mlflow.set_tracking_uri(uri)
@@ -74,7 +74,7 @@ def download_data(run_id: str, outputs: Path, folder: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     uri = tracking_uri("", outputs)
-    with server_errors(f"data.version={run_id}: MLflow at {uri} has no prepared data of this run"):
+    with _server_errors(f"data.version={run_id}: MLflow at {uri} has no prepared data of this run"):
         return Path(
             download_artifacts(run_id=run_id, artifact_path="data", dst_path=str(folder), tracking_uri=uri)
         )
@@ -91,7 +91,7 @@ def download_runs(run_id: str, outputs: Path) -> list[Path]:
     """
     uri = tracking_uri("", outputs)
     folders = []
-    with server_errors(f"compare={run_id}: MLflow at {uri}"):
+    with _server_errors(f"compare={run_id}: MLflow at {uri}"):
         client = mlflow_client(uri)
         run = client.get_run(run_id)
         nested = client.search_runs(
@@ -99,14 +99,14 @@ def download_runs(run_id: str, outputs: Path) -> list[Path]:
         )
         for one in nested or [run]:
             folder = outputs / "cache" / f"mlflow-{one.info.run_id}"
-            if download_evaluation(client, one.info.run_id, folder, uri):
+            if _download_evaluation(client, one.info.run_id, folder, uri):
                 folders.append(folder)
     if not folders:
         raise ValueError(redact(f"compare={run_id}: MLflow at {uri} has no evaluated run there"))
     return folders
 
 
-def download_evaluation(client: "MlflowClient", run_id: str, folder: Path, uri: str) -> bool:
+def _download_evaluation(client: "MlflowClient", run_id: str, folder: Path, uri: str) -> bool:
     """Download the files of a run's evaluation; whether it has one."""
     from mlflow.artifacts import download_artifacts
 
@@ -164,9 +164,9 @@ def register(entry: RegistryEntry, model: Path, report: Path, name: str, alias: 
 
     uri = tracking_uri("", outputs)
     expected = entry.tags["model_digest"]
-    with server_errors(f"MLflow at {uri} could not register {name}"):
+    with _server_errors(f"MLflow at {uri} could not register {name}"):
         client = mlflow_client(uri)
-        version = log_model(client, entry, model, report, name, uri)
+        version = _log_model(client, entry, model, report, name, uri)
         for key, value in entry.tags.items():
             client.set_model_version_tag(name, version, key, value)
         client.update_model_version(name, version, entry.text)
@@ -181,7 +181,7 @@ def register(entry: RegistryEntry, model: Path, report: Path, name: str, alias: 
     return version
 
 
-def log_model(
+def _log_model(
     client: "MlflowClient", entry: RegistryEntry, model: Path, report: Path, name: str, uri: str
 ) -> str:
     """Log the model in a run of its own and register it; the version."""

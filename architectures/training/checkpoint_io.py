@@ -25,7 +25,7 @@ COMMENT_LENGTH = 2  # bytes at the end of a zip file without comment that tell h
 PREFIX = "step-"  # of the files that a run is resumed from
 
 
-def seal(path: Path) -> None:
+def _seal(path: Path) -> None:
     """Put the digest of all that is before it into the comment of a zip file, and bring it onto the disk."""
     with path.open("r+b") as file:
         file.seek(-COMMENT_LENGTH, os.SEEK_END)
@@ -62,7 +62,7 @@ def write_checkpoint(content: object, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(content, part)
-        seal(part)
+        _seal(part)
         part.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)

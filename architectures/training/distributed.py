@@ -91,11 +91,13 @@ class ShardedStrategy(ModelParallelStrategy):
         """Load this process's shards of full tensors into the optimiser."""
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            state = {number: sharded_state(one, parameters[number]) for number, one in saved["state"].items()}
+            state = {
+                number: _sharded_state(one, parameters[number]) for number, one in saved["state"].items()
+            }
             optimizer.load_state_dict({**saved, "state": state})
 
 
-def sharded_state(state: dict[str, Tensor], parameter: nn.Parameter) -> dict[str, Tensor]:
+def _sharded_state(state: dict[str, Tensor], parameter: nn.Parameter) -> dict[str, Tensor]:
     """An optimiser's state of one parameter, laid out as the parameter is; scalars stay whole."""
     sharded = dict(state)
     for name, value in state.items():

@@ -87,7 +87,7 @@ def fit(
     went_back = False
     while True:
         try:
-            return fit_once(settings, inputs, context, timer)
+            return _fit_once(settings, inputs, context, timer)
         except NonFiniteGradients as error:
             rows = inputs.describe_rows(error.rows)
             if went_back:
@@ -106,7 +106,7 @@ def fit(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            settings = with_less_memory(settings, inputs)
+            settings = _with_less_memory(settings, inputs)
         settings = replace(settings, resume=True)
         gc.collect()  # only now the failed attempt has released its module
         if torch.cuda.is_available():
@@ -120,7 +120,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return known or "out of memory" in message or "can't allocate memory" in message
 
 
-def with_less_memory(settings: FitSettings, inputs: FitInputs) -> FitSettings:
+def _with_less_memory(settings: FitSettings, inputs: FitInputs) -> FitSettings:
     """Halve the micro-batch; several processes cannot continue by themselves, but can be started again."""
     micro_batch = settings.micro_batch
     if micro_batch == 1:
@@ -140,7 +140,7 @@ def with_less_memory(settings: FitSettings, inputs: FitInputs) -> FitSettings:
     return replace(settings, micro_batch=half)
 
 
-def fit_once(
+def _fit_once(
     settings: FitSettings, inputs: FitInputs, context: RunContext, timer: StartupTimer
 ) -> tuple[FineTuned, Settings]:
     """Train from the newest checkpoint, if any; test the last and the best; export the best to
@@ -154,17 +154,17 @@ def fit_once(
         with trainer.precision_plugin.forward_context():
             module.to(trainer.strategy.root_device)
             module.probe(inputs.evaluation_batches("train", PROBE_ROWS))
-    announce(trainer, batches, checkpoint, recorded, context.logger, timer)
+    _announce(trainer, batches, checkpoint, recorded, context.logger, timer)
     begun = time.perf_counter()
     validation = inputs.evaluation_batches("validation", settings.evaluation_rows)
     trainer.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
-    results = training_results(trainer, settings, inputs, time.perf_counter() - begun)
-    results |= test_last_and_best(module, trainer, settings, inputs)
+    results = _training_results(trainer, settings, inputs, time.perf_counter() - begun)
+    results |= _test_last_and_best(module, trainer, settings, inputs)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
     if trainer.is_global_zero:
-        module = export_best(module, trainer, settings, inputs, context)
+        module = _export_best(module, trainer, settings, inputs, context)
         log.info(
             "trained in %.0f s; best validation %s %.4f; exported to %s",
             results["seconds"], settings.trainer["monitor"], results["validation"], context.folder / "model",
@@ -172,7 +172,7 @@ def fit_once(
     return module, results
 
 
-def announce(
+def _announce(
     trainer: Trainer,
     batches: TrainingBatches,
     checkpoint: Path | None,
@@ -214,16 +214,16 @@ def resumable(settings: FitSettings, folder: Path) -> tuple[Path | None, int]:
     return path, content["recorded"]
 
 
-def best_checkpoint(trainer: Trainer) -> ModelCheckpoint:
+def _best_checkpoint(trainer: Trainer) -> ModelCheckpoint:
     """The callback that keeps the best checkpoint."""
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
     return callback
 
 
-def training_results(trainer: Trainer, settings: FitSettings, inputs: FitInputs, seconds: float) -> Settings:
+def _training_results(trainer: Trainer, settings: FitSettings, inputs: FitInputs, seconds: float) -> Settings:
     """Steps, time, memory and the best validation. Raises ValueError if no validation was finite."""
-    score = best_checkpoint(trainer).best_model_score
+    score = _best_checkpoint(trainer).best_model_score
     if score is None or not math.isfinite(score):
         raise ValueError(
             "the validation loss was never finite, so there is no model to keep: lower trainer.learning_rate"
@@ -242,12 +242,12 @@ def training_results(trainer: Trainer, settings: FitSettings, inputs: FitInputs,
     }
 
 
-def test_last_and_best(
+def _test_last_and_best(
     module: FineTuned, trainer: Trainer, settings: FitSettings, inputs: FitInputs
 ) -> Settings:
     """Test figures of the last and of the best weights, which the module holds afterwards."""
     results: Settings = test(module, trainer, settings, inputs, "last")
-    best = checkpoint_io.read_checkpoint(Path(best_checkpoint(trainer).best_model_path))
+    best = checkpoint_io.read_checkpoint(Path(_best_checkpoint(trainer).best_model_path))
     if best["global_step"] < trainer.global_step:
         trainer.strategy.load_model_state_dict(best, strict=False)
         return results | test(module, trainer, settings, inputs, "best")
@@ -266,12 +266,12 @@ def test(
     return {f"test_{key}_{name}": float(metrics[f"test/{key}"]) for key in keys}
 
 
-def export_best(
+def _export_best(
     module: FineTuned, trainer: Trainer, settings: FitSettings, inputs: FitInputs, context: RunContext
 ) -> FineTuned:
     """Write the best model, with its tokenizer, to ``folder/model``, and hand it to the tracking server."""
     if settings.trainer["strategy"] == "fsdp":  # the module holds a shard; load all of it into this process
-        module = checkpoints.load_checkpoint(Path(best_checkpoint(trainer).best_model_path))
+        module = checkpoints.load_checkpoint(Path(_best_checkpoint(trainer).best_model_path))
     module.to("cuda" if trainer.strategy.root_device.type == "cuda" else "cpu").eval()
     folder = context.folder / "model"
     exported.export(module, folder)

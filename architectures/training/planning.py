@@ -65,7 +65,7 @@ class Memory:
     shards: int = 1
 
 
-class TrainingRows(Protocol):
+class _TrainingRows(Protocol):
     """Token rows: ids and answer ids in each row. (rows,) both"""
 
     @property
@@ -79,7 +79,7 @@ class PlannedBatches(TrainingBatches, Protocol):
     """Training batches that know the rows they are made of."""
 
     @property
-    def rows(self) -> TrainingRows: ...
+    def rows(self) -> _TrainingRows: ...
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class PlannedRows:
         )
 
 
-def layer_shapes(text: Configuration) -> dict[str, tuple[int, int]]:
+def _layer_shapes(text: Configuration) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of the linear layers in one layer of a decoder."""
     width, heads = text.hidden_size, text.num_attention_heads
     key_heads = getattr(text, "num_key_value_heads", None) or heads
@@ -130,7 +130,7 @@ def model_shapes(model: Settings, precision: str) -> ModelShapes:
     config = load_config(model["base"])
     text = config.get_text_config()
     width, heads, count = text.hidden_size, text.num_attention_heads, text.num_hidden_layers
-    layers = layer_shapes(text)
+    layers = _layer_shapes(text)
     tied = bool(getattr(config, "tie_word_embeddings", False))
     with_lora = model["adapter"] == "lora"
     linear = count * sum(a * b for a, b in layers.values())
@@ -240,7 +240,7 @@ def time_steps(
     return list(zip(seconds, tokens, strict=True))[:measured]
 
 
-def step_time(timed: list[tuple[float, int]]) -> tuple[float, float]:
+def _step_time(timed: list[tuple[float, int]]) -> tuple[float, float]:
     """(seconds a step, tokens a second) of timed steps, without the one that warms up."""
     counted = timed[1:] or timed
     seconds = sum(duration for duration, _ in counted) / len(counted)
@@ -276,22 +276,22 @@ def plan_text(
         ("model", f"{base}: {shapes.parameters:,} weights, {shapes.trained:,} trained"),
         ("data", f"{counts}; longest {rows.longest[0]}"),
         ("steps", f"{steps:,} of {rows.batch_size} rows, {forward}"),
-        ("memory", f"{gib(total)} at most in each process; {gib(free)} are free ({memory.device})"),
+        ("memory", f"{_gib(total)} at most in each process; {_gib(free)} are free ({memory.device})"),
     ]
-    lines += [("", f"{gib(size)} {kind}") for kind, size in kinds.items()]
+    lines += [("", f"{_gib(size)} {kind}") for kind, size in kinds.items()]
     if total > free:
         lines.append(("", f"more than is free: set {SAVINGS}"))
     elif memory.shards == 1:
         module = build().to(memory.device)
         assert isinstance(module, CausalLM)
         timed = time_steps(module, rows.batches, precision, PLANNED_STEPS)
-        seconds, speed = step_time(timed)
+        seconds, speed = _step_time(timed)
         minutes = steps * seconds / 60
         lines.append(("step", f"{seconds:.2f} s here, {speed:,.0f} tokens a second in each process"))
         lines.append(("time", f"{minutes:.1f} minutes of training, without start, validation and evaluation"))
     return "\n".join(f"{name:8}{text}" for name, text in lines)
 
 
-def gib(size: float) -> str:
+def _gib(size: float) -> str:
     """Bytes in GiB."""
     return f"{size / GIB:.2f} GiB"

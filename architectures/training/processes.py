@@ -22,7 +22,7 @@ def is_alone() -> bool:
     return not any(name in os.environ for name in RANKS)
 
 
-def end_children() -> None:
+def _end_children() -> None:
     """End the processes that this one has started: they would wait for it."""
     import psutil
 
@@ -42,12 +42,12 @@ def run_until_done(task: Callable[[Signals], None]) -> None:
         where = "there" if reason.saved else "the last checkpoint, or from the start if there is none"
         log.warning("stopped (%s); the same command with resume=auto continues from %s", reason, where)
         if not reason.together:
-            end_children()
+            _end_children()
         # the first process watches the others, and takes a status of theirs for a failure; which it is, if
         # they stop alone
         sys.exit(os.EX_TEMPFAIL if is_first_process() or not reason.together else 0)
     except Exception as error:
-        end_children()
+        _end_children()
         if os.environ.get("HYDRA_FULL_ERROR") or not isinstance(error, ValueError):
             raise
         sys.exit(f"error: {error}")

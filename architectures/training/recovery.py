@@ -60,7 +60,7 @@ class CheckpointSchedule:
         return by_steps or step % self.epoch_steps == 0 or step == self.steps
 
 
-def relocated_state(state: Settings, folder: str) -> Settings:
+def _relocated_state(state: Settings, folder: str) -> Settings:
     """The state of the callback that keeps the best checkpoint, after the run's folder has moved to
     ``folder``.
     """
@@ -167,7 +167,7 @@ class Recovery(Callback):
         best = trainer.checkpoint_callback
         callbacks = checkpoint["callbacks"]
         if isinstance(best, ModelCheckpoint) and best.state_key in callbacks:
-            callbacks[best.state_key] = relocated_state(callbacks[best.state_key], str(best.dirpath))
+            callbacks[best.state_key] = _relocated_state(callbacks[best.state_key], str(best.dirpath))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on signals wait. Random numbers continue; with another number of processes they start

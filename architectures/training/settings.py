@@ -43,7 +43,7 @@ SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
 
 
-def net_settings(model: Settings) -> Settings:
+def _net_settings(model: Settings) -> Settings:
     """The arguments of `build_net`, without a head."""
     return {key: value for key, value in model.items() if key not in NOT_OF_THE_NET}
 
@@ -53,14 +53,14 @@ def process_count(trainer: Settings) -> int:
     return local_processes(trainer["devices"], trainer["accelerator"]) * int(trainer["nodes"])
 
 
-def run_precision(model: Settings, trainer: Settings) -> str:
+def _run_precision(model: Settings, trainer: Settings) -> str:
     """The Trainer's precision, with 'auto' resolved."""
     return resolve_precision(trainer["precision"], model["base"], model["dtype"], model["adapter"])
 
 
-def run_shapes(model: Settings, trainer: Settings) -> ModelShapes:
+def _run_shapes(model: Settings, trainer: Settings) -> ModelShapes:
     """Sizes of the causal LM that is to be trained."""
-    return model_shapes(net_settings(model), run_precision(model, trainer))
+    return model_shapes(_net_settings(model), _run_precision(model, trainer))
 
 
 def process_memory(trainer: Settings) -> Memory:
@@ -83,7 +83,7 @@ def choose_micro_batch(model: Settings, trainer: Settings, lengths: list[int]) -
         return min(int(trainer["micro_batch"]), most)
     if not lengths:
         return most
-    shapes, memory = run_shapes(model, trainer), process_memory(trainer)
+    shapes, memory = _run_shapes(model, trainer), process_memory(trainer)
     return fitting_micro_batch(shapes, lengths, most, model["gradient_checkpointing"], memory)
 
 
@@ -91,7 +91,7 @@ def fit_settings(
     model: Settings, trainer: Settings, micro_batch: int, resume: bool, identity: Settings
 ) -> FitSettings:
     """How a run is fit. identity: what decides the result."""
-    precision, processes = run_precision(model, trainer), process_count(trainer)
+    precision, processes = _run_precision(model, trainer), process_count(trainer)
     return FitSettings(trainer, precision, micro_batch, processes, resume, model["probe"], identity)
 
 
@@ -101,7 +101,7 @@ def describe_plan(
     """What training costs, in words; see `architectures.training.planning.plan_text`."""
     processes = process_count(trainer)
     rows = PlannedRows.of(batches, trainer["batch_size"], processes, model["gradient_checkpointing"])
-    shapes, precision = run_shapes(model, trainer), run_precision(model, trainer)
+    shapes, precision = _run_shapes(model, trainer), _run_precision(model, trainer)
     return plan_text(model["base"], shapes, rows, process_memory(trainer), build, precision)
 
 
@@ -115,7 +115,7 @@ def run_module(
         optimiser steps of the
             whole run.
     """
-    settings = net_settings(model)
+    settings = _net_settings(model)
     if head:
         settings["class_weights"] = head["class_weights"]
         settings["head"] = {name: head[name] for name in ("labels", "multi_label", "pad_id")}

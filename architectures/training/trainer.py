@@ -84,17 +84,17 @@ def resolve_precision(precision: str, base: str, dtype: str, adapter: str) -> st
     return "bf16-mixed" if is_wide or in_bfloat16 else "32-true"
 
 
-def validation_interval(steps: int, every: int) -> int:
+def _validation_interval(steps: int, every: int) -> int:
     """Steps between validations, evened out so that the last validation falls on the end of the run."""
     return max(1, steps // -(-steps // every))
 
 
-def build_callbacks(settings: Settings, batches: TrainingBatches, context: RunContext) -> list[Callback]:
+def _build_callbacks(settings: Settings, batches: TrainingBatches, context: RunContext) -> list[Callback]:
     """Recovery, the best checkpoint, progress; early stopping and pruning where they are set."""
     s = settings
     mode = "min" if s["monitor"] == "loss" else "max"
     watched: Settings = {"monitor": f"validation/{s['monitor']}", "mode": mode}
-    interval = validation_interval(batches.steps, s["validate_every"] or batches.epoch_steps)
+    interval = _validation_interval(batches.steps, s["validate_every"] or batches.epoch_steps)
     folder = context.folder / "checkpoints"
     schedule = CheckpointSchedule(
         folder,
@@ -116,7 +116,7 @@ def build_callbacks(settings: Settings, batches: TrainingBatches, context: RunCo
     return callbacks
 
 
-def silence_lightning() -> None:
+def _silence_lightning() -> None:
     """Lightning prints every line twice beside this project's own logging, and advertises; keep its
     warnings alone.
     """
@@ -135,12 +135,12 @@ def build_trainer(
         settings: fields of the configuration group `trainer`. precision: as `resolve_precision` gives it.
     """
     s, devices = settings, local_processes(settings["devices"], settings["accelerator"])
-    interval = validation_interval(batches.steps, s["validate_every"] or batches.epoch_steps)
+    interval = _validation_interval(batches.steps, s["validate_every"] or batches.epoch_steps)
     plugins: list[Any] = [AtomicCheckpointIO()]  # plugins of Lightning have no common class
     if SLURMEnvironment.detect():
         # Signals and checkpoints have one owner: Recovery.
         plugins.append(SLURMEnvironment(auto_requeue=False))
-    silence_lightning()
+    _silence_lightning()
     return Trainer(
         accelerator=s["accelerator"],
         devices=devices,
@@ -158,7 +158,7 @@ def build_trainer(
         inference_mode=s["strategy"] != "fsdp",
         use_distributed_sampler=False,
         logger=context.logger,
-        callbacks=build_callbacks(settings, batches, context),
+        callbacks=_build_callbacks(settings, batches, context),
         default_root_dir=context.folder,
         enable_model_summary=False,
     )

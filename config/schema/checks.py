@@ -57,13 +57,13 @@ def unknown_key(key: str) -> str:
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with a composed configuration, one line each; empty if nothing is."""
     values: dict[str, Any] = {}
-    problems = list(check_types(config, TrainConfig, "", values))
+    problems = list(_check_types(config, TrainConfig, "", values))
     for key, value in values.items():
-        problems += check_value(key, value, RULES[key])
+        problems += _check_value(key, value, RULES[key])
     return problems + list(check_combinations(values))
 
 
-def check_types(node: Any, cls: type, prefix: str, values: dict[str, Any]) -> Iterator[str]:
+def _check_types(node: Any, cls: type, prefix: str, values: dict[str, Any]) -> Iterator[str]:
     """Compare one level with its dataclass: keys and types. Values of the right type are collected in
     ``values``.
     """
@@ -76,7 +76,7 @@ def check_types(node: Any, cls: type, prefix: str, values: dict[str, Any]) -> It
         if name not in types:
             yield unknown_key(key)
         elif is_dataclass(types[name]):
-            yield from check_types(node[name], types[name], f"{key}.", values)
+            yield from _check_types(node[name], types[name], f"{key}.", values)
         else:
             try:
                 holder[name] = node[name]
@@ -89,10 +89,10 @@ def check_types(node: Any, cls: type, prefix: str, values: dict[str, Any]) -> It
                 yield f"{key}: {str(error).splitlines()[0]}"
 
 
-def check_value(key: str, value: Any, rule: Rule) -> Iterator[str]:
+def _check_value(key: str, value: Any, rule: Rule) -> Iterator[str]:
     """Compare one value with its field's rule: choices, entries of a list, range."""
     if isinstance(value, list | dict):
-        yield from check_items(key, value, rule)
+        yield from _check_items(key, value, rule)
     elif rule.choices and value not in rule.choices:
         hint = nearest(str(value), rule.choices)
         yield f"{key}={value}: must be one of {', '.join(rule.choices)}{hint}"
@@ -101,7 +101,7 @@ def check_value(key: str, value: Any, rule: Rule) -> Iterator[str]:
         yield f"{key}={value}: must be {rule.range_text}{hint}"
 
 
-def check_items(key: str, value: Iterable[str], rule: Rule) -> Iterator[str]:
+def _check_items(key: str, value: Iterable[str], rule: Rule) -> Iterator[str]:
     """Compare the entries of a list, or the keys of a dictionary, with the valid ones."""
     for item in value:
         if rule.items and item not in rule.items:

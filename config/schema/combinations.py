@@ -11,24 +11,24 @@ Values = dict[str, Any]  # dotted key -> value, of the fields whose own type is 
 def check_combinations(values: Values) -> Iterator[str]:
     """All problems that concern more than one field, or the form of a text."""
     for check in (
-        check_adapter,
-        check_columns,
-        check_filters,
-        check_tasks,
-        check_versions,
-        check_partitions,
-        check_endpoints,
-        check_mixture,
-        check_general,
-        check_labels,
-        check_folds,
-        check_processes,
-        check_batches,
+        _check_adapter,
+        _check_columns,
+        _check_filters,
+        _check_tasks,
+        _check_versions,
+        _check_partitions,
+        _check_endpoints,
+        _check_mixture,
+        _check_general,
+        _check_labels,
+        _check_folds,
+        _check_processes,
+        _check_batches,
     ):
         yield from check(values)
 
 
-def check_adapter(values: Values) -> Iterator[str]:
+def _check_adapter(values: Values) -> Iterator[str]:
     """What can be trained of the base."""
     if values.get("model.lora_targets") == []:
         yield (
@@ -39,7 +39,7 @@ def check_adapter(values: Values) -> Iterator[str]:
         yield "model.quantization=nf4: a base in 4 bits cannot be trained as a whole; set model.adapter=lora"
 
 
-def check_general(values: Values) -> Iterator[str]:
+def _check_general(values: Values) -> Iterator[str]:
     """Files of general text."""
     paths = values.get("evaluation.general", [])
     if paths and values.get("data.task") not in ("retail", "instructions"):
@@ -49,7 +49,7 @@ def check_general(values: Values) -> Iterator[str]:
             yield f"evaluation.general: there is no file {path}"
 
 
-def check_columns(values: Values) -> Iterator[str]:
+def _check_columns(values: Values) -> Iterator[str]:
     """Columns that a catalogue must have."""
     if values.get("data.task") != "retail":
         return
@@ -64,7 +64,7 @@ def check_columns(values: Values) -> Iterator[str]:
             yield f"data.columns.{column}: which column of the table holds it? set data.columns.{column}=..."
 
 
-def check_filters(values: Values) -> Iterator[str]:
+def _check_filters(values: Values) -> Iterator[str]:
     """Filters of training rows."""
     filters = values.get("data.quality.filters", [])
     if filters and values.get("data.task") not in ("retail", "instructions"):
@@ -73,7 +73,7 @@ def check_filters(values: Values) -> Iterator[str]:
         yield "data.quality.words: the filter words needs a file with a word a line"
 
 
-def check_tasks(values: Values) -> Iterator[str]:
+def _check_tasks(values: Values) -> Iterator[str]:
     """Settings that one task alone has, and addresses with a password."""
     if values.get("stage") == "images" and values.get("data.task") != "retail":
         yield "stage=images: is for data.task=retail"
@@ -98,7 +98,7 @@ def check_tasks(values: Values) -> Iterator[str]:
         )
 
 
-def check_versions(values: Values) -> Iterator[str]:
+def _check_versions(values: Values) -> Iterator[str]:
     """Versions of prepared data."""
     for key in ("data.version", "data.against"):
         if values.get(key) and not re.fullmatch(r"[0-9a-f]{16}|[0-9a-f]{32}", values[key]):
@@ -109,7 +109,7 @@ def check_versions(values: Values) -> Iterator[str]:
         yield "data.version: is for data.task=retail"
 
 
-def check_partitions(values: Values) -> Iterator[str]:
+def _check_partitions(values: Values) -> Iterator[str]:
     """What prepares a table, and which share of it."""
     if values.get("data.engine") == "ray" and values.get("data.task") != "retail":
         yield "data.engine=ray: is for data.task=retail"
@@ -130,7 +130,7 @@ def check_partitions(values: Values) -> Iterator[str]:
         )
 
 
-def check_endpoints(values: Values) -> Iterator[str]:
+def _check_endpoints(values: Values) -> Iterator[str]:
     """Names under which endpoints serve a model."""
     users = {"data.questions.source": "data.questions", "evaluation.backend": "evaluation"}
     if values.get("model.method") == "prompted":
@@ -140,7 +140,7 @@ def check_endpoints(values: Values) -> Iterator[str]:
             yield f"{group}.served_model: what does the endpoint call the model? set {group}.served_model=..."
 
 
-def check_mixture(values: Values) -> Iterator[str]:
+def _check_mixture(values: Values) -> Iterator[str]:
     """Weights of a mixture of instruction data."""
     for path, weight in values.get("data.mixture", {}).items():
         if not 0 < weight <= 1000:
@@ -149,7 +149,7 @@ def check_mixture(values: Values) -> Iterator[str]:
         yield "data.mixture: is for data.task=instructions"
 
 
-def check_labels(values: Values) -> Iterator[str]:
+def _check_labels(values: Values) -> Iterator[str]:
     """Text classification, and what is for that task alone."""
     task, method = values.get("data.task"), values.get("model.method", "")
     monitor, kind = values.get("trainer.monitor", ""), values.get("data.label_kind", "")
@@ -173,7 +173,7 @@ def check_labels(values: Values) -> Iterator[str]:
         yield "data.text_columns: names no column"
 
 
-def check_folds(values: Values) -> Iterator[str]:
+def _check_folds(values: Values) -> Iterator[str]:
     """Shares of the splits, and folds of a cross-validation."""
     folds = values.get("data.folds")
     if folds == 1 or (folds and values.get("data.fold", 0) >= folds):
@@ -182,7 +182,7 @@ def check_folds(values: Values) -> Iterator[str]:
         yield "data.validation and data.test leave nothing to train on"
 
 
-def check_processes(values: Values) -> Iterator[str]:
+def _check_processes(values: Values) -> Iterator[str]:
     """What several processes can do together."""
     if values.get("trainer.strategy") != "fsdp":
         if values.get("trainer.shards"):
@@ -211,7 +211,7 @@ def check_processes(values: Values) -> Iterator[str]:
         )
 
 
-def check_batches(values: Values) -> Iterator[str]:
+def _check_batches(values: Values) -> Iterator[str]:
     """Rows in a forward pass."""
     micro_batch = str(values.get("trainer.micro_batch", "auto"))
     if micro_batch == "auto":

@@ -67,11 +67,11 @@ def with_letters(text: pl.Expr) -> pl.Expr:
     """Escapes of letters beyond ASCII, as JSON writes them (``\\u00e9``), as the letters."""
     has_escapes = text.str.contains(r"\\u[0-9a-fA-F]{4}")
     return (
-        pl.when(has_escapes).then(text.map_elements(decode_letters, return_dtype=pl.String)).otherwise(text)
+        pl.when(has_escapes).then(text.map_elements(_decode_letters, return_dtype=pl.String)).otherwise(text)
     )
 
 
-def decode_letters(text: str) -> str:
+def _decode_letters(text: str) -> str:
     """Replace the escapes of letters in one text; those of ASCII, such as a quote, stay."""
 
     def letters(match: re.Match[str]) -> str:

@@ -69,7 +69,7 @@ class CellRules:
 PLAIN_CELLS = CellRules()
 
 
-def mapped_columns(columns: Columns, attributes: list[str]) -> list[str]:
+def _mapped_columns(columns: Columns, attributes: list[str]) -> list[str]:
     """Every column of the table that is read, each once."""
     names: list[str] = []
     for column in columns.values():
@@ -79,7 +79,7 @@ def mapped_columns(columns: Columns, attributes: list[str]) -> list[str]:
 
 def choose_columns(there: list[str], columns: Columns, attributes: list[str]) -> list[str]:
     """Those columns of a table that are read. Raises ValueError naming every one that the table lacks."""
-    read = mapped_columns(columns, attributes)
+    read = _mapped_columns(columns, attributes)
     missing = [column for column in read if column not in there]
     if missing:
         raise ValueError(
@@ -89,13 +89,13 @@ def choose_columns(there: list[str], columns: Columns, attributes: list[str]) ->
     return read
 
 
-def map_columns(
+def _map_columns(
     raw: pl.DataFrame, first: int, columns: Columns, attributes: list[str], rules: CellRules
 ) -> pl.DataFrame:
     """Raw columns -> the names used here, clean, and the row's number, from ``first`` on; attribute columns
     become key and value, the category becomes ``levels``.
     """
-    texts = raw.select(cell_text(name, raw.schema[name]) for name in mapped_columns(columns, attributes))
+    texts = raw.select(cell_text(name, raw.schema[name]) for name in _mapped_columns(columns, attributes))
     cells: dict[str, pl.Expr] = {}
     for name in OPTIONAL:
         column = columns.get(name)
@@ -105,20 +105,20 @@ def map_columns(
     cells["name"] = clean_text(pl.col(str(columns["name"])), rules.missing)
     for name in ("description", "specifications", "image"):
         cells[name] = trim_text(cells[name], rules.missing)
-    pairs = [attribute_pair(name, rules) for name in attributes]
+    pairs = [_attribute_pair(name, rules) for name in attributes]
     for role, key in PRICES.items():
         if role in columns:
             price = price_text(clean_text(pl.col(str(columns[role])), rules.missing), rules.currency)
             pairs.append(pl.struct(pl.lit(key).alias("key"), price.alias("value")))
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(PAIR))
-    cells["brand"] = brand_cell(cells["brand"], cells["name"], rules.missing)
-    mapped = {**cells, **category_cells(columns["category"], rules), "table_attributes": table}
+    cells["brand"] = _brand_cell(cells["brand"], cells["name"], rules.missing)
+    mapped = {**cells, **_category_cells(columns["category"], rules), "table_attributes": table}
     frame = texts.lazy().select(**mapped).collect()  # lazily, so that what several cells need is made once
     numbered = frame.with_row_index("row", first)
     return numbered.with_columns(id=pl.coalesce("id", pl.format("row-{}", "row")))
 
 
-def brand_cell(brand: pl.Expr, name: pl.Expr, missing: tuple[str, ...]) -> pl.Expr:
+def _brand_cell(brand: pl.Expr, name: pl.Expr, missing: tuple[str, ...]) -> pl.Expr:
     """A clean brand. A word for a missing value, such as NA, is a brand where the product's name has it."""
     stated = clean_text(brand, ())
     is_named = padded_words(name).str.contains(padded_words(stated), literal=True)
@@ -126,19 +126,19 @@ def brand_cell(brand: pl.Expr, name: pl.Expr, missing: tuple[str, ...]) -> pl.Ex
     return pl.coalesce(clean_text(brand, missing), pl.when(is_named & has_letters).then(stated))
 
 
-def attribute_pair(column: str, rules: CellRules) -> pl.Expr:
+def _attribute_pair(column: str, rules: CellRules) -> pl.Expr:
     """An attribute column as key and value."""
     return pl.struct(
-        attribute_key(pl.lit(column)).alias("key"), clean_text(pl.col(column), rules.missing).alias("value")
+        _attribute_key(pl.lit(column)).alias("key"), clean_text(pl.col(column), rules.missing).alias("value")
     )
 
 
-def attribute_key(text: pl.Expr) -> pl.Expr:
+def _attribute_key(text: pl.Expr) -> pl.Expr:
     """The name of an attribute without colons, which separate it from its value in an answer."""
     return clean_text(text, ()).str.replace_all(r"\s*:\s*", " - ").str.strip_chars(" -")
 
 
-def category_cells(column: str | list[str], rules: CellRules) -> dict[str, pl.Expr]:
+def _category_cells(column: str | list[str], rules: CellRules) -> dict[str, pl.Expr]:
     """``category`` as text, its ``levels``, and whether there are ``other_trees``, of one column or of one
     for each level; levels below a missing one do not count.
     """
@@ -154,17 +154,17 @@ def category_cells(column: str | list[str], rules: CellRules) -> dict[str, pl.Ex
     return {"category": levels.list.join(" > "), "levels": levels, "other_trees": pl.lit(False)}
 
 
-def clean_pairs(missing: tuple[str, ...]) -> pl.Expr:
+def _clean_pairs(missing: tuple[str, ...]) -> pl.Expr:
     """Specifications in the published form and attribute columns -> list of key and value, without missing
     values.
     """
     field = pl.element().struct.field
-    clean = pl.struct(key=attribute_key(field("key")), value=clean_text(field("value"), missing))
+    clean = pl.struct(key=_attribute_key(field("key")), value=clean_text(field("value"), missing))
     pairs = specification_pairs().list.eval(clean).list.concat("table_attributes")
     return pairs.list.eval(pl.element().filter(field("value").is_not_null()))
 
 
-def attributes_and_notes() -> list[pl.Expr]:
+def _attributes_and_notes() -> list[pl.Expr]:
     """``pairs`` -> ``attributes`` (list of key, value) and ``notes`` (values that have no key)."""
     is_keyed = pl.element().struct.field("key").fill_null("") != ""
     return [
@@ -173,7 +173,7 @@ def attributes_and_notes() -> list[pl.Expr]:
     ]
 
 
-def plain_words() -> pl.Expr:
+def _plain_words() -> pl.Expr:
     """Description without punctuation and stop words, kept beside the original as published."""
     words = (
         pl.col("description")
@@ -211,7 +211,7 @@ def valid_rows(
     """A part of the raw table -> sound ``rows``, those set ``aside``, and the ``keys`` of the sound ones:
     what `select_rows` chooses by.
     """
-    frame = map_columns(raw, part * height + 1, columns, attributes, rules)
+    frame = _map_columns(raw, part * height + 1, columns, attributes, rules)
     frame, nameless = quarantine(
         frame, pl.col("name").is_null() | (pl.col("levels").list.len() == 0), NAMELESS
     )
@@ -228,11 +228,11 @@ def valid_rows(
     return {
         "rows": frame.drop(NOTED),
         "aside": pl.concat([nameless, long, unparsed]),
-        "keys": keys_of(frame, "id" in columns, rule),
+        "keys": _keys_of(frame, "id" in columns, rule),
     }
 
 
-def keys_of(frame: pl.DataFrame, has_ids: bool, rule: CatalogueFilter) -> pl.DataFrame:
+def _keys_of(frame: pl.DataFrame, has_ids: bool, rule: CatalogueFilter) -> pl.DataFrame:
     """What `select_rows` needs of each sound row."""
     own = (
         pl.col("table_attributes").list.eval(pl.element().struct.field("value").fill_null("")).list.join("\0")
@@ -290,8 +290,8 @@ def build_catalogue(
         .join(kept.lazy(), on="row")
         .sort("place")
         .with_columns(levels)
-        .with_columns(clean_pairs(missing).alias("pairs"))
-        .with_columns(*attributes_and_notes(), *image_addresses(), plain_words())
+        .with_columns(_clean_pairs(missing).alias("pairs"))
+        .with_columns(*_attributes_and_notes(), *image_addresses(), _plain_words())
         .drop("pairs", "category", "specifications", "image", "table_attributes", "row", "place")
         .collect()
     )

@@ -19,7 +19,7 @@ Json = Any  # a value that JSON can hold
 Bad = list[tuple[int, str, str]]  # (line, reason, the record's beginning)
 
 
-def text_lines(path: Path) -> Iterator[str]:
+def _text_lines(path: Path) -> Iterator[str]:
     """The lines of a file in UTF-8, also compressed; bytes that are no UTF-8 become U+FFFD. Raises ValueError
     if it is cut off.
     """
@@ -31,7 +31,7 @@ def text_lines(path: Path) -> Iterator[str]:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
 
-def unique_names(header: list[str]) -> list[str]:
+def _unique_names(header: list[str]) -> list[str]:
     """The names of columns as polars makes them: twins get a number."""
     names: list[str] = []
     repeats: dict[str, int] = {}
@@ -44,7 +44,7 @@ def unique_names(header: list[str]) -> list[str]:
     return names
 
 
-def readable_records(reader: Any, bad: Bad) -> Iterator[list[str]]:  # what csv.reader returns
+def _readable_records(reader: Any, bad: Bad) -> Iterator[list[str]]:  # what csv.reader returns
     """The records that Python's reader can take apart; the others go to ``bad``."""
     while True:
         try:
@@ -59,12 +59,12 @@ def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataF
     """A CSV file of which some records are damaged: (rows, unreadable records with the reason)."""
     good: list[list[str | None]] = []
     bad: Bad = []
-    reader = csv.reader(text_lines(path), delimiter=separator)
+    reader = csv.reader(_text_lines(path), delimiter=separator)
     try:
         header = [name.removeprefix("\ufeff") for name in next(reader)]
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read as a table: its first line: {error}") from None
-    for record in readable_records(reader, bad):
+    for record in _readable_records(reader, bad):
         text = separator.join(record)
         if not record:
             continue
@@ -75,7 +75,7 @@ def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataF
             bad.append((reader.line_num, "bytes that are not UTF-8", text[:SHOWN]))
         else:
             good.append([value or None for value in record])
-    rows = pl.DataFrame(good, schema=dict.fromkeys(unique_names(header), pl.String), orient="row")
+    rows = pl.DataFrame(good, schema=dict.fromkeys(_unique_names(header), pl.String), orient="row")
     return rows, pl.DataFrame(bad, schema=UNREADABLE, orient="row")
 
 
@@ -86,7 +86,7 @@ def read_json_lines(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """
     rows: list[dict[str, Json]] = []
     bad: Bad = []
-    for number, line in enumerate(text_lines(path), 1):
+    for number, line in enumerate(_text_lines(path), 1):
         line = line.strip().removeprefix("\ufeff")
         if not line:
             continue
@@ -106,11 +106,11 @@ def read_json_lines(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {}
     for name in names:
-        columns[name] = column_of(name, [row.get(name) for row in rows])
+        columns[name] = _column_of(name, [row.get(name) for row in rows])
     return pl.DataFrame(columns), pl.DataFrame(bad, schema=UNREADABLE, orient="row")
 
 
-def column_of(name: str, values: list[Json]) -> pl.Series:
+def _column_of(name: str, values: list[Json]) -> pl.Series:
     """Values of JSON as a column of their common type, else as text."""
     try:
         return pl.Series(name, values, strict=True)

@@ -112,11 +112,11 @@ def published_form(text: pl.Expr) -> pl.Expr:
     """
     lettered = with_letters(text)
     is_published = lettered.str.contains(SPECIFICATIONS)
-    other = pl.when(~is_published).then(lettered).map_elements(rewritten, return_dtype=pl.String)
+    other = pl.when(~is_published).then(lettered).map_elements(_rewritten, return_dtype=pl.String)
     return pl.when(is_published).then(lettered).otherwise(other)
 
 
-def rewritten(text: str) -> str | None:
+def _rewritten(text: str) -> str | None:
     """One cell of specifications in a rare form, in the published form; None if the form is not known."""
     pairs = read_pairs(text[:LONGEST]) if len(text) <= LONGEST else None
     if pairs is None:
@@ -131,13 +131,13 @@ def rewritten(text: str) -> str | None:
 
 def read_pairs(text: str) -> list[tuple[str, str]] | None:
     """Keys and values of specifications in JSON, a Ruby hash, a Python literal, or as 'key: value; ...'."""
-    for read in (json.loads, read_ruby, ast.literal_eval):
+    for read in (json.loads, _read_ruby, ast.literal_eval):
         try:
             value = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(value, dict | list | tuple):
-            return pairs_of(value)
+            return _pairs_of(value)
     pieces = [piece for piece in re.split(r"[;|\n]", text) if piece.strip()]
     matches = [PAIR.fullmatch(piece) for piece in pieces]
     if not pieces or any(match is None or text.lstrip()[:1] in "{[" for match in matches):
@@ -145,7 +145,7 @@ def read_pairs(text: str) -> list[tuple[str, str]] | None:
     return [(match.group(1), match.group(2)) for match in matches if match]
 
 
-def read_ruby(text: str) -> Value:
+def _read_ruby(text: str) -> Value:
     """A Ruby hash that JSON can express. Raises ValueError for any other."""
     outside = re.split(rf"({STRING})", text)
     for place in range(0, len(outside), 2):
@@ -153,41 +153,41 @@ def read_ruby(text: str) -> Value:
     return json.loads("".join(outside))
 
 
-def pairs_of(value: Value, prefix: str = "") -> list[tuple[str, str]]:
+def _pairs_of(value: Value, prefix: str = "") -> list[tuple[str, str]]:
     """Pairs of an object, or of a list of {key, value}, {name, value} or one-pair objects; nested keys are
     joined by a space. A value without a key has ''.
     """
     if isinstance(value, list | tuple):
         pairs = []
         for item in value:
-            pairs += entry_pairs(item, prefix)
+            pairs += _entry_pairs(item, prefix)
         return pairs
     names = {str(name).lower(): name for name in value}
     if set(names) == {"product_specification"}:
-        return pairs_of(value[names["product_specification"]] or [], prefix)
-    return [pair for key, inner in value.items() for pair in nested_pairs(f"{prefix}{key}", inner)]
+        return _pairs_of(value[names["product_specification"]] or [], prefix)
+    return [pair for key, inner in value.items() for pair in _nested_pairs(f"{prefix}{key}", inner)]
 
 
-def entry_pairs(item: Value, prefix: str) -> list[tuple[str, str]]:
+def _entry_pairs(item: Value, prefix: str) -> list[tuple[str, str]]:
     """Pairs of one item of a list."""
     if not isinstance(item, dict):
-        return nested_pairs(prefix.strip(), item)
+        return _nested_pairs(prefix.strip(), item)
     names = {str(name).lower(): name for name in item}
     key = next((names[name] for name in KEY_NAMES if name in names), None)
     value = next((names[name] for name in VALUE_NAMES if name in names), None)
     if value is not None and len(item) <= 2 + (key is None):
-        return nested_pairs(f"{prefix}{item[key]}" if key is not None and item[key] else "", item[value])
-    return pairs_of(item, prefix)
+        return _nested_pairs(f"{prefix}{item[key]}" if key is not None and item[key] else "", item[value])
+    return _pairs_of(item, prefix)
 
 
-def nested_pairs(key: str, value: Value) -> list[tuple[str, str]]:
+def _nested_pairs(key: str, value: Value) -> list[tuple[str, str]]:
     """Pairs of a value below ``key``."""
     if value is None or value == "":
         return []
     if isinstance(value, dict):
-        return pairs_of(value, f"{key} ")
+        return _pairs_of(value, f"{key} ")
     if isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
-        return pairs_of(value, f"{key} ")
+        return _pairs_of(value, f"{key} ")
     return [(key, value_text(value))]
 
 

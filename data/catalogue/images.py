@@ -73,7 +73,7 @@ def image_rows(catalogue: pl.DataFrame, per_product: int) -> pl.DataFrame:
     )
 
 
-async def check_host(url: str, private: bool) -> None:
+async def _check_host(url: str, private: bool) -> None:
     """Raises Refused unless the address may be asked."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -96,7 +96,7 @@ async def download(client: Any, url: str, how: FetchSettings) -> bytes:
 
     for _ in range(REDIRECTS + 1):
         try:
-            await check_host(url, how.private)
+            await _check_host(url, how.private)
             async with client.stream("GET", url) as answer:
                 if answer.is_redirect:
                     url = urljoin(url, answer.headers.get("location", ""))
@@ -173,7 +173,7 @@ async def fetch(client: Any, row: dict[str, Any], how: FetchSettings) -> dict[st
     return outcome
 
 
-def host_of(url: str) -> str:
+def _host_of(url: str) -> str:
     """Whose server it is; '' of what is no address."""
     try:
         return urlsplit(url).netloc
@@ -181,7 +181,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-async def fetch_all(
+async def _fetch_all(
     rows: list[dict[str, Any]], how: FetchSettings, record: Callable[[dict[str, Any]], None]
 ) -> None:
     """All of them, ``concurrency`` at once, of one host ``per_host`` at most."""
@@ -193,7 +193,7 @@ async def fetch_all(
 
     async def worker(client: Any) -> None:
         for row in waiting:
-            place = hosts.setdefault(host_of(row["url"]), asyncio.Semaphore(how.per_host))
+            place = hosts.setdefault(_host_of(row["url"]), asyncio.Semaphore(how.per_host))
             async with place:
                 record(await fetch(client, row, how))
 
@@ -214,22 +214,22 @@ def fetch_images(rows: pl.DataFrame, how: FetchSettings, folder: Path) -> pl.Dat
         reason = str(error)[:200]
         raise ValueError(f"data.images.target={how.target}: cannot be written to ({reason})") from None
     path = folder / "outcomes.jsonl"
-    end_last_line(path)
-    known = read_outcomes(path)
+    _end_last_line(path)
+    known = _read_outcomes(path)
     done = [key for key, outcome in known.items() if not str(outcome["status"]).startswith(TRANSIENT)]
     keys = pl.DataFrame(done, schema={"id": pl.String, "place": pl.Int64, "url": pl.String}, orient="row")
     missing = rows.join(keys, on=["id", "place", "url"], how="anti", maintain_order="left")
     log.info("%d addresses, %d of them known from before", rows.height, rows.height - missing.height)
     try:
-        fetch_missing(missing, how, path, rows.height)
+        _fetch_missing(missing, how, path, rows.height)
     finally:
-        outcomes = pl.DataFrame(list(read_outcomes(path).values()), schema=MANIFEST)
+        outcomes = pl.DataFrame(list(_read_outcomes(path).values()), schema=MANIFEST)
         manifest = rows.join(outcomes, on=["id", "place", "url"], how="left", maintain_order="left")
         manifest.write_parquet(folder / "manifest.parquet")
     return manifest
 
 
-def fetch_missing(missing: pl.DataFrame, how: FetchSettings, path: Path, total: int) -> None:
+def _fetch_missing(missing: pl.DataFrame, how: FetchSettings, path: Path, total: int) -> None:
     """Fetch addresses and append their outcomes to a file. total: addresses, with those of earlier runs."""
     from tqdm import tqdm
 
@@ -244,13 +244,13 @@ def fetch_missing(missing: pl.DataFrame, how: FetchSettings, path: Path, total: 
             file.flush()
             progress.update()
 
-        asyncio.run(fetch_all(missing.to_dicts(), how, record))
+        asyncio.run(_fetch_all(missing.to_dicts(), how, record))
     seconds = time.monotonic() - begun
     speed = missing.height / max(seconds, 1e-3)
     log.info("%d pictures fetched in %.0f s, %.0f addresses a second", fetched, seconds, speed)
 
 
-def end_last_line(path: Path) -> None:
+def _end_last_line(path: Path) -> None:
     """End a line that a stopped run left half written."""
     if path.is_file() and not path.read_bytes().endswith(b"\n"):
         with path.open("ab") as file:
@@ -276,7 +276,7 @@ def fetch_catalogue_images(version: Path, settings: dict[str, Any], folder: Path
     return f"{table}\npictures: {target}    manifest: {folder / 'manifest.parquet'}"
 
 
-def read_outcomes(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
+def _read_outcomes(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
     """(id, place, url) -> the last outcome recorded; a line that was cut off is left out."""
     outcomes = {}
     for line in path.read_bytes().splitlines() if path.is_file() else []:

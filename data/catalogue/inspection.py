@@ -78,7 +78,7 @@ def profile(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
+def _fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
     """Whether a column's values may be what the role needs."""
     if not column["distinct"]:
         return False
@@ -98,19 +98,19 @@ def fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
     }[role]
 
 
-def propose_columns(columns: list[dict[str, Any]], rows: int) -> tuple[dict[str, str], list[str]]:
+def _propose_columns(columns: list[dict[str, Any]], rows: int) -> tuple[dict[str, str], list[str]]:
     """(role -> column, columns that look like attributes), of profiles of all columns."""
     found: dict[str, str] = {}
     for role, words in NAMES.items():
-        left = [c for c in columns if c["column"] not in found.values() and fits_role(role, c, rows)]
-        ranked = [(rank, c) for c in left for rank in (name_rank(c["column"], words),) if rank is not None]
+        left = [c for c in columns if c["column"] not in found.values() and _fits_role(role, c, rows)]
+        ranked = [(rank, c) for c in left for rank in (_name_rank(c["column"], words),) if rank is not None]
         if ranked:
             found[role] = min(ranked, key=lambda pair: pair[0])[1]["column"]
     if "name" not in found:  # nothing is called so: the text with most different values
         texts = [
             c
             for c in columns
-            if c["column"] not in found.values() and fits_role("name", c, rows) and c["distinct"] > rows / 2
+            if c["column"] not in found.values() and _fits_role("name", c, rows) and c["distinct"] > rows / 2
         ]
         found |= {"name": max(texts, key=lambda c: c["distinct"])["column"]} if texts else {}
     attributes = [
@@ -126,7 +126,7 @@ def propose_columns(columns: list[dict[str, Any]], rows: int) -> tuple[dict[str,
     return found, attributes
 
 
-def category_columns(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
+def _category_columns(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
     """The columns that look like the levels of one category tree, the highest first: each value of a lower
     one belongs to one value of the higher. Fewer than two if there is no such tree.
     """
@@ -143,7 +143,7 @@ def category_columns(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
     return levels
 
 
-def proposed_pairing(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
+def _proposed_pairing(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
     """data.pairing of the file that knows the words of most names, as an argument; [] if none does."""
     if "name" not in found:
         return []
@@ -156,7 +156,7 @@ def proposed_pairing(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
     return []
 
 
-def name_rank(column: str, words: tuple[str, ...]) -> int | None:
+def _name_rank(column: str, words: tuple[str, ...]) -> int | None:
     """How plainly a column's name tells of a role; None if it does not."""
     name = column.lower().replace(" ", "_").replace("-", "_")
     exact = next((place for place, word in enumerate(words) if name == word), None)
@@ -182,15 +182,15 @@ def inspect_table(path: Path, form: TextForm = FOUND) -> str:
     columns = profile(some).to_dicts() if some.width else []
     if not some.height or not columns:
         raise ValueError(f"{path} holds no rows")
-    found, attributes = propose_columns(columns, some.height)
-    levels = category_columns(some, found)
+    found, attributes = _propose_columns(columns, some.height)
+    levels = _category_columns(some, found)
     roles = {column: role for role, column in found.items()} | dict.fromkeys(attributes, "attribute")
     if len(levels) > 1:
         attributes = [name for name in attributes if name not in levels]
         roles |= {name: f"category, level {level}" for level, name in enumerate(levels, 1)}
     parts = [
         f"{path}: {frame.height:,} rows, {frame.width} columns, {unread.height} records that cannot be read",
-        profile_table(columns, roles),
+        _profile_table(columns, roles),
     ]
     held = {*found, "category"} if len(levels) > 1 else set(found)
     missing = [role for role in ("name", "category") if role not in held]
@@ -204,12 +204,12 @@ def inspect_table(path: Path, form: TextForm = FOUND) -> str:
         arguments.append(f"data.columns.category=[{','.join(map(hydra_quoted, levels))}]")
     if attributes:
         arguments.append(f"data.attributes=[{','.join(map(hydra_quoted, attributes))}]")
-    arguments += proposed_pairing(some, found)
+    arguments += _proposed_pairing(some, found)
     parts.append(f"try:  python train.py data=table {shlex.join(arguments)} stage=prepare")
     return "\n\n".join(parts)
 
 
-def profile_table(columns: list[dict[str, Any]], roles: dict[str, str]) -> str:
+def _profile_table(columns: list[dict[str, Any]], roles: dict[str, str]) -> str:
     """The profile of the columns in Markdown, with the role that each looks like."""
     rows = []
     for column in columns:

@@ -26,14 +26,14 @@ def padded_words(text: pl.Expr) -> pl.Expr:
     )
 
 
-def word_tokens(text: pl.Expr) -> pl.Expr:
+def _word_tokens(text: pl.Expr) -> pl.Expr:
     """Each word between spaces of its own, so that occurrences can be counted: ' red  mug '."""
     words = text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "  ").str.strip_chars()
     return pl.concat_str(pl.lit(" "), words, pl.lit(" "))
 
 
-def sign_tokens(text: pl.Expr) -> pl.Expr:
-    """As `word_tokens`, of every sign but white space."""
+def _sign_tokens(text: pl.Expr) -> pl.Expr:
+    """As `_word_tokens`, of every sign but white space."""
     return text.str.to_lowercase().str.replace_all(r"\s+", "").str.replace_all(r"(.)", " $1 ")
 
 
@@ -52,4 +52,4 @@ def stands_beside(text: pl.Expr, value: pl.Expr, name: pl.Expr) -> pl.Expr:
         return in_all > inside
 
     has_words = value.str.contains(r"[\p{L}\p{N}]")
-    return pl.when(has_words).then(beside(word_tokens)).otherwise(beside(sign_tokens))
+    return pl.when(has_words).then(beside(_word_tokens)).otherwise(beside(_sign_tokens))

@@ -34,7 +34,7 @@ def shipped_pairings() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def pairing_file(name: str) -> Path | None:
+def _pairing_file(name: str) -> Path | None:
     """The file that ``data.pairing`` names; None for `NONE`. Raises ValueError if there is no such file."""
     if name == NONE:
         return None
@@ -52,14 +52,14 @@ def read_pairing(name: str) -> Pairing:
     """The pairing that ``data.pairing`` names. Raises ValueError with what is wrong in the file."""
     import yaml
 
-    path = pairing_file(name)
+    path = _pairing_file(name)
     if path is None:
         return Pairing()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"data.pairing={name}: cannot be read as YAML: {error}") from None
-    problem = problem_of(content)
+    problem = _problem_of(content)
     if problem:
         raise ValueError(f"data.pairing={name}: {problem}")
     attributes = tuple(str(key).lower() for key in content.get("attributes") or [])
@@ -67,7 +67,7 @@ def read_pairing(name: str) -> Pairing:
     return Pairing(content.get("kinds") or {}, goes_with, worn, attributes)
 
 
-def problem_of(content: Any) -> str:  # what YAML gives
+def _problem_of(content: Any) -> str:  # what YAML gives
     """What is wrong with the content of a pairing file; empty if nothing is."""
     if not isinstance(content, dict):
         return f"expected the keys {', '.join(FIELDS)}"
@@ -82,20 +82,20 @@ def problem_of(content: Any) -> str:  # what YAML gives
         return "attributes: expected a list"
     if not isinstance(content.get("worn", False), bool):
         return f"worn: expected true or false, not {content['worn']!r}"
-    return problem_of_kinds(kinds) or problem_of_partners(goes_with, list(kinds))
+    return _problem_of_kinds(kinds) or _problem_of_partners(goes_with, list(kinds))
 
 
-def problem_of_kinds(kinds: dict[Any, Any]) -> str:
+def _problem_of_kinds(kinds: dict[Any, Any]) -> str:
     """What is wrong with the kinds and the patterns that name them; empty if nothing is."""
     for kind, pattern in kinds.items():
         if not (isinstance(kind, str) and isinstance(pattern, str) and pattern):
             return f"kinds.{kind}: expected a name, and a regular expression for the words that mean it"
-        if reason := pattern_problem(pattern):
+        if reason := _pattern_problem(pattern):
             return f"kinds.{kind}: {pattern!r} is no regular expression ({reason})"
     return ""
 
 
-def problem_of_partners(goes_with: dict[Any, Any], kinds: list[str]) -> str:
+def _problem_of_partners(goes_with: dict[Any, Any], kinds: list[str]) -> str:
     """What is wrong with what goes with what; empty if nothing is."""
     for kind, partners in goes_with.items():
         if not isinstance(partners, list):
@@ -106,7 +106,7 @@ def problem_of_partners(goes_with: dict[Any, Any], kinds: list[str]) -> str:
     return ""
 
 
-def pattern_problem(pattern: str) -> str:
+def _pattern_problem(pattern: str) -> str:
     """Why polars cannot use a regular expression; empty if it can."""
     try:
         pl.Series([""]).str.contains(pattern)

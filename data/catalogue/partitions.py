@@ -69,7 +69,7 @@ def run_partition(
     return {"part": part}
 
 
-def check_address(address: str) -> None:
+def _check_address(address: str) -> None:
     """Raises ValueError if nobody listens there: Ray itself would wait for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():
@@ -146,7 +146,7 @@ class Partitions:
                 "data.engine=ray: Ray is not installed; pip install -r requirements/ray.txt"
             ) from None
         if not ray.is_initialized():
-            check_address(self.address)
+            _check_address(self.address)
             try:
                 environment = {
                     "py_modules": [str(DATA_LAYER)],

@@ -36,7 +36,7 @@ BATCH_ROWS = 50_000  # rows
 Choose = Callable[[list[str]], list[str]]
 
 
-class DamagedRecords(Exception):
+class _DamagedRecords(Exception):
     """Some records of a text table are not as the others."""
 
 
@@ -47,9 +47,9 @@ def read_table(path: Path, form: TextForm = FOUND) -> tuple[pl.DataFrame, pl.Dat
     Raises ValueError if the file is missing, empty, or of another kind.
     """
     try:
-        return pl.concat(read_batches(path, form)), pl.DataFrame(schema=UNREADABLE)
-    except DamagedRecords:
-        return read_damaged(path, form)
+        return pl.concat(_read_batches(path, form)), pl.DataFrame(schema=UNREADABLE)
+    except _DamagedRecords:
+        return _read_damaged(path, form)
 
 
 def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choose: Choose) -> pl.DataFrame:
@@ -65,16 +65,16 @@ def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choo
     """
     folder.mkdir(parents=True)
     try:
-        frames = (frame.select(choose(frame.columns)) for frame in read_batches(path, form))
-        write_even(tqdm(frames, desc="reading", unit="batch", delay=2), folder, height)
+        frames = (frame.select(choose(frame.columns)) for frame in _read_batches(path, form))
+        _write_even(tqdm(frames, desc="reading", unit="batch", delay=2), folder, height)
         return pl.DataFrame(schema=UNREADABLE)
-    except DamagedRecords:
-        rows, unread = read_damaged(path, form)
-    write_even([rows.select(choose(rows.columns))], folder, height)
+    except _DamagedRecords:
+        rows, unread = _read_damaged(path, form)
+    _write_even([rows.select(choose(rows.columns))], folder, height)
     return unread
 
 
-def write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int) -> None:
+def _write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int) -> None:
     """Frames of any height -> files of one height, the last one of the rest; one at least."""
     part, held = 0, None
     for frame in frames:
@@ -86,8 +86,8 @@ def write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int) -> Non
         held.write_parquet(folder / f"{part:05}.parquet")
 
 
-def read_batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
-    """The rows of a table in order, some at a time. Raises ValueError if it cannot be read; DamagedRecords
+def _read_batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
+    """The rows of a table in order, some at a time. Raises ValueError if it cannot be read; _DamagedRecords
     if some records of a text table cannot.
     """
     if not path.is_file():
@@ -95,9 +95,9 @@ def read_batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
     kind = kind_of(path)
     try:
         if kind in EXCEL_KINDS:
-            yield read_excel(path)
+            yield _read_excel(path)
         elif kind == "parquet":
-            yield from collect_in_order(pl.scan_parquet(path))
+            yield from _collect_in_order(pl.scan_parquet(path))
         elif kind in TEXT_KINDS:
             yield from read_text(path, form)
         else:
@@ -108,7 +108,7 @@ def read_batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
         line = str(error).splitlines()[0]
         if kind in TEXT_KINDS and not isinstance(error, OSError | EOFError):
             log.warning("%s: reading record by record, because some are damaged (%s)", path, line)
-            raise DamagedRecords from None
+            raise _DamagedRecords from None
         raise ValueError(f"{path} cannot be read as .{kind}: {line}") from None
 
 
@@ -117,19 +117,19 @@ def read_text(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
     kind = kind_of(path)
     with plain_text(path, form) as text:
         if kind in CSV_KINDS:
-            yield from collect_in_order(pl.scan_csv(text.path, infer_schema=False, separator=text.separator))
-        elif kind == "json" and not is_json_lines(text.path):
-            yield objects_of(pl.read_json(text.path, infer_schema_length=None), path)
+            yield from _collect_in_order(pl.scan_csv(text.path, infer_schema=False, separator=text.separator))
+        elif kind == "json" and not _is_json_lines(text.path):
+            yield _objects_of(pl.read_json(text.path, infer_schema_length=None), path)
         else:
-            yield from collect_in_order(pl.scan_ndjson(text.path, infer_schema_length=None))
+            yield from _collect_in_order(pl.scan_ndjson(text.path, infer_schema_length=None))
 
 
-def read_damaged(path: Path, form: TextForm) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_damaged(path: Path, form: TextForm) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A text table of which some records are damaged: (rows, unreadable records with line and reason)."""
     with plain_text(path, form) as text:
         if kind_of(path) in CSV_KINDS:
             return read_damaged_csv(text.path, text.separator)
-        if kind_of(path) == "json" and not is_json_lines(text.path):
+        if kind_of(path) == "json" and not _is_json_lines(text.path):
             try:
                 json.loads(text.path.read_text(encoding="utf-8"))
             except ValueError as error:
@@ -137,7 +137,7 @@ def read_damaged(path: Path, form: TextForm) -> tuple[pl.DataFrame, pl.DataFrame
         return read_json_lines(text.path)
 
 
-def is_json_lines(path: Path) -> bool:
+def _is_json_lines(path: Path) -> bool:
     """Whether a file in UTF-8 holds one JSON object a line rather than one value."""
     with path.open(encoding="utf-8", errors="replace") as file:
         first = file.readline().strip()
@@ -145,7 +145,7 @@ def is_json_lines(path: Path) -> bool:
     return first.startswith("{") and first.endswith("}") and second.startswith("{")
 
 
-def objects_of(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _objects_of(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     """The rows of a JSON file; those of the list where it is one object around a list of objects."""
     lists = [name for name, kind in frame.schema.items() if kind == pl.List(pl.Struct)]
     if frame.height == 1 and len(lists) == 1:
@@ -154,7 +154,7 @@ def objects_of(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     return frame
 
 
-def read_excel(path: Path) -> pl.DataFrame:
+def _read_excel(path: Path) -> pl.DataFrame:
     """The first sheet of a workbook, every cell as text. Raises ValueError if the reader is not installed."""
     try:
         import fastexcel
@@ -175,7 +175,7 @@ def read_excel(path: Path) -> pl.DataFrame:
     return frame
 
 
-def collect_in_order(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _collect_in_order(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     """Some rows at a time, and at least an empty frame with the columns."""
     yield pl.DataFrame(schema=table.collect_schema())
     yield from table.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)

@@ -18,7 +18,7 @@ def split_of_name(name: str) -> str | None:
     return SPLITS[(match.lastindex or 1) - 1] if match else None
 
 
-def is_table(file: Path, endings: list[str]) -> bool:
+def _is_table(file: Path, endings: list[str]) -> bool:
     """Whether a file of a folder is a table, or one of texts of one label."""
     name = file.name.lower()
     is_listed = name.endswith(TABLE_ENDINGS) or file.suffix[1:] in endings
@@ -33,13 +33,13 @@ def find_files(path: str, endings: list[str]) -> list[Path]:
         endings: labels; a file of which one is the ending ('reviews.pos') holds one text a line, all of that
         label.
     """
-    whole = fetch_dataset(path.removeprefix("hub:")) if path.startswith("hub:") else Path(path)
+    whole = _fetch_dataset(path.removeprefix("hub:")) if path.startswith("hub:") else Path(path)
     if whole.is_file():
         return [whole]
     folder, pattern = (whole.parent, whole.name) if "*" in whole.name else (whole, "*")
-    found = sorted(file for file in folder.glob(pattern) if is_table(file, endings))
+    found = sorted(file for file in folder.glob(pattern) if _is_table(file, endings))
     if not found:  # such as data/ of the Hub's layout
-        found = sorted(file for file in folder.rglob(pattern) if is_table(file, endings))
+        found = sorted(file for file in folder.rglob(pattern) if _is_table(file, endings))
     if not found:
         raise ValueError(
             f"no table at data.path={path}: give a {TABLE_FORMATS} file, a folder of them (or"
@@ -48,7 +48,7 @@ def find_files(path: str, endings: list[str]) -> list[Path]:
     return found
 
 
-def fetch_dataset(name: str) -> Path:
+def _fetch_dataset(name: str) -> Path:
     """A data set of the Hugging Face Hub, OWNER/NAME[/FOLDER or /PATTERN*] -> its path in the local cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

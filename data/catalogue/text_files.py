@@ -62,7 +62,7 @@ FOUND = TextForm()  # both are found
 
 
 @dataclass(frozen=True)
-class PlainText:
+class _PlainText:
     """A text table in UTF-8 at ``path``, which polars can read, and its separator."""
 
     path: Path
@@ -90,8 +90,8 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
         with pyarrow.input_stream(str(path), compression="zstd") as file:
             yield file
     elif ending == ".zip":
-        with open_zip(path) as archive:
-            names = [one.filename for one in archive.infolist() if not is_hidden(one)]
+        with _open_zip(path) as archive:
+            names = [one.filename for one in archive.infolist() if not _is_hidden(one)]
             if len(names) != 1:
                 raise ValueError(
                     f"{path}: holds {len(names)} files ({', '.join(names[:5])}); unpack it first"
@@ -103,7 +103,7 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def open_zip(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path) -> zipfile.ZipFile:
     """A .zip archive. Raises ValueError if it is damaged."""
     try:
         return zipfile.ZipFile(path)
@@ -111,12 +111,12 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         raise ValueError(f"{path}: {error}") from None
 
 
-def is_hidden(member: zipfile.ZipInfo) -> bool:
+def _is_hidden(member: zipfile.ZipInfo) -> bool:
     """Whether a member of an archive is a folder, or what macOS adds."""
     return member.is_dir() or member.filename.startswith("__MACOSX/")
 
 
-def check_unpacked_size(path: Path) -> None:
+def _check_unpacked_size(path: Path) -> None:
     """Raises ValueError if a compressed file would unpack to more than memory should hold; EOFError if it is
     cut off.
     """
@@ -134,24 +134,24 @@ def check_unpacked_size(path: Path) -> None:
 
 
 @lru_cache
-def log_once(message: str) -> None:
+def _log_once(message: str) -> None:
     """Log what a run needs to say once, however often a file is opened."""
     log.info("%s", message)
 
 
 @contextmanager
-def plain_text(path: Path, form: TextForm) -> Iterator[PlainText]:
+def plain_text(path: Path, form: TextForm) -> Iterator[_PlainText]:
     """A text table as polars reads it: the file itself where it is UTF-8 with Unix line ends, else a
     converted copy, which is deleted afterwards.
 
     Raises ValueError for an unknown encoding, or text that is not in the encoding given.
     """
     if path.suffix.lower() in COMPRESSIONS:
-        check_unpacked_size(path)
+        _check_unpacked_size(path)
     state = path.stat()
-    encoding = form.encoding or find_encoding(path, (state.st_size, state.st_mtime_ns))
-    check_encoding(encoding)
-    text = read_sample(path).decode(encoding, errors="replace")
+    encoding = form.encoding or _find_encoding(path, (state.st_size, state.st_mtime_ns))
+    _check_encoding(encoding)
+    text = _read_sample(path).decode(encoding, errors="replace")
     has_old_line_ends = "\r" in text and "\n" not in text
     first_line = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
     stated = first_line[4:] if first_line.lower().startswith("sep=") and len(first_line) == 5 else ""
@@ -161,14 +161,14 @@ def plain_text(path: Path, form: TextForm) -> Iterator[PlainText]:
     if kind_of(path) in ("csv", "tsv", "txt"):
         separator = form.separator or stated or find_separator(body)
         if separator != "," and not form.separator:
-            log_once(f"{path}: the fields are separated by {separator!r}")
+            _log_once(f"{path}: the fields are separated by {separator!r}")
     if encoding == "utf-8" and not has_old_line_ends and not stated and path.suffix.lower() != ".zip":
-        yield PlainText(path, separator)
+        yield _PlainText(path, separator)
         return
     with tempfile.TemporaryDirectory(prefix="strata-") as folder:
         copy = Path(folder) / f"table.{kind_of(path)}"
         convert(path, encoding, copy, skip_first_line=bool(stated))
-        yield PlainText(copy, separator)
+        yield _PlainText(copy, separator)
 
 
 def convert(path: Path, encoding: str, copy: Path, skip_first_line: bool) -> None:
@@ -187,13 +187,13 @@ def convert(path: Path, encoding: str, copy: Path, skip_first_line: bool) -> Non
             ) from None
 
 
-def read_sample(path: Path) -> bytes:
+def _read_sample(path: Path) -> bytes:
     """The beginning of a file, unpacked."""
     with open_unpacked(path) as file:
         return file.read(SAMPLE_BYTES)
 
 
-def check_encoding(encoding: str) -> None:
+def _check_encoding(encoding: str) -> None:
     """Raises ValueError if Python does not know an encoding of text."""
     try:
         "".encode(encoding)
@@ -204,12 +204,12 @@ def check_encoding(encoding: str) -> None:
 
 
 @lru_cache  # what is found is logged once for each state of a file
-def find_encoding(path: Path, state: tuple[int, int]) -> str:
+def _find_encoding(path: Path, state: tuple[int, int]) -> str:
     """The encoding of a file: by its mark, by the zeros of UTF-16, else UTF-8; a guess where it is neither.
 
     A guess is logged. A file of UTF-8 with some damaged lines counts as UTF-8; the reader sets those aside.
     """
-    sample = read_sample(path)
+    sample = _read_sample(path)
     for mark, name in BYTE_ORDER_MARKS.items():
         if sample.startswith(mark):
             if name != "utf-8-sig":
@@ -220,12 +220,12 @@ def find_encoding(path: Path, state: tuple[int, int]) -> str:
         if half and sample[offset::2].count(0) > 0.8 * half:
             log.info("%s: read as %s", path, name)
             return name
-    if is_utf8(path):
+    if _is_utf8(path):
         return "utf-8"
-    return guess_encoding(path)
+    return _guess_encoding(path)
 
 
-def is_utf8(path: Path) -> bool:
+def _is_utf8(path: Path) -> bool:
     """Whether all of a file is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
@@ -238,7 +238,7 @@ def is_utf8(path: Path) -> bool:
     return True
 
 
-def guess_encoding(path: Path) -> str:
+def _guess_encoding(path: Path) -> str:
     """The likeliest encoding of a file that is not all UTF-8, by its lines beyond ASCII."""
     from charset_normalizer import from_bytes
 
@@ -249,7 +249,7 @@ def guess_encoding(path: Path) -> str:
             if size < GUESS_BYTES and not line.isascii():
                 lines.append(line)
                 size += len(line)
-                valid += is_valid(line)
+                valid += _is_valid(line)
     if valid > len(lines) / 2:
         return "utf-8"
     matches = list(from_bytes(b"".join(lines)))
@@ -266,7 +266,7 @@ def guess_encoding(path: Path) -> str:
     return guess
 
 
-def is_valid(line: bytes) -> bool:
+def _is_valid(line: bytes) -> bool:
     """Whether a line is UTF-8."""
     try:
         line.decode("utf-8")

@@ -29,7 +29,7 @@ CONTENT = ("catalogue.parquet", PRODUCTS, "questions.parquet")
 SHOWN = 5  # examples of what changed
 
 
-def content_digest(folder: Path) -> str:
+def _content_digest(folder: Path) -> str:
     """Of the files that a version consists of."""
     return digest_of(*(folder / name for name in CONTENT))
 
@@ -38,7 +38,7 @@ def write_lineage(folder: Path, digest: str, **made_from: object) -> None:
     """Write down what the version in ``folder`` was made from: table, its digest, settings, seed, versions
     of code and library.
     """
-    record = {"digest": digest, "content": content_digest(folder), **made_from}
+    record = {"digest": digest, "content": _content_digest(folder), **made_from}
     (folder / LINEAGE).write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
 
 
@@ -46,7 +46,7 @@ def read_lineage(folder: Path) -> dict[str, Any]:
     """What a version was made from. Raises ValueError if it is not one, or not whole."""
     try:
         record = dict(json.loads((folder / LINEAGE).read_text(encoding="utf-8")))
-        whole = record["content"] == content_digest(folder)
+        whole = record["content"] == _content_digest(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no version of prepared data ({error!r:.150})") from None
     if not whole:
@@ -62,7 +62,7 @@ def resolve_version(version: str, cache: Path, download: Download) -> str:
     if len(version) != RUN_ID_LENGTH:
         return version
     with tempfile.TemporaryDirectory() as place:
-        return import_version(download(version, cache.parent, Path(place)), cache)
+        return _import_version(download(version, cache.parent, Path(place)), cache)
 
 
 def find_version(version: str, cache: Path) -> Path:
@@ -77,7 +77,7 @@ def find_version(version: str, cache: Path) -> Path:
     return folder
 
 
-def import_version(folder: Path, cache: Path) -> str:
+def _import_version(folder: Path, cache: Path) -> str:
     """Take a version that was fetched into the cache; its digest. Raises ValueError if it is not whole."""
     digest = str(read_lineage(folder)["digest"])
     target = Cache(cache, "questions", digest)
@@ -87,7 +87,7 @@ def import_version(folder: Path, cache: Path) -> str:
     return digest
 
 
-def version_counts(folder: Path) -> dict[str, int]:
+def _version_counts(folder: Path) -> dict[str, int]:
     """Rows after each step of cleaning, products, questions by split and by kind."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     counts = {f"rows: {name}": count for name, count in report["counts"]}
@@ -104,11 +104,11 @@ def describe_version(folder: Path) -> str:
     lines = [f"{key}: {value}" for key, value in record.items()] + [
         f"settings: {json.dumps(settings, sort_keys=True)}"
     ]
-    rows: list[list[object]] = [[name, count] for name, count in version_counts(folder).items()]
+    rows: list[list[object]] = [[name, count] for name, count in _version_counts(folder).items()]
     return "\n".join(lines) + f"\n\n{markdown_table(['what', 'count'], rows)}"
 
 
-def count_changes(
+def _count_changes(
     before: pl.DataFrame, after: pl.DataFrame, keys: list[str]
 ) -> tuple[int, int, int, list[str]]:
     """(rows added, removed, changed, how some of the changed ones are called), by their keys."""
@@ -146,7 +146,7 @@ def describe_difference(before: Path, after: Path) -> str:
             made.append([key, *(value[:80] for value in values)])
     names = [str(record["digest"]) for record in records]
     parts.append(markdown_table(["made from", *names], made) if made else "Both were made from the same.")
-    counts = [version_counts(before), version_counts(after)]
+    counts = [_version_counts(before), _version_counts(after)]
     moved: list[list[object]] = [
         [
             key,
@@ -161,7 +161,7 @@ def describe_difference(before: Path, after: Path) -> str:
     rows: list[list[object]] = []
     for name, keys in (("products", ["id"]), ("questions", ["product_id", "question"])):
         frames = [pl.read_parquet(folder / f"{name}.parquet") for folder in (before, after)]
-        *numbers, shown = count_changes(frames[0], frames[1], keys)
+        *numbers, shown = _count_changes(frames[0], frames[1], keys)
         rows.append([name, *numbers, "; ".join(shown)])
     parts.append(markdown_table(["what", "added", "removed", "changed", "changed, for example"], rows))
     return "\n\n".join(parts)

@@ -35,10 +35,10 @@ def set_aside_disagreeing(folder: Path) -> list[tuple[str, int]]:
     questions = pl.scan_parquet(folder / "questions.parquet")
     count = questions.select(pl.len()).collect().item()
     sample = questions.gather_every(max(1, count // SAMPLE)).collect()
-    if wrong_answers(sample, folder).is_empty():
+    if _wrong_answers(sample, folder).is_empty():
         return []
     parts = (questions.slice(start, PART).collect() for start in range(0, count, PART))
-    wrong = pl.concat([wrong_answers(part, folder) for part in parts])
+    wrong = pl.concat([_wrong_answers(part, folder) for part in parts])
     wrong.write_parquet(folder / SET_ASIDE)
     key = ["product_id", "question"]
     sound = questions.join(wrong.lazy().select(key), on=key, how="anti", maintain_order="left")
@@ -47,7 +47,7 @@ def set_aside_disagreeing(folder: Path) -> list[tuple[str, int]]:
     return wrong.group_by("verdict").len().sort("verdict").rows()
 
 
-def wrong_answers(questions: pl.DataFrame, folder: Path) -> pl.DataFrame:
+def _wrong_answers(questions: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """`judged_wrong` of the questions' own answers, with the products that these are about or name."""
     ids = pl.concat([questions["product_id"], questions["answer_id"]]).unique()
     products = pl.scan_parquet(folder / "products.parquet")

@@ -45,7 +45,7 @@ class Conversations:
     unused: dict[str, int]
 
 
-def clean_messages(frame: pl.DataFrame) -> pl.DataFrame:
+def _clean_messages(frame: pl.DataFrame) -> pl.DataFrame:
     """``turns`` -> ``messages``: roles under one name, white space at the ends removed, empty system turns
     and end tokens of other tools removed.
 
@@ -100,7 +100,7 @@ def reason() -> pl.Expr:
     )
 
 
-def without_last_question(messages: pl.Expr) -> pl.Expr:
+def _without_last_question(messages: pl.Expr) -> pl.Expr:
     """A conversation up to its last answer."""
     last = messages.list.last().struct.field("role")
     return pl.when(last == "user").then(messages.list.head(messages.list.len() - 1)).otherwise(messages)
@@ -109,7 +109,7 @@ def without_last_question(messages: pl.Expr) -> pl.Expr:
 def read_conversations(frame: pl.DataFrame) -> Conversations:
     """The conversations of a table. Raises ValueError if no column holds any."""
     turns, used = read_turns(frame)
-    rows = clean_messages(turns.to_frame()).with_columns(reason=reason()).with_row_index("row")
+    rows = _clean_messages(turns.to_frame()).with_columns(reason=reason()).with_row_index("row")
     bad = rows.filter(pl.col("reason").is_not_null()).select(
         "row",
         "reason",
@@ -119,13 +119,13 @@ def read_conversations(frame: pl.DataFrame) -> Conversations:
         .str.slice(0, 500),
     )
     good = rows.filter(pl.col("reason").is_null()).with_columns(
-        messages=without_last_question(pl.col("messages"))
+        messages=_without_last_question(pl.col("messages"))
     )
     good = good.select("messages", "untrained").unique(maintain_order=True)
     return Conversations(good, bad, int(rows["stripped"].sum()), used, unused_columns(frame, used))
 
 
-def opening_text(rows: pl.DataFrame) -> pl.Series:
+def _opening_text(rows: pl.DataFrame) -> pl.Series:
     """What conversations are kept together by: their first question, case and spacing apart; all that is said
     where one first question opens most of them.
     """
@@ -144,7 +144,7 @@ def split_conversations(rows: pl.DataFrame, validation: float, test: float, seed
     """Add ``split``; conversations that begin with the same words stay together, so that no twin of a test
     row is trained on.
     """
-    keyed = rows.with_columns(opening=opening_text(rows))
+    keyed = rows.with_columns(opening=_opening_text(rows))
     order = (
         keyed.select("opening")
         .unique()

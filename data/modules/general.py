@@ -30,7 +30,7 @@ def general_examples(path: str, renderer: Renderer, count: int, longest: int) ->
     if TEXT in frame.columns:
         texts = frame[TEXT].cast(pl.String).drop_nulls()
         good = texts.filter(texts.str.len_chars() > 0).to_frame()
-        examples = running_text(spread(good, count)[TEXT].to_list(), renderer)
+        examples = _running_text(spread(good, count)[TEXT].to_list(), renderer)
     else:
         try:
             good = read_conversations(frame).good
@@ -49,7 +49,7 @@ def general_examples(path: str, renderer: Renderer, count: int, longest: int) ->
     return fitting
 
 
-def running_text(texts: list[str], renderer: Renderer) -> list[Example]:
+def _running_text(texts: list[str], renderer: Renderer) -> list[Example]:
     """Texts as a model reads them in pretraining: every token but the first is predicted."""
     harmless = [renderer.harmless(text) for text in texts]
     start = renderer.tokenizer.bos_token_id

@@ -97,7 +97,7 @@ class InstructionData(TokenDataModule):
         for count in counts:
             of_file = rows.filter(pl.col("source") == count["file"])
             count |= {split: of_file.filter(pl.col("split") == split).height for split in SPLITS}
-        check_splits(rows, quarantine, sum(count["rows"] for count in counts))
+        _check_splits(rows, quarantine, sum(count["rows"] for count in counts))
         rows.write_parquet(folder / "conversations.parquet")
         quarantine.write_parquet(folder / "quarantine.parquet")
         reasons = quarantine.group_by("reason").len().sort("reason").rows()
@@ -263,7 +263,7 @@ def questions_of(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def check_splits(rows: pl.DataFrame, quarantine: pl.DataFrame, total: int) -> None:
+def _check_splits(rows: pl.DataFrame, quarantine: pl.DataFrame, total: int) -> None:
     """Raise ValueError if no conversation is left for training or validation."""
     example = f", for example: {quarantine['reason'][0]}" if quarantine.height else ""
     for split in ("train", "validation"):

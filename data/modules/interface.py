@@ -11,7 +11,7 @@ from data.tokens.rows import Rows
 log = logging.getLogger(__name__)
 
 
-class DataModule(Protocol):
+class _DataModule(Protocol):
     """Prepared data of one task.
 
     settings: fields of the configuration group `data`. digest: of all that the data depend on. training_rows:
@@ -81,7 +81,7 @@ def with_table(origin: dict[str, Any], table: str | None) -> dict[str, Any]:
     return origin | {"data": origin["data"] | changed}
 
 
-def prepare_as_trained(data: DataModule, digest: str) -> None:
+def prepare_as_trained(data: _DataModule, digest: str) -> None:
     """Find the data that a model was trained on, or make them again; warn if they differ."""
     data.prepare_data()
     if data.digest != digest:

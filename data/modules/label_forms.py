@@ -26,7 +26,7 @@ def parse_labels(column: str, kind: str, names: list[str], frame: pl.DataFrame) 
         text with ';', '|' or ',' between them); any: whether there is one, so that ``names`` are the two
         words for no and yes.
     """
-    values = label_lists(frame[column], kind)
+    values = _label_lists(frame[column], kind)
     text = pl.element().str.replace_all(r"\s+", " ").str.strip_chars()
     values = values.fill_null([]).list.eval(text).list.eval(pl.element().filter(pl.element() != ""))
     if kind == "any":
@@ -34,7 +34,7 @@ def parse_labels(column: str, kind: str, names: list[str], frame: pl.DataFrame) 
         return frame.select(pl.concat_list(words).alias("labels"))["labels"]
     given = frame.select(values.list.unique(maintain_order=True).alias("labels"))["labels"]
     if not names:
-        warn_of_case(given)
+        _warn_of_case(given)
         return given
     by_place = {str(place): name for place, name in enumerate(names)}
     known = by_place | dict(zip(names, names, strict=True))
@@ -49,7 +49,7 @@ def parse_labels(column: str, kind: str, names: list[str], frame: pl.DataFrame) 
     return given.list.eval(pl.element().replace_strict(known, return_dtype=pl.String))
 
 
-def label_lists(values: pl.Series, kind: str) -> pl.Expr:
+def _label_lists(values: pl.Series, kind: str) -> pl.Expr:
     """The cells of a label column as lists of texts."""
     if isinstance(values.dtype, pl.List):
         return pl.col(values.name).list.eval(pl.element().cast(pl.String))
@@ -78,7 +78,7 @@ def find_separator(values: pl.Series) -> str:
     return SEPARATORS[0]
 
 
-def warn_of_case(labels: pl.Series) -> None:
+def _warn_of_case(labels: pl.Series) -> None:
     """Warn of labels that differ in the case of letters alone."""
     twins: defaultdict[str, list[str]] = defaultdict(list)
     for label in labels.explode().drop_nulls().unique().sort():

@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 OWN_COLUMNS = ("row", "text", "labels", "words", "split", "file", "line", "reason", "order")
 
 
-def table_name(column: str) -> str:
+def _table_name(column: str) -> str:
     """The name of a table's column beside this project's own."""
     return f"table_{column}" if column in OWN_COLUMNS else column
 
 
-def read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
+def _read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
     """All rows of all files, as the files have them, with ``file`` (its name) and ``line`` (from 0).
 
     A column of the table that is called as one of ``OWN_COLUMNS`` becomes ``table_NAME``. A file without the
@@ -38,7 +38,7 @@ def read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
     needed = [*settings["text_columns"], settings["label_column"]]
     frames, lacking = [], []
     for file in find_files(path, settings["label_names"]):
-        frame = read_file(file, settings)
+        frame = _read_file(file, settings)
         missing = [column for column in needed if column not in frame.columns]
         if missing:
             there = (
@@ -46,7 +46,7 @@ def read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
             )
             lacking.append(there)
             continue
-        frame = frame.rename({name: table_name(name) for name in frame.columns})
+        frame = frame.rename({name: _table_name(name) for name in frame.columns})
         frames.append(frame.with_columns(file=pl.lit(file.name), line=pl.int_range(pl.len())))
     if not frames:
         raise ValueError(f"{lacking[0]}: set data.text_columns or data.label_column to its names")
@@ -55,7 +55,7 @@ def read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal_relaxed")
 
 
-def read_file(file: Path, settings: dict[str, Any]) -> pl.DataFrame:
+def _read_file(file: Path, settings: dict[str, Any]) -> pl.DataFrame:
     """The rows of a table, or of a file of texts of one label."""
     if file.suffix[1:] in settings["label_names"]:
         try:
@@ -96,11 +96,11 @@ def load_labelled(
     Args:
         names: the labels, where they are known; else they are those of the table, in alphabetical order.
     """
-    raw = read_labelled(path, settings)
+    raw = _read_labelled(path, settings)
     kind = settings["label_kind"]
-    label_column = table_name(settings["label_column"])
+    label_column = _table_name(settings["label_column"])
     found = parse_labels(label_column, kind, names or settings["label_names"], raw)
-    texts = raw.select(text_cell(table_name(name), raw) for name in settings["text_columns"])
+    texts = raw.select(_text_cell(_table_name(name), raw) for name in settings["text_columns"])
     cleaned = texts.select(text_expression(texts.columns, settings["clean"])).to_series()
     frame = raw.with_columns(cleaned.alias("text"), found.alias("labels"))
     frame = frame.with_columns(words=pl.col("text").str.count_matches(r"\S+"))
@@ -129,7 +129,7 @@ def load_labelled(
     )
 
 
-def text_cell(column: str, frame: pl.DataFrame) -> pl.Expr:
+def _text_cell(column: str, frame: pl.DataFrame) -> pl.Expr:
     """A text column as text; a list of words is joined."""
     kind = frame.schema[column]
     if kind == pl.List(pl.String):
@@ -145,7 +145,9 @@ def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.
     frame = frame.with_columns(split=pl.col("file").replace_strict(named, return_dtype=pl.String))
     if settings["split_by"]:
         try:
-            by_rule = table_view(frame).select(pl.sql_expr(settings["split_by"]).alias("by_rule")).to_series()
+            by_rule = (
+                _table_view(frame).select(pl.sql_expr(settings["split_by"]).alias("by_rule")).to_series()
+            )
             frame = frame.with_columns(split=pl.coalesce("split", by_rule))
         except (pl.exceptions.PolarsError, TypeError) as error:
             raise ValueError(f"data.split_by: {str(error).splitlines()[0]}") from None
@@ -158,24 +160,24 @@ def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.
     frame = frame.with_columns(pl.col("split").fill_null("train"))
     pool = frame.filter(pl.col("split") == "train").height
     if settings["folds"]:
-        frame = draw_split(frame, "test", round_robin(settings["folds"]) == settings["fold"], seed)
+        frame = _draw_split(frame, "test", round_robin(settings["folds"]) == settings["fold"], seed)
     elif not given:
-        frame = draw_split(frame, "test", every_nth(settings["test"]), seed)
+        frame = _draw_split(frame, "test", every_nth(settings["test"]), seed)
     if "validation" not in given:
         left = frame.filter(pl.col("split") == "train").height
-        frame = draw_split(
+        frame = _draw_split(
             frame, "validation", every_nth(settings["validation"] * pool / max(1, left)), seed + 1
         )
     return frame
 
 
-def table_view(frame: pl.DataFrame) -> pl.DataFrame:
+def _table_view(frame: pl.DataFrame) -> pl.DataFrame:
     """The rows as the table has them: its own columns under their own names."""
-    own = [name for name in OWN_COLUMNS if table_name(name) in frame.columns]
-    return frame.drop(own, strict=False).rename({table_name(name): name for name in own})
+    own = [name for name in OWN_COLUMNS if _table_name(name) in frame.columns]
+    return frame.drop(own, strict=False).rename({_table_name(name): name for name in own})
 
 
-def draw_split(frame: pl.DataFrame, split: str, chosen: pl.Expr, seed: int) -> pl.DataFrame:
+def _draw_split(frame: pl.DataFrame, split: str, chosen: pl.Expr, seed: int) -> pl.DataFrame:
     """Move the chosen ones of the training rows, lined up by label and then in a seeded order, to another
     split. The only row of a label stays in training.
     """

@@ -104,7 +104,7 @@ class LabelledText(TokenDataModule):
         if self.settings["limit"]:
             frame = balanced(frame, self.settings["limit"], self.seed)
         frame = frame.with_row_index("row")
-        counts = {split: count_labels(frame.filter(pl.col("split") == split), labels) for split in SPLITS}
+        counts = {split: _count_labels(frame.filter(pl.col("split") == split), labels) for split in SPLITS}
         check_counts(counts, labels)
         train_texts = frame.filter(pl.col("split") == "train")["text"].implode()
         others = frame.filter(pl.col("split") != "train").group_by("split")
@@ -257,7 +257,7 @@ class LabelledText(TokenDataModule):
         return TrainingBatches(self.rows["train"], batching, self.seed, POOL)
 
 
-def count_labels(frame: pl.DataFrame, labels: list[str]) -> dict[str, Any]:
+def _count_labels(frame: pl.DataFrame, labels: list[str]) -> dict[str, Any]:
     """Rows of a split, and rows of each label."""
     counted = frame.select(pl.col("labels").explode().value_counts(name="rows")).unnest("labels")
     rows = dict(counted.rows())

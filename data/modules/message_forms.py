@@ -36,7 +36,7 @@ PICTURES = ("image", "images", "image_url")
 UNREADABLE_CONTENT = "\0"  # marks a message with a part that is no text
 
 
-def detect_form(frame: pl.DataFrame) -> list[str]:
+def _detect_form(frame: pl.DataFrame) -> list[str]:
     """The columns that hold the conversation: one with messages, or two of a prompt and an answer. Raises
     ValueError if there are none.
     """
@@ -61,32 +61,32 @@ def read_turns(frame: pl.DataFrame) -> tuple[pl.Series, list[str]]:
     for name in PICTURES:
         if name in frame.columns and frame[name].drop_nulls().len():
             raise ValueError(f"the column {name} holds pictures, and only text is trained: remove it")
-    form = detect_form(frame)
+    form = _detect_form(frame)
     used = [*form]
     if len(form) == 1:
-        turns = message_lists(frame[form[0]])
-    elif is_conversational(frame[form[0]]):
-        first, second = (message_lists(frame[name]) for name in form)
+        turns = _message_lists(frame[form[0]])
+    elif _is_conversational(frame[form[0]]):
+        first, second = (_message_lists(frame[name]) for name in form)
         turns = pl.DataFrame({"a": first, "b": second}).select(pl.concat_list("a", "b")).to_series()
     else:
         given = [name for name in INPUTS if name in frame.columns]
-        turns = pair_turns(frame, form, given)
+        turns = _pair_turns(frame, form, given)
         used += given
         if "history" in frame.columns:
             used.append("history")
-            turns = with_history(turns, frame["history"])
+            turns = _with_history(turns, frame["history"])
     if "system" in frame.columns:
         used.append("system")
-        turns = with_system(turns, frame.select(cell_text("system", frame.schema["system"])).to_series())
+        turns = _with_system(turns, frame.select(cell_text("system", frame.schema["system"])).to_series())
     return turns.alias("turns"), used
 
 
-def is_conversational(values: pl.Series) -> bool:
+def _is_conversational(values: pl.Series) -> bool:
     """Whether a column of prompts holds messages rather than text."""
     return isinstance(values.dtype, pl.List)
 
 
-def pair_turns(frame: pl.DataFrame, form: list[str], given: list[str]) -> pl.Series:
+def _pair_turns(frame: pl.DataFrame, form: list[str], given: list[str]) -> pl.Series:
     """A user turn (with what it is about below it) and an assistant turn; objects and lists as JSON."""
     texts = frame.select(*form, *given)
     for name, kind in texts.schema.items():
@@ -112,25 +112,25 @@ def json_text(value: Value) -> str | None:
     if value is None:
         return None
     plain = value.to_list() if isinstance(value, pl.Series) else value
-    return json.dumps(without_nulls(plain), ensure_ascii=False, default=str)
+    return json.dumps(_without_nulls(plain), ensure_ascii=False, default=str)
 
 
-def without_nulls(value: Value) -> Value:
+def _without_nulls(value: Value) -> Value:
     """An object without keys of null, at any depth."""
     if isinstance(value, dict):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [without_nulls(inner) for inner in value]
+        return [_without_nulls(inner) for inner in value]
     return value
 
 
-def message_lists(values: pl.Series) -> pl.Series:
+def _message_lists(values: pl.Series) -> pl.Series:
     """A column with messages -> turns. Raises ValueError for a column that holds none."""
     kind, name = values.dtype, values.name
     if kind == pl.String:
-        return pl.Series([parse_messages(text) for text in values], dtype=TURNS)
+        return pl.Series([_parse_messages(text) for text in values], dtype=TURNS)
     if kind == pl.List(pl.String):  # user and assistant in turn
-        return pl.Series(list(map(turns_of, values.to_list())), dtype=TURNS)
+        return pl.Series(list(map(_turns_of, values.to_list())), dtype=TURNS)
     if not isinstance(kind, pl.List) or not isinstance(kind.inner, pl.Struct):
         raise ValueError(f"the column {name} holds {kind}, not a list of messages")
     fields = {field.name: field.dtype for field in kind.inner.fields}
@@ -141,27 +141,27 @@ def message_lists(values: pl.Series) -> pl.Series:
             f" content, or from and value"
         )
     if fields[content] != pl.String or fields[role] != pl.String:
-        return pl.Series([turns_of(row) for row in values.to_list()], dtype=TURNS)
+        return pl.Series([_turns_of(row) for row in values.to_list()], dtype=TURNS)
     field = pl.element().struct.field
     weight = field("weight").cast(pl.Float64) if "weight" in fields else pl.lit(None, pl.Float64)
     message = pl.struct(role=field(role), content=field(content), weight=weight)
     turns = values.to_frame("turns").select(pl.col("turns").list.eval(message).cast(TURNS)).to_series()
     if not values.explode().struct.field(content).str.starts_with('[{"type"').any():
         return turns
-    return pl.Series([turns_of(row) for row in turns.to_list()], dtype=TURNS)
+    return pl.Series([_turns_of(row) for row in turns.to_list()], dtype=TURNS)
 
 
-def parse_messages(text: str | None) -> list[Turn] | None:
+def _parse_messages(text: str | None) -> list[Turn] | None:
     """Messages written as JSON, or as Python writes a list; None if they are not."""
     for read in (json.loads, ast.literal_eval):
         try:
-            return turns_of(read(text or ""))
+            return _turns_of(read(text or ""))
         except (ValueError, SyntaxError, AttributeError, TypeError, RecursionError, MemoryError):
             continue
     return None
 
 
-def turns_of(messages: Iterable[Value] | None) -> list[Turn] | None:
+def _turns_of(messages: Iterable[Value] | None) -> list[Turn] | None:
     """Messages as objects, or texts of user and assistant in turn. Raises AttributeError for others."""
     if messages is None:
         return None
@@ -171,11 +171,11 @@ def turns_of(messages: Iterable[Value] | None) -> list[Turn] | None:
             message = {"role": ("user", "assistant")[place % 2], "content": message}
         content = message.get("content", message.get("value"))
         role = message.get("role", message.get("from"))
-        turns.append({"role": role, "content": content_text(content), "weight": message.get("weight")})
+        turns.append({"role": role, "content": _content_text(content), "weight": message.get("weight")})
     return turns
 
 
-def content_text(content: Value) -> str | None:
+def _content_text(content: Value) -> str | None:
     """The content of a message: text, or parts of which each is text; a part that is none marks it."""
     if isinstance(content, str) and content.startswith('[{"type"'):
         try:
@@ -194,7 +194,7 @@ def content_text(content: Value) -> str | None:
     return "\n".join(texts)
 
 
-def with_system(turns: pl.Series, system: pl.Series) -> pl.Series:
+def _with_system(turns: pl.Series, system: pl.Series) -> pl.Series:
     """Turns with the text of a system column before them, where they have no system turn of their own."""
     frame = pl.DataFrame({"turns": turns, "system": system})
     roles = pl.col("turns").list.eval(pl.element().struct.field("role"))
@@ -204,13 +204,13 @@ def with_system(turns: pl.Series, system: pl.Series) -> pl.Series:
     return frame.select(joined).to_series()
 
 
-def with_history(turns: pl.Series, history: pl.Series) -> pl.Series:
+def _with_history(turns: pl.Series, history: pl.Series) -> pl.Series:
     """Turns with the earlier ones of a history column before them: a list of pairs of question and answer."""
     rows = []
     for row, earlier in zip(turns.to_list(), history.to_list(), strict=True):
         pairs = json.loads(earlier) if isinstance(earlier, str) and earlier.strip() else earlier or []
         flat = [text for pair in pairs for text in pair]
-        rows.append([*(turns_of(flat) or []), *row])
+        rows.append([*(_turns_of(flat) or []), *row])
     return pl.Series(rows, dtype=TURNS)
 
 

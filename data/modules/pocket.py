@@ -34,7 +34,7 @@ SHOP_WORDS = (
 HELD_OUT = 300  # texts for validation
 
 
-def train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
+def _train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
     """Byte-level BPE with Gemma's turn tokens and a token for each digit, trained on generated texts, written
     as a transformers tokenizer.
     """
@@ -79,7 +79,7 @@ class PocketData(TokenDataModule):
         cache = Cache(self.cache, "pocket", self.digest)
         if not cache.ready:
             folder = cache.begin()
-            train_tokenizer(self.seed, s["vocabulary"], folder / "tokenizer")
+            _train_tokenizer(self.seed, s["vocabulary"], folder / "tokenizer")
             self.renderer = Renderer(str(folder / "tokenizer"))
             counts = {"train": self.write(folder / "train.pt", self.seed + 1, s["texts"])}
             counts["validation"] = self.write(folder / "validation.pt", self.seed + 2, HELD_OUT)

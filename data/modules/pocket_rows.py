@@ -41,7 +41,7 @@ class Shelf:
         return [row for row in self.rows if row is not self.asked]
 
 
-def long_brand(rng: random.Random) -> str:
+def _long_brand(rng: random.Random) -> str:
     """A new brand that is too long to be one of the sample catalogue by chance."""
     while True:
         brand = vocabulary.fresh_brand(rng)
@@ -49,17 +49,17 @@ def long_brand(rng: random.Random) -> str:
             return brand
 
 
-def draw_shelf(rng: random.Random) -> Shelf:
+def _draw_shelf(rng: random.Random) -> Shelf:
     """One to four products of one category, mostly of like brands or kinds, in any order; those of half the
     shelves have prices.
     """
     category = rng.choice(list(GARMENTS))
     garments = GARMENTS[category]
     same = rng.choice(garments)
-    asked = product_of(rng, long_brand(rng), category, same)
+    asked = product_of(rng, _long_brand(rng), category, same)
     rows = [asked]
     for _ in range(rng.randint(0, MOST_ROWS - 1)):
-        brand = asked.brand if rng.random() < 0.3 else long_brand(rng)
+        brand = asked.brand if rng.random() < 0.3 else _long_brand(rng)
         garment = same if rng.random() < 0.5 else rng.choice(garments)
         row = product_of(rng, brand, category, garment)
         if row.name not in [other.name for other in rows]:
@@ -78,7 +78,7 @@ def row_text(product: FreshProduct) -> str:
     return f"- {product.name} | {product.shelf} | {facts}"
 
 
-def typed_name(rng: random.Random, name: str) -> str:
+def _typed_name(rng: random.Random, name: str) -> str:
     """A name as people type it: mostly as it is, else without an inner word, or in lower case."""
     words = name.split()
     if len(words) > 3 and rng.random() < 0.2:
@@ -87,10 +87,10 @@ def typed_name(rng: random.Random, name: str) -> str:
     return typed.lower() if rng.random() < 0.2 else typed
 
 
-def a_value(rng: random.Random, shelf: Shelf) -> Text:
+def _a_value(rng: random.Random, shelf: Shelf) -> Text:
     """A value of one row."""
     key, value = rng.choice(list(shelf.asked.facts.items()))
-    name, low = typed_name(rng, shelf.asked.name), key.lower()
+    name, low = _typed_name(rng, shelf.asked.name), key.lower()
     questions = [
         f"Of the {name} I want the {low}.",
         f"Say the {low}: {name}",
@@ -102,9 +102,9 @@ def a_value(rng: random.Random, shelf: Shelf) -> Text:
     return Text(rng.choice(questions), f"The {low} of the {shelf.asked.name} is {value.lower()}.")
 
 
-def the_shelf(rng: random.Random, shelf: Shelf) -> Text:
+def _the_shelf(rng: random.Random, shelf: Shelf) -> Text:
     """The shelf of one row."""
-    name = typed_name(rng, shelf.asked.name)
+    name = _typed_name(rng, shelf.asked.name)
     questions = [
         f"On what shelf does the {name} stand?",
         f"{name}: where?",
@@ -113,11 +113,11 @@ def the_shelf(rng: random.Random, shelf: Shelf) -> Text:
     return Text(rng.choice(questions), f"The {shelf.asked.name} is in {shelf.asked.shelf}.")
 
 
-def a_lacking_value(rng: random.Random, shelf: Shelf) -> Text:
+def _a_lacking_value(rng: random.Random, shelf: Shelf) -> Text:
     """A value that no row has, or that only another row has."""
     others = [key for row in shelf.others() for key in row.facts]
     keys = [key for key in [*LACKING, *VALUES, *others] if key not in shelf.asked.facts]
-    key, name = rng.choice(keys).lower(), typed_name(rng, shelf.asked.name)
+    key, name = rng.choice(keys).lower(), _typed_name(rng, shelf.asked.name)
     questions = [f"Of the {name} I want the {key}.", f"Say the {key}: {name}", f"{key}? {name}"]
     return Text(rng.choice(questions), f"The row of the {shelf.asked.name} lacks the {key}.")
 
@@ -128,7 +128,7 @@ def yes_or_no(rng: random.Random, shelf: Shelf) -> Text:
     value = shelf.asked.facts[key]
     asked = value if rng.random() < 0.5 else rng.choice(VALUES[key])
     word = "yes" if asked == value else "no"
-    name = typed_name(rng, shelf.asked.name)
+    name = _typed_name(rng, shelf.asked.name)
     questions = [
         f"The {key.lower()} of the {name} should be {asked.lower()}.",
         f"{name}: {asked.lower()} for {key.lower()}, right?",
@@ -138,23 +138,23 @@ def yes_or_no(rng: random.Random, shelf: Shelf) -> Text:
     return Text(rng.choice(questions), reply)
 
 
-def two_rows(rng: random.Random, shelf: Shelf) -> Text:
+def _two_rows(rng: random.Random, shelf: Shelf) -> Text:
     """The same attribute of two rows."""
     others = [row for row in shelf.others() if row.facts.keys() & shelf.asked.facts.keys()]
     if not others:
-        return a_value(rng, shelf)
+        return _a_value(rng, shelf)
     other = rng.choice(others)
     key = rng.choice([key for key in shelf.asked.facts if key in other.facts])
-    names = typed_name(rng, shelf.asked.name), typed_name(rng, other.name)
+    names = _typed_name(rng, shelf.asked.name), _typed_name(rng, other.name)
     question = rng.choice(["The {0} and the {1}, their {2}.", "{0} / {1}: {2}?", "put {0} beside {1}: {2}"])
     of_one = f"The {key.lower()} of the {shelf.asked.name} is {shelf.asked.facts[key].lower()}"
     of_other = f"that of the {other.name} is {other.facts[key].lower()}"
     return Text(question.format(*names, key.lower()), f"{of_one}; {of_other}.")
 
 
-def which_row(rng: random.Random, shelf: Shelf) -> Text:
+def _which_row(rng: random.Random, shelf: Shelf) -> Text:
     """The row that has one or two values; nothing, where no row has them."""
-    source = draw_shelf(rng).asked if rng.random() < 0.25 else shelf.asked
+    source = _draw_shelf(rng).asked if rng.random() < 0.25 else shelf.asked
     keys = [key for key in source.facts if key in VALUES]
     wanted = {key: source.facts[key] for key in rng.sample(keys, min(len(keys), rng.randint(1, 2)))}
     fitting = [row for row in shelf.rows if wanted.items() <= row.facts.items()]
@@ -164,50 +164,50 @@ def which_row(rng: random.Random, shelf: Shelf) -> Text:
     return Text(question.format(listed), reply)
 
 
-def another_row(rng: random.Random, shelf: Shelf) -> Text:
+def _another_row(rng: random.Random, shelf: Shelf) -> Text:
     """A row beside the one that is named."""
     others = shelf.others()
-    name = typed_name(rng, shelf.asked.name)
+    name = _typed_name(rng, shelf.asked.name)
     question = rng.choice(["What else is there but the {0}?", "Not the {0}, another one.", "Beside the {0}?"])
     reply = f"There is the {others[0].name}." if others else f"There is the {shelf.asked.name} alone."
     return Text(question.format(name), reply)
 
 
-def whole_row(rng: random.Random, shelf: Shelf) -> Text:
+def _whole_row(rng: random.Random, shelf: Shelf) -> Text:
     """What a row says, line by line, some lines or all, under labels of several kinds."""
     form = rng.choice(["{0} = {1}", " {0}: {1}", "* {0}: {1}", "+ {0}: {1}"])
     facts = [form.format(key, value) for key, value in shelf.asked.facts.items()]
     facts = facts[: rng.randint(1, len(facts))]
     product, category, heading = rng.choice(LABELS)
     question = rng.choice(["Tell me all about the {0}.", "Show the row of the {0}", "{0}: what is known?"])
-    name = typed_name(rng, shelf.asked.name)
+    name = _typed_name(rng, shelf.asked.name)
     lines = [f"{product}{shelf.asked.name}", f"{category}{shelf.asked.category}", heading, *facts]
     return Text(question.format(name), "\n".join(filter(None, lines)))
 
 
 TASKS: list[Callable[[random.Random, Shelf], Text]] = [
-    a_value,
-    a_value,
-    a_value,
-    the_shelf,
-    a_lacking_value,
+    _a_value,
+    _a_value,
+    _a_value,
+    _the_shelf,
+    _a_lacking_value,
     yes_or_no,
     yes_or_no,
     yes_or_no,
     yes_or_no,
-    two_rows,
-    two_rows,
-    which_row,
-    which_row,
-    another_row,
-    whole_row,
-    whole_row,
+    _two_rows,
+    _two_rows,
+    _which_row,
+    _which_row,
+    _another_row,
+    _whole_row,
+    _whole_row,
 ]
 
 
 def rows_of_a_catalogue(rng: random.Random) -> Text:
     """Rows of a catalogue and some questions that they answer, one turn after the other."""
-    shelf = draw_shelf(rng)
+    shelf = _draw_shelf(rng)
     turns = []
     for _ in range(TURNS):
         asked = Shelf(shelf.rows, rng.choice(shelf.rows))

@@ -36,7 +36,7 @@ ENGLISH = """
 """.split()
 
 
-def odd_word(rng: random.Random) -> str:
+def _odd_word(rng: random.Random) -> str:
     """A fresh word, an English one, a word of the shop, or a code such as 'KAI_204', '(12)' or 'X-7'."""
     draw = rng.random()
     if draw < 0.3:
@@ -54,14 +54,14 @@ def odd_word(rng: random.Random) -> str:
     )
 
 
-def odd_name(rng: random.Random) -> str:
+def _odd_name(rng: random.Random) -> str:
     """Two to nine words and codes in any order: to copy it, nothing but copying helps."""
-    return " ".join(odd_word(rng) for _ in range(rng.randint(2, 9)))
+    return " ".join(_odd_word(rng) for _ in range(rng.randint(2, 9)))
 
 
-def any_name(rng: random.Random) -> str:
+def _any_name(rng: random.Random) -> str:
     """A product's name, or one that follows no pattern."""
-    return fresh_product(rng).name if rng.random() < 0.6 else odd_name(rng)
+    return fresh_product(rng).name if rng.random() < 0.6 else _odd_name(rng)
 
 
 def description(rng: random.Random) -> Text:
@@ -91,7 +91,7 @@ def description(rng: random.Random) -> Text:
 
 def repeat(rng: random.Random) -> Text:
     """Say one name again, once or twice, alone or inside a sentence."""
-    name = any_name(rng)
+    name = _any_name(rng)
     user, reply = rng.choice(
         [
             ("Say it again: {0}", "{0}"),
@@ -108,7 +108,7 @@ def repeat(rng: random.Random) -> Text:
 
 def choose(rng: random.Random) -> Text:
     """Of two to four names give the first, the last, or the one after a named one."""
-    names = [any_name(rng) for _ in range(rng.randint(2, 4))]
+    names = [_any_name(rng) for _ in range(rng.randint(2, 4))]
     listed = "\n".join(names) if rng.random() < 0.5 else "; ".join(names)
     place = rng.choice(["first", "last", "after"])
     if place == "after":

@@ -80,18 +80,18 @@ def clean_catalogue(
     kept, depth, steps = select_rows(keys, rule)
     counts += steps
     if kept.is_empty():
-        raise ValueError(nothing_left(table, counts, pl.concat(partitions.read("aside"))))
+        raise ValueError(_nothing_left(table, counts, pl.concat(partitions.read("aside"))))
     noted = [(NOTED[name], int(keys[name].sum())) for name in NOTED]
     counts += [(what, count) for what, count in noted if count]
     if limit:
         kept = kept.sample(min(limit, kept.height), seed=seed, shuffle=True)
         counts.append(("with data.limit", kept.height))
-    write_kept(kept.select("row").with_row_index("place"), partitions)
-    partitions.each("clean", ["rows", "kept"], catalogue_step, depth=depth, missing=rules.missing)
+    _write_kept(kept.select("row").with_row_index("place"), partitions)
+    partitions.each("clean", ["rows", "kept"], _catalogue_step, depth=depth, missing=rules.missing)
     return counts
 
 
-def clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], seed: int) -> Counts:
+def _clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], seed: int) -> Counts:
     """`clean_catalogue` by the fields of the configuration group `data`."""
     rule = CatalogueFilter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
     columns = {name: column for name, column in s["columns"].items() if column}
@@ -100,7 +100,7 @@ def clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], se
     return clean_catalogue(table, columns, s["attributes"], rule, partitions, s["limit"], seed, form, rules)
 
 
-def nothing_left(table: Path, counts: Counts, aside: pl.DataFrame) -> str:
+def _nothing_left(table: Path, counts: Counts, aside: pl.DataFrame) -> str:
     """The message for a table of which no product is left: the counts, and the first row set aside for each
     reason.
     """
@@ -113,7 +113,7 @@ def nothing_left(table: Path, counts: Counts, aside: pl.DataFrame) -> str:
     return message
 
 
-def write_kept(kept: pl.DataFrame, partitions: Partitions) -> None:
+def _write_kept(kept: pl.DataFrame, partitions: Partitions) -> None:
     """Distribute the rows to keep (row, place) over the partitions that they come from."""
     for part in range(partitions.count):
         path = partition_file(partitions.folder, "kept", part)
@@ -122,14 +122,14 @@ def write_kept(kept: pl.DataFrame, partitions: Partitions) -> None:
             write_atomically(kept.filter(pl.col("row").is_between(first, last)), path)
 
 
-def catalogue_step(
+def _catalogue_step(
     rows: pl.DataFrame, kept: pl.DataFrame, part: int, depth: int, missing: tuple[str, ...]
 ) -> Frames:
     """Step ``clean``."""
     return {"catalogue": build_catalogue(rows, kept, depth, missing)}
 
 
-def products_step(
+def _products_step(
     catalogue: pl.DataFrame, part: int, max_details: int, wording: str, pairing: Pairing, seed: int
 ) -> Frames:
     """Step ``describe``."""
@@ -141,7 +141,7 @@ def products_step(
     return found
 
 
-def suggestions_step(
+def _suggestions_step(
     products: pl.DataFrame, part: int, unseen: int | None, per_shelf: int, seed: int
 ) -> Frames:
     """Step ``suggest``: what may be suggested, of which no product is unseen."""
@@ -149,7 +149,7 @@ def suggestions_step(
     return top_of_partition(seen, per_shelf)
 
 
-def questions_step(
+def _questions_step(
     products: pl.DataFrame, part: int, unseen: int | None, seed: int, **settings: Any
 ) -> Frames:
     """Step ``question``. settings: further arguments of `make_questions`."""
@@ -160,14 +160,14 @@ def questions_step(
     return {"unsplit": questions, "orders": questions.select("order", "unseen")}
 
 
-def split_step(
+def _split_step(
     questions: pl.DataFrame, part: int, limits: tuple[int | None, int | None], shared: pl.Series
 ) -> Frames:
     """Step ``split``."""
     return {"questions": split_questions(questions, limits, shared)}
 
 
-def shop_of(partitions: Partitions) -> Shop:
+def _shop_of(partitions: Partitions) -> Shop:
     """What questions in shoppers' words need of the whole catalogue."""
     sold, things = (pl.concat(partitions.read(name)) for name in ("sold", "things"))
     return Shop(sold.unique(), things_absent(things))
@@ -183,10 +183,10 @@ def ask_questions(
     """
     pairing = read_pairing(s["pairing"])
     describe = {"max_details": s["max_details"], "wording": s["wording"], "pairing": pairing}
-    partitions.each("describe", ["catalogue"], products_step, seed=seed, **describe)
+    partitions.each("describe", ["catalogue"], _products_step, seed=seed, **describe)
     unseen = unseen_limit(pl.concat(partitions.read("names"))["order"], s["unseen"])
     per_shelf = s["suggestions"]
-    partitions.each("suggest", ["products"], suggestions_step, unseen=unseen, per_shelf=per_shelf, seed=seed)
+    partitions.each("suggest", ["products"], _suggestions_step, unseen=unseen, per_shelf=per_shelf, seed=seed)
     best = {}
     for name, shelf in SHELVES.items():
         best[name] = top_products(pl.concat(partitions.read(name)), shelf, per_shelf + 1)
@@ -195,19 +195,19 @@ def ask_questions(
         "per_product": s["attribute_questions"],
         "per_shelf": per_shelf,
         "written": written,
-        "shop": shop_of(partitions) if s["wording"] == SHOPPERS else None,
+        "shop": _shop_of(partitions) if s["wording"] == SHOPPERS else None,
         "pairing": pairing,
     }
-    partitions.each("question", ["products"], questions_step, unseen=unseen, seed=seed, **settings)
+    partitions.each("question", ["products"], _questions_step, unseen=unseen, seed=seed, **settings)
     orders = pl.concat(partitions.read("orders"))
     seen = orders.filter(~pl.col("unseen"))["order"]
     held_out = orders.filter(pl.col("unseen"))["order"]
     shared = held_out.filter(held_out.is_in(seen.implode())).unique()
     limits = split_limits(seen, s["validation"], s["test"])
-    partitions.each("split", ["unsplit"], split_step, limits=limits, shared=shared)
+    partitions.each("split", ["unsplit"], _split_step, limits=limits, shared=shared)
 
 
-def write_questions(
+def _write_questions(
     chat: ChatFunction, catalogue: pl.DataFrame, s: dict[str, Any], system: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """(questions that a language model has written, what was set aside, what was repaired)
@@ -245,29 +245,29 @@ def prepare(
         its system
             prompt, where templates do not.
     """
-    counts = clean_by_settings(table, partitions, s, seed)
+    counts = _clean_by_settings(table, partitions, s, seed)
     sound: pl.DataFrame | None = None
     reasons: Counts = []
     repaired: dict[str, int] = {}
     if s["questions"]["source"] == "endpoint":
         assert chat, "data.questions.source=endpoint needs a function that answers requests"
         catalogue = pl.concat(partitions.read("catalogue"))
-        sound, aside, repaired = write_questions(chat, catalogue, s, system)
+        sound, aside, repaired = _write_questions(chat, catalogue, s, system)
         aside.write_parquet(folder / "questions_set_aside.parquet")
-        reasons = count_reasons(aside)
+        reasons = _count_reasons(aside)
     ask_questions(partitions, s, seed, sound)
     for name in tqdm(OUTPUTS, desc="writing", unit="table", delay=PROGRESS_DELAY):
         partitions.scan(name).sink_parquet(folder / f"{name}.parquet")
     disagreeing = agreement.set_aside_disagreeing(folder)
-    quality = filter_questions(s["quality"], folder) if s["quality"]["filters"] else []
+    quality = _filter_questions(s["quality"], folder) if s["quality"]["filters"] else []
     quarantine = pl.concat([pl.read_parquet(partitions.folder / "unread.parquet"), *partitions.read("aside")])
     quarantine.write_parquet(folder / "quarantine.parquet")
-    report = {"counts": counts, "quarantined": count_reasons(quarantine), "quality": quality}
+    report = {"counts": counts, "quarantined": _count_reasons(quarantine), "quality": quality}
     report |= {"written_set_aside": reasons, "written_repaired": list(repaired.items())}
-    return report | {"disagreeing": disagreeing} | question_counts(folder)
+    return report | {"disagreeing": disagreeing} | _question_counts(folder)
 
 
-def filter_questions(settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+def _filter_questions(settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Apply the filters of training rows to questions.parquet; their report."""
     text = pl.format("{}\n{}", "question", "answer")
     category = pl.col("context").str.strip_prefix(CONTEXT)
@@ -278,12 +278,12 @@ def filter_questions(settings: dict[str, Any], folder: Path) -> list[dict[str, A
     return result.report
 
 
-def count_reasons(aside: pl.DataFrame) -> Counts:
+def _count_reasons(aside: pl.DataFrame) -> Counts:
     """(reason, rows) of what was set aside."""
     return aside.group_by("reason").len().sort("reason").rows()
 
 
-def question_counts(folder: Path) -> dict[str, Any]:
+def _question_counts(folder: Path) -> dict[str, Any]:
     """Questions of each split and kind, and what leaks from training."""
     questions = pl.scan_parquet(folder / "questions.parquet")
     return {

@@ -51,7 +51,7 @@ def words_of(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.extract_all(r"[\p{L}\p{N}]+")
 
 
-def word_runs(text: pl.Expr, size: int) -> pl.Expr:
+def _word_runs(text: pl.Expr, size: int) -> pl.Expr:
     """All runs of ``size`` words; a shorter text has none."""
     run = pl.concat_str([pl.element().shift(-i) for i in range(size)], separator=" ", ignore_nulls=False)
     return words_of(text).list.eval(run).list.drop_nulls()
@@ -71,7 +71,7 @@ def script(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
 
 def repetition(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
     """Too large a share of its runs of four words has stood in it before."""
-    pieces = word_runs(pl.col("text"), REPEATED_WORDS)
+    pieces = _word_runs(pl.col("text"), REPEATED_WORDS)
     share = 1 - pieces.list.n_unique() / pieces.list.len()
     return rows.filter((pieces.list.len() > 0) & (share > q.repeated))["row"]
 
@@ -88,7 +88,7 @@ def near(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
     from datasketch import MinHash, MinHashLSH
 
     ordered = rows.sort(TRAIN, maintain_order=True)
-    runs = ordered.select(word_runs(pl.col("text"), SHINGLE)).to_series().to_list()
+    runs = ordered.select(_word_runs(pl.col("text"), SHINGLE)).to_series().to_list()
     shingles = [list(map(str.encode, some)) for some in runs]
     hashes = MinHash.generator(shingles, num_perm=PERMUTATIONS, seed=1)
     index = MinHashLSH(threshold=q.alike, num_perm=PERMUTATIONS)
@@ -108,7 +108,7 @@ def near(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
 def overlap(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
     """Shares a run of so many words with a validation or test row."""
     exploded = (
-        rows.select("row", "split", piece=word_runs(pl.col("text"), q.overlap))
+        rows.select("row", "split", piece=_word_runs(pl.col("text"), q.overlap))
         .explode("piece")
         .drop_nulls("piece")
     )
@@ -116,14 +116,14 @@ def overlap(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
     return exploded.filter(TRAIN).join(held_out, on="piece", how="semi")["row"].unique()
 
 
-def forbidden_words(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
+def _forbidden_words(rows: pl.DataFrame, q: FilterSettings) -> pl.Series:
     """Holds a word (or words) of the list."""
-    forbidden = [f" {normalised(word)} " for word in read_words(q.words)]
+    forbidden = [f" {normalised(word)} " for word in _read_words(q.words)]
     padded = pl.concat_str(pl.lit(" "), words_of(pl.col("text")).list.join(" "), pl.lit(" "))
     return rows.filter(padded.str.contains_any(forbidden))["row"]
 
 
-def read_words(path: str) -> list[str]:
+def _read_words(path: str) -> list[str]:
     """One word, or words, a line. Raises ValueError if there are none."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -144,7 +144,7 @@ FILTERS: dict[str, Callable[[pl.DataFrame, FilterSettings], pl.Series]] = {
     "exact": exact,
     "near": near,
     "overlap": overlap,
-    "words": forbidden_words,
+    "words": _forbidden_words,
 }
 
 
@@ -169,7 +169,7 @@ def run_filters(
 
 
 @dataclass(frozen=True)
-class Filtered:
+class _Filtered:
     """Rows that passed; a report of each filter; for a chart, lengths of training texts before and after, and
     (category, rows before, rows after).
     """
@@ -182,7 +182,7 @@ class Filtered:
 
 def apply_filters(
     frame: pl.DataFrame, text: pl.Expr, category: pl.Expr, settings: dict[str, Any], folder: Path
-) -> Filtered:
+) -> _Filtered:
     """Filter the training rows of a frame with ``split``; the removed ones are written into ``folder``.
 
     Raises ValueError if the filters remove all training rows.
@@ -196,10 +196,10 @@ def apply_filters(
     removed.write_parquet(folder / "quality_removed.parquet")
     lengths = [some.filter(TRAIN)["text"].str.len_chars().to_list() for some in (rows, passed)]
     kept = numbered.join(passed.select("row"), on="row", how="semi", maintain_order="left").drop("row")
-    return Filtered(kept, report, lengths, category_counts(rows, passed))
+    return _Filtered(kept, report, lengths, _category_counts(rows, passed))
 
 
-def category_counts(before: pl.DataFrame, after: pl.DataFrame) -> list[tuple[str, int, int]]:
+def _category_counts(before: pl.DataFrame, after: pl.DataFrame) -> list[tuple[str, int, int]]:
     """(category, training rows before, training rows after), the largest categories first."""
     counts = before.filter(TRAIN)["category"].value_counts(sort=True).head(MAX_CATEGORIES)
     left = dict(after.filter(TRAIN)["category"].value_counts().rows())
@@ -210,7 +210,7 @@ def content_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings as far as they decide anything: without filters none; the list of words by its content."""
     if not settings["filters"]:
         return {}
-    return {**settings, "words": read_words(settings["words"]) if "words" in settings["filters"] else ""}
+    return {**settings, "words": _read_words(settings["words"]) if "words" in settings["filters"] else ""}
 
 
 def log_filters(report: list[dict[str, Any]], folder: Path) -> None:

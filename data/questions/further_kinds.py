@@ -71,7 +71,7 @@ def facts_of(products: pl.DataFrame) -> pl.DataFrame:
     return facts.filter(pl.col("value").str.len_chars() <= LONGEST_VALUE)
 
 
-def with_other_values(asked: pl.DataFrame, facts: pl.DataFrame, seed: int) -> pl.DataFrame:
+def _with_other_values(asked: pl.DataFrame, facts: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Add ``other``: a value that the attribute has elsewhere and not in this row; null where there is none.
 
     Args:
@@ -97,7 +97,7 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     order = pl.struct("id", "key").hash(seed)
     asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
     is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
-    asked = with_other_values(asked, facts, seed).with_columns(is_true=is_true)
+    asked = _with_other_values(asked, facts, seed).with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
     asked_about = pl.when("is_true").then("value").otherwise("other")
     asked = asked.with_columns(

@@ -48,7 +48,7 @@ def read_golden(path: Path, products: pl.DataFrame) -> pl.DataFrame:
         )
     absent = [pl.lit(None, pl.String).alias(name) for name in COLUMNS if name not in table.columns]
     cells = table.with_columns(absent).select(pl.col(COLUMNS).cast(pl.String).fill_null(""))
-    names = names_by_key(products)
+    names = _names_by_key(products)
     categories = set(products["category"].drop_nulls())
     problems = [f"line {line}: {reason}" for line, reason in unread.select("row", "reason").rows()]
     rows, next_line = [], FIRST_LINE
@@ -57,7 +57,7 @@ def read_golden(path: Path, products: pl.DataFrame) -> pl.DataFrame:
         next_line += 1 + sum(text.count("\n") for text in cells_of_row.values())
         row = {name: " ".join(text.split()) for name, text in cells_of_row.items()}
         problems += [f"line {line}: {problem}" for problem in problems_of(row, names, categories)]
-        rows.append(question_of(line, row, names))
+        rows.append(_question_of(line, row, names))
     if not rows:
         problems.append("it has no rows")
     if problems:
@@ -67,7 +67,7 @@ def read_golden(path: Path, products: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def names_by_key(products: pl.DataFrame) -> dict[str, str]:
+def _names_by_key(products: pl.DataFrame) -> dict[str, str]:
     """Id or normalised name -> normalised name."""
     keyed = products.select("id", key=normalise(pl.col("name")))
     return {key: key for key in keyed["key"]} | dict(keyed.rows())
@@ -81,7 +81,7 @@ def problems_of(row: Row, names: dict[str, str], categories: set[str]) -> list[s
     if len(row["question"]) > LONGEST:
         problems.append(f"the question has {len(row['question']):,} characters; at most {LONGEST:,} are read")
     for product in products_of(row):
-        if key_of(product, names) is None:
+        if _key_of(product, names) is None:
             near = process.extractOne(product.lower(), names.keys())
             problems.append(
                 f"no product is called {product!r}; did you mean {near[0]!r}?" if near else "no product"
@@ -106,14 +106,14 @@ def products_of(row: Row) -> list[str]:
     return [name.strip() for name in row["product"].split(";") if name.strip()]
 
 
-def key_of(product: str, names: dict[str, str]) -> str | None:
+def _key_of(product: str, names: dict[str, str]) -> str | None:
     """The normalised name of a product that is given by id or name; None if there is none."""
     return names.get(product) or names.get(normalised(product))
 
 
-def question_of(line: int, row: Row, names: dict[str, str]) -> dict[str, Any]:
+def _question_of(line: int, row: Row, names: dict[str, str]) -> dict[str, Any]:
     """A row as `read_golden` gives it."""
-    right = [key_of(product, names) for product in products_of(row)]
+    right = [_key_of(product, names) for product in products_of(row)]
     category = row["category"]
     return {
         "line": line,

@@ -54,7 +54,7 @@ class Grounding:
         """
         searched = self.retriever.with_subject(context, question, earlier)
         rows = self.retriever.relevant(context, searched, self.count)
-        rows = with_needed(rows, [self.by_id[name] for name in needed], self.count)
+        rows = _with_needed(rows, [self.by_id[name] for name in needed], self.count)
         shuffled = sorted(rows, key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
         return "\n".join([context, *map(compact, shuffled)])
 
@@ -86,7 +86,7 @@ class Grounding:
         return found
 
 
-def with_needed(rows: list[Product], needed: list[Product], count: int) -> list[Product]:
+def _with_needed(rows: list[Product], needed: list[Product], count: int) -> list[Product]:
     """At most ``count`` rows with the needed ones among them, in place of their namesakes or the last."""
     others = rows
     for row in needed:
@@ -100,7 +100,7 @@ def compact(row: Product) -> str:
     return f"- {row['name']} | {row['shelf']} | {facts}"
 
 
-class GroundedRenderer(Renderer):
+class _GroundedRenderer(Renderer):
     """Renders the prompts of a model that was trained with rows, for chat and serving."""
 
     def __init__(self, base: str, thinking: bool, grounding: Grounding) -> None:
@@ -134,4 +134,4 @@ def renderer_of(base: str, origin: dict[str, Any], find_products: Callable[[], P
             f" products.parquet of prepared data"
         ) from None
     escaped = escape_frame(rows, plain.special)
-    return GroundedRenderer(base, plain.thinking, Grounding(escaped, origin["data"]["grounding_rows"]))
+    return _GroundedRenderer(base, plain.thinking, Grounding(escaped, origin["data"]["grounding_rows"]))

@@ -11,17 +11,17 @@ from data.questions.phrases import PRICE
 MAX_VALUE_LENGTH = 80
 
 
-def kind_of_product(pairing: Pairing) -> pl.Expr:
+def _kind_of_product(pairing: Pairing) -> pl.Expr:
     """The kind of a pairing that a product's name, else its type, else its shelf tells; null if none does.
 
     A shelf holds several kinds ("Dresses & Skirts"), so it comes last. In a name the last word counts: a
     "Shirt Dress" is a dress.
     """
-    kinds = [kind_in(pl.col(source), pairing) for source in ("name", "type", "shelf")]
+    kinds = [_kind_in(pl.col(source), pairing) for source in ("name", "type", "shelf")]
     return pl.coalesce(kinds)
 
 
-def kind_in(text: pl.Expr, pairing: Pairing) -> pl.Expr:
+def _kind_in(text: pl.Expr, pairing: Pairing) -> pl.Expr:
     """The kind that the last word for one in a text means; null without such a word."""
     found = pl.lit(None, pl.String)
     if not pairing.kinds:
@@ -89,7 +89,7 @@ def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pa
             category=category(products.columns), shelf=shelf(), type=type_fact.struct.field("value")
         )
         .with_columns(
-            product_kind=kind_of_product(pairing),
+            product_kind=_kind_of_product(pairing),
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
             block=answer_block(max_details),
         )

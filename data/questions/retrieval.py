@@ -84,7 +84,7 @@ def same_name(row: Product, other: Product) -> bool:
     return normalised(row["name"]) == normalised(other["name"])
 
 
-def first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
+def _first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
     """The first ``count`` rows of different names."""
     first: dict[str, Product] = {}
     for row in rows:
@@ -94,7 +94,7 @@ def first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
     return list(first.values())
 
 
-class WordIndex:
+class _WordIndex:
     """Which texts hold which words; a word counts by its rarity (inverse document frequency)."""
 
     def __init__(self, texts: list[str]) -> None:
@@ -146,7 +146,7 @@ class Retriever:
         for row in self.all:
             self.on_shelf[row["category"], row["shelf"]].append(row)
             self.of_kind[row["category"], row["product_kind"]].append(row)
-        self.names = WordIndex([row["name"] for row in self.all])
+        self.names = _WordIndex([row["name"] for row in self.all])
 
     @cached_property
     def index(self) -> "bm25s.BM25":
@@ -213,7 +213,7 @@ class Retriever:
         best = np.argsort(-scores, kind="stable")
         floor = CLOSE * scores.max()
         close = (self.all[place] for place in best if 0 < scores[place] >= floor)
-        return first_of_each_name(close, count)
+        return _first_of_each_name(close, count)
 
     def relevant(self, context: str, question: str, count: int) -> list[Product]:
         """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.
@@ -224,15 +224,15 @@ class Retriever:
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.named(text, category)
         if row and re.search(OUTFIT, text):
-            return first_of_each_name([row, *self.partners(row)], count)
+            return _first_of_each_name([row, *self.partners(row)], count)
         if row and re.search(ALTERNATIVE, text):
-            return first_of_each_name([row, *self.shelf_mates(row)], count)
+            return _first_of_each_name([row, *self.shelf_mates(row)], count)
         found = self.search(text, category, count)
         if row is None or self.is_search(text, row):
             return found
         second = self.second_named(text, category, row)
         named = [row, second] if second else [row]
-        return first_of_each_name([*named, *found], count)
+        return _first_of_each_name([*named, *found], count)
 
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.

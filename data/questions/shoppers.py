@@ -39,7 +39,7 @@ def worded(options: list[str], seed: int) -> pl.Expr:
     return pl.when("unseen_wording").then(pick(alone, seed)).otherwise(pick(trained, seed))
 
 
-def ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:
+def _ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:
     """Questions with what their wordings need: draw, unseen_wording, the product's name as a shopper writes
     it, and the attribute asked for.
     """
@@ -74,11 +74,11 @@ def short_names(products: pl.DataFrame) -> pl.DataFrame:
     return names.join(chosen, on="product_id", how="left", maintain_order="left")
 
 
-def reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
+def _reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     """The published kinds of question in shoppers' wordings.
 
     Args:
-        frame: of `ready_to_word`. worn: whether a question may ask what to wear.
+        frame: of `_ready_to_word`. worn: whether a question may ask what to wear.
     """
     outfit = wordings.OUTFIT if worn else wordings.TOGETHER
     others = pl.element().filter(~pl.element().struct.field("key").str.to_lowercase().is_in(ROLES))
@@ -109,7 +109,7 @@ def reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     return frame.with_columns(question=fill(template, **slots))
 
 
-def own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int) -> pl.DataFrame:
+def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int) -> pl.DataFrame:
     """The questions of the kinds that the published templates lack."""
     kinds = [
         yes_no_questions(products, seed),
@@ -121,7 +121,7 @@ def own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int) 
         greeting_questions(products, seed),
     ]
     rows = pl.concat(kinds, how="diagonal")
-    frame = ready_to_word(rows, products, unseen, seed)
+    frame = _ready_to_word(rows, products, unseen, seed)
     template = (
         pl.when(pl.col("kind") == YES_NO).then(worded(wordings.YES_NO, seed))
         .when(pl.col("kind") == ABSENT).then(worded(wordings.ABSENT, seed))
@@ -165,6 +165,6 @@ def in_shoppers_words(
         products: that the questions are about, which may be a part of the catalogue. unseen: ids of those
         that must not occur in training. worn: whether a question may ask what to wear.
     """
-    published = reworded(ready_to_word(rows, products, unseen, seed), worn, seed)
-    both = pl.concat([published, own_kinds(products, shop, unseen, seed)], how="diagonal")
+    published = _reworded(_ready_to_word(rows, products, unseen, seed), worn, seed)
+    both = pl.concat([published, _own_kinds(products, shop, unseen, seed)], how="diagonal")
     return with_noise(both, seed).select(*rows.columns, "earlier", "unseen_wording")

@@ -6,7 +6,7 @@ Everything goes by hashes of names and questions, so that a part of a table is s
 import polars as pl
 
 
-def order_limit(orders: pl.Series, count: int) -> int | None:
+def _order_limit(orders: pl.Series, count: int) -> int | None:
     """The largest of the ``count`` smallest numbers; None for none of them."""
     return int(orders.sort()[count - 1]) if count and len(orders) else None
 
@@ -29,7 +29,7 @@ def unseen_limit(names: pl.Series, fraction: float) -> int | None:
         names: `name_order` of all products.
     """
     distinct = names.unique()
-    return order_limit(distinct, int(len(distinct) * fraction))
+    return _order_limit(distinct, int(len(distinct) * fraction))
 
 
 def question_order(seed: int) -> pl.Expr:
@@ -49,7 +49,7 @@ def split_limits(seen: pl.Series, validation: float, test: float) -> tuple[int |
         seen: `question_order` of all of them. validation, test: shares of them; training gets the rest.
     """
     orders = seen.sort()
-    return order_limit(orders, round(len(orders) * validation)), order_limit(
+    return _order_limit(orders, round(len(orders) * validation)), _order_limit(
         orders, round(len(orders) * (validation + test))
     )
 

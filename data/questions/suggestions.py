@@ -38,7 +38,7 @@ def top_of_partition(products: pl.DataFrame, per_shelf: int) -> dict[str, pl.Dat
     return {name: top_products(products, shelf, per_shelf + 1) for name, shelf in SHELVES.items()}
 
 
-def products_by_shelf(best: pl.DataFrame, shelf: list[str]) -> pl.DataFrame:
+def _products_by_shelf(best: pl.DataFrame, shelf: list[str]) -> pl.DataFrame:
     """One row for each shelf: its ``others`` and ``other_names``."""
     return best.group_by(shelf, maintain_order=True).agg(others=pl.col("id"), other_names=pl.col("name"))
 
@@ -48,7 +48,7 @@ def alternative_questions(
 ) -> pl.DataFrame:
     """One question a product for another product of its shelf."""
     shelf = SHELVES["alternative"]
-    frame = products.join(products_by_shelf(best, shelf), on=shelf, maintain_order="left")
+    frame = products.join(_products_by_shelf(best, shelf), on=shelf, maintain_order="left")
     return suggest(frame, "alternative", per_shelf, (ALTERNATIVES, INSTEAD), seed)
 
 
@@ -60,7 +60,7 @@ def outfit_questions(
     Args:
         worn: whether it may ask what to wear; else what goes with the product.
     """
-    others = products_by_shelf(best, SHELVES["outfit"]).rename({"product_kind": "partner"})
+    others = _products_by_shelf(best, SHELVES["outfit"]).rename({"product_kind": "partner"})
     places = pl.int_ranges(pl.col("partners").list.len())
     frame = (
         products.drop_nulls("partners")

@@ -43,7 +43,7 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
 
     The shelf fills up where a product has too few facts, through other phrasings.
     """
-    asked = attributes_to_ask(products, per_product, seed)
+    asked = _attributes_to_ask(products, per_product, seed)
     question, answer = phrasing(seed)
     # A shop sentence shows the value in one of three ways; the score looks for the one of the template.
     expected = (
@@ -66,7 +66,7 @@ def attribute_questions(products: pl.DataFrame, per_product: int, seed: int) -> 
     )
 
 
-def attributes_to_ask(products: pl.DataFrame, per_product: int, seed: int) -> pl.DataFrame:
+def _attributes_to_ask(products: pl.DataFrame, per_product: int, seed: int) -> pl.DataFrame:
     """``per_product`` facts of each product, those with a natural phrasing first."""
     known = [*PHRASES, *NOUNS]
     facts = (
@@ -114,7 +114,7 @@ def phrasing(seed: int) -> tuple[pl.Expr, pl.Expr]:
     return place.replace_strict(questions), place.replace_strict(answers)
 
 
-def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+def _search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One search a product: type (else shelf), brand where known, and two features; any product that has
     them all is right.
     """
@@ -157,7 +157,7 @@ def search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
-def without_second_articles(rows: pl.DataFrame) -> pl.DataFrame:
+def _without_second_articles(rows: pl.DataFrame) -> pl.DataFrame:
     """'the The Vanca Jeans' -> 'The Vanca Jeans', in questions and answers."""
     return rows.with_columns(pl.col("question", "sentence").str.replace_all(r"\b[Tt]he The ", "The "))
 
@@ -187,35 +187,35 @@ def make_questions(
     askable = with_facts_to_ask(with_shared_facts(products), pairing.attributes)
     described = askable if written is None else askable.clear()  # by the templates
     attributes = attribute_questions(described, per_product, seed)
-    own = written_about(products, attributes.clear() if written is None else written)
+    own = _written_about(products, attributes.clear() if written is None else written)
     frames = [
         attributes,
-        search_questions(products, seed),
+        _search_questions(products, seed),
         alternative_questions(products, best["alternative"], per_shelf, seed),
         outfit_questions(products, best["outfit"], per_shelf, pairing.worn, seed),
     ]
-    lacking = with_few_questions(described, pl.concat([own, *frames]))
+    lacking = _with_few_questions(described, pl.concat([own, *frames]))
     published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
     worded = published.with_columns(earlier=pl.lit(None, TURNS), unseen_wording=False)
     if shop is not None:
         worded = in_shoppers_words(published, askable, shop, unseen, pairing.worn, seed)
     asked = [own.with_columns(unseen_wording=False), worded]
-    return with_answers(without_second_articles(pl.concat(asked, how="diagonal")), products, best)
+    return _with_answers(_without_second_articles(pl.concat(asked, how="diagonal")), products, best)
 
 
-def written_about(products: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
+def _written_about(products: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
     """The written questions about these products."""
     return written.filter(pl.col("product_id").is_in(products["id"].implode()))
 
 
-def with_few_questions(products: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+def _with_few_questions(products: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """The products about which there are some questions, but fewer than `MIN_QUESTIONS`."""
     counts = rows.group_by("product_id").len()
     few = counts.filter(pl.col("len") < MIN_QUESTIONS)["product_id"]
     return products.filter(pl.col("id").is_in(few.implode()))
 
 
-def with_answers(asked: pl.DataFrame, products: pl.DataFrame, best: dict[str, pl.DataFrame]) -> pl.DataFrame:
+def _with_answers(asked: pl.DataFrame, products: pl.DataFrame, best: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Each question once, with its context and its answer: the sentence, and the block of the product that it
     names, if it names one.
 

@@ -42,15 +42,15 @@ def check_questions(
     and values of attributes against the product's row. Repaired: a question or an answer that does not name
     the product, an attribute that the row has not.
     """
-    frame = prepared_items(items, products, descriptions)
-    frame = frame.with_columns(reason=refusal(frame, products))
+    frame = _prepared_items(items, products, descriptions)
+    frame = frame.with_columns(reason=_refusal(frame, products))
     raw = pl.format("{} -> {}", "question", "answer").str.slice(0, 500)
     aside = frame.filter(pl.col("reason").is_not_null()).select(id="product_id", reason="reason", raw=raw)
     sound, counts = repaired(frame.filter(pl.col("reason").is_null()))
     return sound, aside, counts
 
 
-def prepared_items(items: pl.DataFrame, products: pl.DataFrame, descriptions: pl.Series) -> pl.DataFrame:
+def _prepared_items(items: pl.DataFrame, products: pl.DataFrame, descriptions: pl.Series) -> pl.DataFrame:
     """Items in one spelling, with the product's ``name``, its ``row`` as text, the attribute's ``key`` and
     ``value``, and what the answer ``said`` outside the name.
     """
@@ -86,7 +86,7 @@ def prepared_items(items: pl.DataFrame, products: pl.DataFrame, descriptions: pl
     )
 
 
-def refusal(frame: pl.DataFrame, products: pl.DataFrame) -> pl.Expr:
+def _refusal(frame: pl.DataFrame, products: pl.DataFrame) -> pl.Expr:
     """Why an item is set aside; null if it is sound."""
     forms = [padded_words(pl.col("value")), padded_words(people(pl.col("value")))]
     tells = pl.any_horizontal(pl.col("said").str.contains(form, literal=True) for form in forms)

@@ -58,11 +58,11 @@ def judge_answers(
 ) -> tuple[pl.DataFrame, Settings]:
     """(the judged answers of all models, their scores)"""
     if data.settings["task"] == "retail":
-        return judge_about_catalogue(cast("RetailData", data), questions, answers)
-    return judge_instructions(cast("InstructionData", data), list(settings["metrics"]), questions, answers)
+        return _judge_about_catalogue(cast("RetailData", data), questions, answers)
+    return _judge_instructions(cast("InstructionData", data), list(settings["metrics"]), questions, answers)
 
 
-def judge_about_catalogue(
+def _judge_about_catalogue(
     data: "RetailData", questions: pl.DataFrame, answers: Answers
 ) -> tuple[pl.DataFrame, Settings]:
     """Answers about products, checked against the catalogue."""
@@ -71,7 +71,7 @@ def judge_about_catalogue(
     return judged, scores | {"leakage": data.report["leakage"], "retrieval": data.retrieval}
 
 
-def judge_instructions(
+def _judge_instructions(
     data: "InstructionData", metrics: list[str], questions: pl.DataFrame, answers: Answers
 ) -> tuple[pl.DataFrame, Settings]:
     """Answers to instructions, compared with their references."""

@@ -10,7 +10,7 @@ from typing import Any
 INK, LIGHT = "#1b4965", "#bee9e8"
 
 
-def canvas(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any]]:
+def _canvas(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any]]:
     """A figure with panels side by side, in inches, drawn without a screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def canvas(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any]
 def confusion_chart(counts: list[list[float]], labels: list[str], title: str, path: Path) -> None:
     """Truth down, prediction across; colour by share of the true label, numbers by count."""
     size = 2.5 + 0.55 * len(labels)
-    figure, (axes,) = canvas(size + 1, size)
+    figure, (axes,) = _canvas(size + 1, size)
     shares = []
     for row in counts:
         total = max(1.0, sum(row))
@@ -50,7 +50,7 @@ def distribution_chart(
     true: list[float], predicted: list[float], labels: list[str], title: str, path: Path
 ) -> None:
     """How often each label stands in the truth, and how often it is predicted."""
-    figure, (axes,) = canvas(7, 1.5 + 0.45 * len(labels))
+    figure, (axes,) = _canvas(7, 1.5 + 0.45 * len(labels))
     places = list(range(len(labels)))
     axes.barh([p - 0.2 for p in places], true, 0.38, label="true", color=INK)
     axes.barh([p + 0.2 for p in places], predicted, 0.38, label="predicted", color=LIGHT, edgecolor=INK)
@@ -72,7 +72,7 @@ def models_chart(panels: list[tuple[str, Bars]], path: Path) -> None:
 def bars_chart(panels: list[tuple[str, Bars]], dark: set[str], path: Path) -> None:
     """As `models_chart`; what is not in ``dark`` is drawn light."""
     height = 1.2 + 0.36 * max(len(bars) for _, bars in panels)
-    figure, axes = canvas(5.5 * len(panels), height, len(panels))
+    figure, axes = _canvas(5.5 * len(panels), height, len(panels))
     for one, (title, bars) in zip(axes, panels, strict=True):
         ordered = sorted(bars, key=lambda bar: bar[1])
         values = [value for _, value, _, _ in ordered]
@@ -106,7 +106,7 @@ def curves_chart(curves: dict[str, tuple[Curve, Curve]], path: Path) -> None:
     """Training loss on the left, validation loss on the right, a colour a job; both on one logarithmic
     scale.
     """
-    figure, axes = canvas(11, 4, 2)
+    figure, axes = _canvas(11, 4, 2)
     for place, (one, title) in enumerate(zip(axes, ("training loss", "validation loss"), strict=True)):
         for i, (name, pair) in enumerate(curves.items()):
             marker = {"marker": "o", "markersize": 3.5} if place else {}
@@ -132,7 +132,7 @@ def quality_chart(lengths: list[list[int]], bars: list[tuple[str, int, int]], pa
     """Lengths of training texts before and after the filters, and rows by category: (category, before,
     after).
     """
-    figure, (left, right) = canvas(13, 1.8 + 0.28 * max(8, len(bars)), 2)
+    figure, (left, right) = _canvas(13, 1.8 + 0.28 * max(8, len(bars)), 2)
     most = max([*lengths[0], 1])
     for some, color, label in zip(lengths, (LIGHT, INK), ("before", "after"), strict=True):
         left.hist(

@@ -37,8 +37,8 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     runs, best, others = side_by_side(runs, incumbent)
-    table = jobs_table(runs)
-    findings = "\n".join(f"- {line}" for line in in_words(best, others, runs))
+    table = _jobs_table(runs)
+    findings = "\n".join(f"- {line}" for line in _in_words(best, others, runs))
     published = tables.legacy_table({run.name: run.scores["legacy"]["tuned"] for run in runs})
     sections = [
         Section("Verdict", f"{findings}\n\n{verdict}" if verdict else findings),
@@ -80,7 +80,7 @@ question most like it. rules: keywords and fuzzy names, as an engineer would wri
 base as it is; with the row that tfidf finds, or training examples, in its prompt."""
 
 
-def in_words(best: EvaluatedRun, others: list[EvaluatedRun], runs: list[EvaluatedRun]) -> list[str]:
+def _in_words(best: EvaluatedRun, others: list[EvaluatedRun], runs: list[EvaluatedRun]) -> list[str]:
     """The page in a few sentences."""
     known = best.scores["grounded"]["tuned, known products"]
     how = (
@@ -105,7 +105,7 @@ def in_words(best: EvaluatedRun, others: list[EvaluatedRun], runs: list[Evaluate
             f"Best baseline, **{name}**:"
             f" {describe_difference(statistics.paired(best.tuned, rows, summaries.RIGHT))}"
         )
-        for kind in kinds_lost(best.tuned, rows):
+        for kind in _kinds_lost(best.tuned, rows):
             lines.append(f"Questions of the kind *{kind}* are answered better by {name}.")
     compared = [(run, statistics.paired(best.tuned, run.tuned, summaries.RIGHT)) for run in others]
     for (run, d), p in zip(compared, statistics.holm([d.p for _, d in compared]), strict=True):
@@ -113,7 +113,7 @@ def in_words(best: EvaluatedRun, others: list[EvaluatedRun], runs: list[Evaluate
     return lines
 
 
-def kinds_lost(tuned: pl.DataFrame, rival: pl.DataFrame) -> list[str]:
+def _kinds_lost(tuned: pl.DataFrame, rival: pl.DataFrame) -> list[str]:
     """Kinds of question at which the rival is better by more than chance (Holm over the kinds)."""
     kinds = sorted(set(tuned["kind"]))
     of_kind = [pl.col("kind") == kind for kind in kinds]
@@ -133,11 +133,11 @@ def describe_difference(d: statistics.Difference, p: float | None = None) -> str
     return f"{tables.in_points(d, 'questions')}, p = {p:.2g}: {sure}."
 
 
-def jobs_table(runs: list[EvaluatedRun]) -> str:
+def _jobs_table(runs: list[EvaluatedRun]) -> str:
     """One row a job: figures with intervals, and an arrow where it differs from the first job by more than
     chance.
     """
-    arrows = change_arrows(runs)
+    arrows = _change_arrows(runs)
     header = ["job", "validation", "accuracy, known products", "", "accuracy, unseen products"]
     header += ["right product", "precision", "answered", "invented"]
     rows: list[list[object]] = []
@@ -151,7 +151,7 @@ def jobs_table(runs: list[EvaluatedRun]) -> str:
     return markdown.markdown_table(header, rows)
 
 
-def change_arrows(runs: list[EvaluatedRun]) -> dict[str, str]:
+def _change_arrows(runs: list[EvaluatedRun]) -> dict[str, str]:
     """Run -> an arrow, for each that differs from the first one by more than chance on the same questions."""
     first = runs[0]
     comparable = [run for run in runs[1:] if run.scores["data_digest"] == first.scores["data_digest"]]

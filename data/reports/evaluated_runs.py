@@ -115,7 +115,7 @@ def artifacts(folder: Path) -> list[Path]:
     return sorted(paths)
 
 
-def find_runs(name: str, outputs: Path) -> list[Path]:
+def _find_runs(name: str, outputs: Path) -> list[Path]:
     """Folders of the evaluated runs that a name stands for: a run's or a sweep's folder, or its name, or that
     of a data set.
 
@@ -149,7 +149,7 @@ def find_all(names: list[str], outputs: Path, remote: Callable[[str, Path], list
     """
     folders: dict[Path, None] = {}
     for name in names:
-        folders |= dict.fromkeys(remote(name, outputs) if is_run_id(name) else find_runs(name, outputs))
+        folders |= dict.fromkeys(remote(name, outputs) if is_run_id(name) else _find_runs(name, outputs))
     return list(folders)
 
 
@@ -182,7 +182,7 @@ def best_run(runs: list[EvaluatedRun]) -> EvaluatedRun:
     return min(runs, key=lambda run: sign * float(run.results["validation"]))
 
 
-def with_distinct_names(runs: list[EvaluatedRun]) -> list[EvaluatedRun]:
+def _with_distinct_names(runs: list[EvaluatedRun]) -> list[EvaluatedRun]:
     """The runs under names of their own: those that share one get a number."""
     names = [run.name for run in runs]
     seen: dict[str, int] = {}
@@ -200,7 +200,7 @@ def side_by_side(
     """(the runs under names of their own, the best, those on the same data that it is compared with and the
     incumbent)
     """
-    runs = with_distinct_names(runs)
+    runs = _with_distinct_names(runs)
     best = best_run(runs)
     same_data = [run for run in runs if run.scores["data_digest"] == best.scores["data_digest"]]
     others = [run for run in same_data if run is not best]

@@ -11,7 +11,7 @@ NOTE = """Loss in nats a token on rows that the model was not tuned for; a rise 
 worse than its base does. In brackets 95% intervals, paired row by row."""
 
 
-def rise_in_words(row: dict[str, Any]) -> str:
+def _rise_in_words(row: dict[str, Any]) -> str:
     """The rise with its interval."""
     return f"{row['rise']:+.3f} [{row['rise_low']:+.3f}, {row['rise_high']:+.3f}]"
 
@@ -21,7 +21,7 @@ def forgetting_table(found: list[dict[str, Any]]) -> str:
     rows: list[list[object]] = []
     for row in found:
         losses = [f"{row[model]:.3f}" for model in ("base", "tuned")]
-        rows.append([row["name"], row["rows"], *losses, rise_in_words(row), f"{row['p']:.2g}"])
+        rows.append([row["name"], row["rows"], *losses, _rise_in_words(row), f"{row['p']:.2g}"])
     return markdown.markdown_table(["general text", "rows", "loss of the base", "tuned", "rise", "p"], rows)
 
 
@@ -37,12 +37,12 @@ def criteria(scores: dict[str, Any], most: float) -> list[Criterion]:
     for row in scores.get("general", []):
         name = f"general text, {row['name']}"
         if not most:
-            found.append(Criterion(name, True, f"{rise_in_words(row)} nats: no maximum is set"))
+            found.append(Criterion(name, True, f"{_rise_in_words(row)} nats: no maximum is set"))
             continue
         high = float(row["rise_high"])
         passed = math.isfinite(high) and high <= most
         compared = "at most" if passed else "above"
-        words = f"{rise_in_words(row)} nats: the upper end is {compared} {most:g}"
+        words = f"{_rise_in_words(row)} nats: the upper end is {compared} {most:g}"
         found.append(Criterion(name, passed, words))
     if most and not found:
         found.append(

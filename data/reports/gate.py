@@ -29,7 +29,7 @@ def judge_run(
     Args:
         digest_now: of the model's files as they are to be registered.
     """
-    of_task = catalogue_criteria if "grounded" in run.scores else instruction_gate.criteria
+    of_task = _catalogue_criteria if "grounded" in run.scores else instruction_gate.criteria
     return [
         *of_task(run, limits, incumbent),
         *forgetting_report.criteria(run.scores, limits.general),
@@ -42,10 +42,10 @@ def judge_run(
     ]
 
 
-def catalogue_criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None) -> list[Criterion]:
+def _catalogue_criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None) -> list[Criterion]:
     """Those of a model that answers questions about a catalogue."""
-    parts = parts_of(run)
-    figures = [figures_of(run, part) for part in parts]
+    parts = _parts_of(run)
+    figures = [_figures_of(run, part) for part in parts]
     failed = sum(figure(of_part, "failed") for of_part in figures)
     asked = sum(figure(of_part, "n") for of_part in figures)
     never_trained = [accuracy(run, part, limits.unseen_accuracy) for part in parts[1:]]
@@ -60,13 +60,13 @@ def catalogue_criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRu
     ]
 
 
-def parts_of(run: EvaluatedRun) -> list[str]:
+def _parts_of(run: EvaluatedRun) -> list[str]:
     """Known and unseen products, and unseen wordings where the run has any."""
     has_wordings = f"tuned, {verdicts.WORDINGS}" in run.scores.get("grounded", {})
     return [*(verdicts.SPLITS if has_wordings else verdicts.PRODUCT_SPLITS).values()]
 
 
-def figures_of(run: EvaluatedRun, part: str) -> dict[str, Any]:
+def _figures_of(run: EvaluatedRun, part: str) -> dict[str, Any]:
     """Figures of the tuned model; none where they are missing."""
     found: dict[str, Any] = run.scores.get("grounded", {}).get(f"tuned, {part}", {})
     return found
@@ -74,13 +74,13 @@ def figures_of(run: EvaluatedRun, part: str) -> dict[str, Any]:
 
 def accuracy(run: EvaluatedRun, part: str, least: float) -> Criterion:
     """Accuracy by its lower end."""
-    return at_least(f"accuracy, {part}", figures_of(run, part), "accuracy", least)
+    return at_least(f"accuracy, {part}", _figures_of(run, part), "accuracy", least)
 
 
 def at_most(run: EvaluatedRun, part: str, most: float) -> Criterion:
     """Invented products by their upper end."""
     keys = ("invented_rate", "invented_rate_low", "invented_rate_high", "n")
-    value, low, high, n = (figure(figures_of(run, part), key) for key in keys)
+    value, low, high, n = (figure(_figures_of(run, part), key) for key in keys)
     name = f"invented, {part}"
     if not n and most == 1:
         return Criterion(name, True, "no maximum is set")

@@ -34,7 +34,7 @@ def report_golden(
     every = pl.concat(frames)
     every.write_parquet(folder / "golden.parquet")
     tuned = every.filter(pl.col("model") == "tuned")
-    tables = verdict_table(every, "model"), verdict_table(tuned, "kind")
+    tables = _verdict_table(every, "model"), _verdict_table(tuned, "kind")
     wrong = tuned.filter(~RIGHT).select("line", "kind", "question", "prediction", "verdict")
     rows = []
     for line, kind, *texts in wrong.rows():
@@ -48,7 +48,7 @@ def report_golden(
     return "\n\n".join(tables)
 
 
-def verdict_table(judged: pl.DataFrame, by: str) -> str:
+def _verdict_table(judged: pl.DataFrame, by: str) -> str:
     """One row for each value of a column: n, the share of right answers, and the count of each verdict."""
     rows = []
     for (name,), part in judged.group_by(by, maintain_order=True):

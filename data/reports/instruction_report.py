@@ -78,7 +78,7 @@ def differences_table(best: EvaluatedRun, others: list[EvaluatedRun]) -> str:
     return markdown.markdown_table([f"{headline(best)}, {split}: {best.name} minus", "difference", "p"], rows)
 
 
-def examples_table(run: EvaluatedRun) -> str:
+def _examples_table(run: EvaluatedRun) -> str:
     """Answers of the tuned model, the worst first."""
     rows = run.tuned.filter(pl.col("split") == deciding_split(run.rows)).sort(headline(run), nulls_last=True)
     shown = rows.head(EXAMPLES).select("question", "reference", "prediction", headline(run)).rows()
@@ -101,7 +101,7 @@ def write_report(
         Section("Runs", f"{table}\n\n{NOTE}"),
         Section("Baselines", answers_table(best.scores)),
         Section("Differences on the same rows", differences_table(best, others)),
-        Section("Examples", examples_table(best), folded=True),
+        Section("Examples", _examples_table(best), folded=True),
     ]
     sections += forgetting_report.sections(best.scores)
     if verdict:

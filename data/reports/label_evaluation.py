@@ -36,7 +36,7 @@ class LabelModel:
         return cls(origin["name"], label_report.headline_metric(origin["monitor"]), classify, explain)
 
 
-class LabelData(Protocol):
+class _LabelData(Protocol):
     """What evaluation needs of prepared texts with labels."""
 
     settings: dict[str, Any]
@@ -53,7 +53,7 @@ class LabelData(Protocol):
         ...
 
 
-def label_rows(model: LabelModel, labels: list[str], rows: pl.DataFrame) -> pl.DataFrame:
+def _label_rows(model: LabelModel, labels: list[str], rows: pl.DataFrame) -> pl.DataFrame:
     """Add ``predicted`` (names) and ``probabilities`` (in the order of the labels) to rows with ``text``."""
     probabilities, decisions = model.classify(rows["text"].to_list())
     names = []
@@ -65,7 +65,7 @@ def label_rows(model: LabelModel, labels: list[str], rows: pl.DataFrame) -> pl.D
     )
 
 
-def read_checks(data: LabelData, settings: dict[str, Any], rows: pl.DataFrame) -> list[behaviour.Check]:
+def read_checks(data: _LabelData, settings: dict[str, Any], rows: pl.DataFrame) -> list[behaviour.Check]:
     """The behavioural checks. Raises ValueError for invalid ones, and for slices that such rows cannot be
     filtered by.
     """
@@ -73,20 +73,20 @@ def read_checks(data: LabelData, settings: dict[str, Any], rows: pl.DataFrame) -
     return behaviour.read_checks(Path(settings["checks"]), data.labels) if settings["checks"] else []
 
 
-def run_checks(model: LabelModel, data: LabelData, checks: list[behaviour.Check]) -> pl.DataFrame:
+def _run_checks(model: LabelModel, data: _LabelData, checks: list[behaviour.Check]) -> pl.DataFrame:
     """The checks with what was predicted, and whether they passed."""
     texts: dict[str, None] = {}
     for check in checks:
         texts |= {check[key]: None for key in ("text", "changed") if key in check}
     frame = pl.DataFrame({"text": data.texts(list(texts))})
-    predicted = label_rows(model, data.labels, frame)["predicted"]
+    predicted = _label_rows(model, data.labels, frame)["predicted"]
     names = predicted.list.join("; ").replace("", "none").to_list()
     return behaviour.judge_checks(checks, dict(zip(texts, names, strict=True)))
 
 
 def evaluate_labels(
     model: LabelModel,
-    data: LabelData,
+    data: _LabelData,
     settings: dict[str, Any],
     folder: Path,
     other: pl.DataFrame | None = None,
@@ -99,12 +99,12 @@ def evaluate_labels(
     """
     rows = pl.concat([data.rows_of("validation"), data.rows_of("test")]) if other is None else other
     checks = read_checks(data, settings, rows)
-    rows = label_rows(model, data.labels, rows).with_columns(model=pl.lit(model.name))
+    rows = _label_rows(model, data.labels, rows).with_columns(model=pl.lit(model.name))
     rows.write_parquet(folder / "predictions.parquet")
     task = label_report.LabelTask(model.name, data.labels, data.multi_label, model.headline, data.seed)
     scores, sections = label_report.report_rows(task, rows, settings["slices"], folder)
     if checks:
-        judged = run_checks(model, data, checks)
+        judged = _run_checks(model, data, checks)
         judged.write_parquet(folder / "checks.parquet")
         by_kind = judged.group_by("kind", maintain_order=True)
         scores["checks"] = dict(by_kind.agg(pl.col("passed").mean()).rows())
@@ -120,7 +120,7 @@ def evaluate_labels(
     return scores | {"text": text}
 
 
-def describe_text(model: LabelModel, data: LabelData, text: str) -> str:
+def describe_text(model: LabelModel, data: _LabelData, text: str) -> str:
     """One text -> its label (or labels), and how probable each one is."""
     probabilities, decisions = model.classify(data.texts([text]))
     given = zip(data.labels, decisions[0].tolist(), strict=True)

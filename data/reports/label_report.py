@@ -63,12 +63,12 @@ def report_rows(
                 parts[f"{split}, {name}"] = label_metrics.score(
                     slice_rows, task.labels, task.multi_label, task.seed
                 )
-        sections += report_split(task, some, str(split), folder)
+        sections += _report_split(task, some, str(split), folder)
     whole = tables.scores_table(parts, task.headline, task.model)
     return {"headline": task.headline, "splits": splits, "parts": parts}, [whole, *sections]
 
 
-def report_split(task: LabelTask, rows: pl.DataFrame, split: str, folder: Path) -> list[str]:
+def _report_split(task: LabelTask, rows: pl.DataFrame, split: str, folder: Path) -> list[str]:
     """The table by label and the confusion matrix of one split, both drawn too."""
     matrix = label_metrics.confusion(rows, task.labels, task.multi_label).tolist()
     names = [*task.labels, *(["none"] if task.multi_label else [])]
@@ -96,7 +96,7 @@ def compare_models(folders: list[Path], target: Path) -> str:
         if "scores" in done:
             fold, folds = done["fold"]
             kept.setdefault((done["data"], done["model"], folds), {})[fold if folds else 0] = folder, done
-    rows = [row for (_, _, folds), runs in kept.items() for row in model_scores(runs, folds)]
+    rows = [row for (_, _, folds), runs in kept.items() for row in _model_scores(runs, folds)]
     if not rows:
         raise ValueError(
             "there is no finished run of a classifier to compare: python train.py +experiment=tags"
@@ -123,7 +123,7 @@ def write_comparison(folders: list[Path], title: str, target: Path) -> str:
     return text
 
 
-def model_scores(runs: dict[int, tuple[Path, dict[str, Any]]], folds: int) -> list[dict[str, Any]]:
+def _model_scores(runs: dict[int, tuple[Path, dict[str, Any]]], folds: int) -> list[dict[str, Any]]:
     """One model's runs on one data set (its folds, or a single one) -> scores of each split."""
     frame = pl.concat(
         [pl.read_parquet(folder / "predictions.parquet") for folder, _ in runs.values()],

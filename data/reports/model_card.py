@@ -11,21 +11,21 @@ def model_card(run: EvaluatedRun, decided: str) -> str:
     """A model card: what it is, what it was made from, what it is for, what it cannot do, and what the
     gate said.
     """
-    return catalogue_card(run, decided) if "grounded" in run.scores else instruction_card(run, decided)
+    return _catalogue_card(run, decided) if "grounded" in run.scores else _instruction_card(run, decided)
 
 
-def what_it_is(settings: dict[str, Any]) -> str:
+def _what_it_is(settings: dict[str, Any]) -> str:
     """An adapter or a fine-tune, and of which base."""
     kind = "A LoRA adapter for" if settings["model.adapter"] == "lora" else "A fine-tune of"
     return f"{kind} `{settings['model.base']}`"
 
 
-def instruction_card(run: EvaluatedRun, decided: str) -> str:
+def _instruction_card(run: EvaluatedRun, decided: str) -> str:
     """The card of a model trained on instructions."""
     origin = run.scores["origin"]
     return f"""# {run.name} on {origin["data"]["name"]}
 
-{what_it_is(origin["settings"])} that was trained on instructions with their answers. The base's licence
+{_what_it_is(origin["settings"])} that was trained on instructions with their answers. The base's licence
 applies to it.
 
 - Data: {origin["data"]["name"]}, digest {run.scores["data_digest"]}.
@@ -40,14 +40,14 @@ applies to it.
 """
 
 
-def catalogue_card(run: EvaluatedRun, decided: str) -> str:
+def _catalogue_card(run: EvaluatedRun, decided: str) -> str:
     """The card of a model that answers questions about a catalogue."""
     origin = run.scores["origin"]
     data, known = origin["data"], run.scores["grounded"]["tuned, known products"]
     right, invented = (tables.figure_with_interval(known, name) for name in ("accuracy", "invented_rate"))
     return f"""# {run.name} on {data["name"]}
 
-{what_it_is(origin["settings"])} that answers questions about the products of one catalogue, and suggests
+{_what_it_is(origin["settings"])} that answers questions about the products of one catalogue, and suggests
 alternatives and outfits. The base's licence applies to it.
 
 - Data: {data["name"]}, digest {run.scores["data_digest"]}, questions made by templates from the table's rows.

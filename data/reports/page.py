@@ -48,11 +48,11 @@ def write_page(folder: Path, title: str, sections: list[Section]) -> None:
     text = "\n\n".join([f"# {title}", *(f"## {section.title}\n\n{section.body}" for section in sections)])
     (folder / "report.md").write_text(text + "\n", encoding="utf-8")
     path = folder / "report.html"
-    path.write_text(render_html(folder, title, sections), encoding="utf-8")
+    path.write_text(_render_html(folder, title, sections), encoding="utf-8")
     log.info("report written to %s", path)
 
 
-def render_html(folder: Path, title: str, sections: list[Section]) -> str:
+def _render_html(folder: Path, title: str, sections: list[Section]) -> str:
     """The page, its pictures inside it."""
     from html import escape
 

@@ -38,7 +38,7 @@ CSS = """
 
 
 @dataclass(frozen=True)
-class ProductCard:
+class _ProductCard:
     """A product that an answer names; ``known``: the catalogue has it.
 
     contradictions: what the answer says of it against the catalogue, in words.
@@ -62,13 +62,13 @@ def read_products(path: Path) -> pl.DataFrame:
         ) from None
 
 
-def claimed_names(answer: str) -> list[str]:
+def _claimed_names(answer: str) -> list[str]:
     """What an answer gives after 'Product Name:'."""
     lines = pl.Series([answer]).str.extract_all(NAME).explode()
     return lines.str.extract(NAME).str.strip_chars().drop_nulls().to_list()
 
 
-def candidate_names(answer: str) -> list[str]:
+def _candidate_names(answer: str) -> list[str]:
     """All runs of words that may be the name of a product."""
     words = answer.split()[:MAX_WORDS]
     runs = []
@@ -105,13 +105,13 @@ def contradictions(answer: str, rows: list[Product]) -> list[str]:
         elif normalised(value) not in map(normalised, own):
             found.append(f"{key}: {value} in the answer, {own[0]} in the catalogue")
     for key, own in values.items():
-        for said in stated_values(key, answer, rows[0]["name"]):
+        for said in _stated_values(key, answer, rows[0]["name"]):
             if not any(normalised(value) in normalised(said) for value in own):
                 found.append(f"{key}: {said} in the answer, {own[0]} in the catalogue")
     return list(dict.fromkeys(found))
 
 
-def stated_values(key: str, answer: str, name: str) -> list[str]:
+def _stated_values(key: str, answer: str, name: str) -> list[str]:
     """What the sentences of an answer say of an attribute of the product that it names; of a comparison, what
     it says of this one of the two products.
     """
@@ -125,15 +125,15 @@ def stated_values(key: str, answer: str, name: str) -> list[str]:
     return found
 
 
-def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:
+def named_products(answer: str, products: pl.DataFrame) -> list[_ProductCard]:
     """The products that an answer names: after 'Product Name:', whether they exist or not; elsewhere, those
     that exist.
 
     Args:
         products: name, category and facts. Of several products of one name, the first is shown.
     """
-    claimed = claimed_names(answer)
-    candidates = keyed([*claimed, *candidate_names(answer)])
+    claimed = _claimed_names(answer)
+    candidates = keyed([*claimed, *_candidate_names(answer)])
     catalogue = products.lazy().with_columns(key=normalise(pl.col("name")))
     matches = catalogue.join(candidates.lazy(), on="key").collect().sort("place").to_dicts()
     of_name: dict[str, list[Product]] = {}
@@ -145,20 +145,20 @@ def named_products(answer: str, products: pl.DataFrame) -> list[ProductCard]:
         if any(f" {key} " in f" {other} " and key != other for other in of_name):
             continue  # a name within a longer one that was named as well is not another product
         against = contradictions(answer, rows) if key in described else []
-        cards.append(card_of(rows[0], against))
+        cards.append(_card_of(rows[0], against))
     for row in keyed(claimed).to_dicts():
         if row["key"] not in of_name:
-            cards.append(ProductCard(row["text"], known=False))
+            cards.append(_ProductCard(row["text"], known=False))
     return cards
 
 
-def card_of(row: Product, against: list[str]) -> ProductCard:
+def _card_of(row: Product, against: list[str]) -> _ProductCard:
     """The card of a product of the catalogue."""
     facts = [(fact["key"], fact["value"]) for fact in row["facts"][:FACTS_SHOWN]]
-    return ProductCard(row["name"], True, row["category"], facts, against)
+    return _ProductCard(row["name"], True, row["category"], facts, against)
 
 
-def card_html(card: ProductCard) -> str:
+def _card_html(card: _ProductCard) -> str:
     """A card; all text in it is escaped."""
     name = html.escape(card.name)
     if not card.known:
@@ -190,10 +190,10 @@ class CatalogueCards:
         """
         cards = named_products(answer, self.products)
         if cards or not re.search(DECLINES, answer):
-            return "".join(map(card_html, cards))
+            return "".join(map(_card_html, cards))
         category = context.removeprefix(CONTEXT)
         nearest = self.retriever.search(question.lower(), category, NEAREST)
-        shown = "".join(card_html(card_of(row, [])) for row in nearest)
+        shown = "".join(_card_html(_card_of(row, [])) for row in nearest)
         return f"<div>Nearest in the catalogue</div>{shown}" if nearest else ""
 
     def last_named(self, answers: list[str]) -> str | None:

@@ -99,8 +99,8 @@ def cost_table(runs: list[EvaluatedRun]) -> str:
 
 def weakness_section(best: EvaluatedRun) -> str:
     """The worst slices and every attribute of the best run."""
-    parts = [f"Worst slices of {best.name}:\n\n{slices_table(best)}"]
-    suggestions, attributes = suggestions_table(best), attributes_table(best)
+    parts = [f"Worst slices of {best.name}:\n\n{_slices_table(best)}"]
+    suggestions, attributes = _suggestions_table(best), _attributes_table(best)
     if suggestions:
         parts.append(f"Suggestions:\n\n{suggestions}")
     if attributes:
@@ -108,7 +108,7 @@ def weakness_section(best: EvaluatedRun) -> str:
     return "\n\n".join(parts)
 
 
-def slices_table(best: EvaluatedRun) -> str:
+def _slices_table(best: EvaluatedRun) -> str:
     """The worst slices in Markdown."""
     slices = summaries.slice_scores(best.tuned, MIN_SLICE_ROWS).head(SLICES_SHOWN)
     rows: list[list[object]] = [
@@ -120,7 +120,7 @@ def slices_table(best: EvaluatedRun) -> str:
     return markdown.markdown_table(["slice", "n", "accuracy"], rows)
 
 
-def attributes_table(best: EvaluatedRun) -> str:
+def _attributes_table(best: EvaluatedRun) -> str:
     """How often each attribute is right, in the sentence and among the details; empty if none was asked."""
     rows: list[list[object]] = []
     for row in summaries.attribute_scores(best.tuned).iter_rows(named=True):
@@ -131,7 +131,7 @@ def attributes_table(best: EvaluatedRun) -> str:
     return markdown.markdown_table(header, rows) if rows else ""
 
 
-def suggestions_table(best: EvaluatedRun) -> str:
+def _suggestions_table(best: EvaluatedRun) -> str:
     """How many suggested products exist and fit, by kind of question; empty if there were none."""
     rows: list[list[object]] = []
     for kind in ("alternative", "outfit", "search"):
@@ -186,7 +186,7 @@ def leakage_table(best: EvaluatedRun) -> str:
     )
 
 
-def retrieval_text(retrieval: dict[str, int] | None) -> str:
+def _retrieval_text(retrieval: dict[str, int] | None) -> str:
     """How many rows of the catalogue stand in a prompt, and for how many test questions one answers."""
     if not retrieval:
         return "none"
@@ -202,7 +202,7 @@ def provenance(runs: list[EvaluatedRun]) -> str:
         rows.append([kind, *(str(run.scores["machine"].get(kind, "-")) for run in runs)])
     for key, name in DIGESTS.items():
         rows.append([name, *(str(run.scores[key]) for run in runs)])
-    rows.append(["rows in the prompt", *(retrieval_text(run.scores.get("retrieval")) for run in runs)])
+    rows.append(["rows in the prompt", *(_retrieval_text(run.scores.get("retrieval")) for run in runs)])
     rows.append(["base", *(str(run.scores["origin"]["settings"]["model.base"]) for run in runs)])
     rows.append(["commit", *(str(run.results.get("commit", "-"))[:19] for run in runs)])
     rows.append(["finished", *(str(run.results.get("finished", "-")) for run in runs)])

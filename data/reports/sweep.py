@@ -28,10 +28,10 @@ def report_sweep(jobs: list[dict[str, Any]], folder: Path) -> str:
     if classifiers:
         return label_report.write_comparison(classifiers, folder.name, folder)
     commands = {job["folder"]: job["overrides"] for job in jobs}
-    return report_answers(done, commands, folder)
+    return _report_answers(done, commands, folder)
 
 
-def report_answers(done: list[Results], commands: dict[str, str], folder: Path) -> str:
+def _report_answers(done: list[Results], commands: dict[str, str], folder: Path) -> str:
     """The table of models that answer questions, the best by validation first, and the command of the
     best.
     """

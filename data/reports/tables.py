@@ -32,7 +32,7 @@ def in_points(d: statistics.Difference | statistics.MeanDifference, unit: str) -
 def evaluation_text(scores: dict[str, Any]) -> str:
     """The tables that an evaluation prints."""
     return "\n\n".join(
-        [answers_table(scores["grounded"]), verdicts_table(scores), legacy_table(scores["legacy"])]
+        [answers_table(scores["grounded"]), _verdicts_table(scores), legacy_table(scores["legacy"])]
     )
 
 
@@ -61,7 +61,7 @@ def answers_table(grounded: Scores) -> str:
     return markdown_table(header, rows)
 
 
-def verdicts_table(scores: dict[str, Any]) -> str:
+def _verdicts_table(scores: dict[str, Any]) -> str:
     """The eight verdicts of the tuned model's answers, which sum to n: known and unseen products, and the
     kinds of question.
     """

@@ -41,7 +41,7 @@ COLUMNS += [
 COLUMNS += ["brand", "product_specifications"]
 
 
-def ruby_hash(entries: list[tuple[str | None, str]]) -> str:
+def _ruby_hash(entries: list[tuple[str | None, str]]) -> str:
     """Specifications in the crawl's syntax; an entry without a key is written as the crawl writes it."""
     items = []
     for key, value in entries:
@@ -102,7 +102,7 @@ def row(
     }
 
 
-def garment_rows(rng: random.Random) -> list[dict[str, str]]:
+def _garment_rows(rng: random.Random) -> list[dict[str, str]]:
     """The clothing of the shop: every fourth-level category gets at least ten products, names never
     repeat.
     """
@@ -136,12 +136,12 @@ def garment_rows(rng: random.Random) -> list[dict[str, str]]:
         if len(name) > 55:
             tree[-1] = f"{name[:45]}..."
         rows.append(
-            row(rng, name, brand, tree, description(rng, name, garment, facts, 999), ruby_hash(entries))
+            row(rng, name, brand, tree, description(rng, name, garment, facts, 999), _ruby_hash(entries))
         )
     return rows
 
 
-def odd_rows(rng: random.Random, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+def _odd_rows(rng: random.Random, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """What cleaning and filtering must meet: other shops' shelves, rare shelves, short trees, repeats, odd
     specifications.
     """
@@ -165,7 +165,7 @@ def odd_rows(rng: random.Random, rows: list[dict[str, str]]) -> list[dict[str, s
         name = f"{vocabulary.fresh_brand(rng)} Woven Scarf No {i}"
         tree = ["Clothing", "Women's Clothing", "Accessories", f"Scarves {i % 3}", name]
         odd.append(
-            row(rng, name, "", tree, f"{name}.", ruby_hash([("Fabric", "Silk"), ("Ideal For", "Women's")]))
+            row(rng, name, "", tree, f"{name}.", _ruby_hash([("Fabric", "Silk"), ("Ideal For", "Women's")]))
         )
     odd += [dict(rng.choice(rows)) for _ in range(12)]  # exact repeats
     broken = dict(
@@ -180,8 +180,8 @@ def odd_rows(rng: random.Random, rows: list[dict[str, str]]) -> list[dict[str, s
 def generate(path: Path) -> None:
     """Write the sample catalogue to ``path``; the same bytes on every machine."""
     rng = random.Random(SEED)
-    rows = garment_rows(rng)
-    rows += odd_rows(rng, rows)
+    rows = _garment_rows(rng)
+    rows += _odd_rows(rng, rows)
     rng.shuffle(rows)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

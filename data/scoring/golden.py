@@ -53,14 +53,14 @@ def judge_golden(
     known = set(names)
     judged = []
     for row, answer in zip(questions.to_dicts(), predictions, strict=True):
-        named = None if answer is None else named_in(answer, names)
+        named = None if answer is None else _named_in(answer, names)
         judged.append(
             row | {"prediction": answer, "named": named, "verdict": verdict(row, answer, named, known)}
         )
     return pl.DataFrame(judged, schema_overrides={"prediction": pl.String, "named": pl.String})
 
 
-def named_in(answer: str, names: list[str]) -> str | None:
+def _named_in(answer: str, names: list[str]) -> str | None:
     """The product that an answer names, normalised; None if it names none.
 
     Args:
@@ -80,7 +80,7 @@ def verdict(row: Question, answer: str | None, named: str | None, known: set[str
     if named is not None and named not in known:
         return "invented"
     if not row["right"]:
-        return verdict_of_decline(answer, named)
+        return _verdict_of_decline(answer, named)
     if row["kind"] == UNSAID and named in (None, *row["right"]) and re.search(SAYS_UNSAID, answer):
         return "right"
     if named is None:
@@ -91,7 +91,7 @@ def verdict(row: Question, answer: str | None, named: str | None, known: set[str
     return "right" if is_sound else "wrong_fact"
 
 
-def verdict_of_decline(answer: str, named: str | None) -> str:
+def _verdict_of_decline(answer: str, named: str | None) -> str:
     """The verdict on an answer where nothing in the catalogue fits."""
     if named is not None:
         return "not_declined"
@@ -106,8 +106,8 @@ def states(answer: str, named: str, attribute: str, value: str) -> bool:
     stated = details.get(normalised(attribute))
     text = normalised(answer).replace(named, " ")
     if normalised(attribute) == PRICE:
-        wanted = numbers_in(value)
-        return bool(wanted) and wanted <= numbers_in(text)
+        wanted = _numbers_in(value)
+        return bool(wanted) and wanted <= _numbers_in(text)
     is_contradicted = stated is not None and stated != normalised(value)
     return not is_contradicted and words(value) in words(text)
 
@@ -117,6 +117,6 @@ def words(text: str) -> str:
     return f" {' '.join(WORD.findall(text.lower()))} "
 
 
-def numbers_in(text: str) -> set[float]:
+def _numbers_in(text: str) -> set[float]:
     """The numbers of a text, commas between thousands left out."""
     return {float(number.replace(",", "")) for number in NUMBERS.findall(text)}

@@ -24,11 +24,11 @@ def with_shots(questions: pl.DataFrame, training: pl.DataFrame, shots: int, seed
     turns: list[dict[str, str]] = []
     for question, reference in drawn.select("question", "reference").rows():
         turns += [{"role": "user", "content": question}, {"role": "assistant", "content": reference}]
-    shown = [after_system(messages, turns) for messages in questions["messages"].to_list()]
+    shown = [_after_system(messages, turns) for messages in questions["messages"].to_list()]
     return questions.with_columns(messages=pl.Series(shown, dtype=questions.schema["messages"]))
 
 
-def after_system(messages: list[dict[str, str]], turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def _after_system(messages: list[dict[str, str]], turns: list[dict[str, str]]) -> list[dict[str, str]]:
     """The messages with turns before the first of a user."""
     systems = [message for message in messages if message["role"] == "system"]
     return [*systems, *turns, *(message for message in messages if message["role"] != "system")]

@@ -41,21 +41,21 @@ def label_pairs(rows: pl.DataFrame, labels: list[str]) -> tuple[Tensor, Tensor, 
     )
 
 
-def safe_divide(a: Tensor, b: Tensor) -> Tensor:
+def _safe_divide(a: Tensor, b: Tensor) -> Tensor:
     """a / b, and 0 where b is 0."""
     return torch.where(b > 0, a / b.clamp(min=1e-12), torch.zeros_like(a))
 
 
-def class_measures(truth: Tensor, predicted: Tensor, counts: Tensor) -> dict[str, Tensor]:
+def _class_measures(truth: Tensor, predicted: Tensor, counts: Tensor) -> dict[str, Tensor]:
     """Each class's precision, recall, F1, rows and predictions. counts: (draws, pairs) -> (draws, labels)
     each
     """
     both, true, given = (counts @ x for x in (truth * predicted, truth, predicted))
-    precision, recall = safe_divide(both, given), safe_divide(both, true)
+    precision, recall = _safe_divide(both, given), _safe_divide(both, true)
     return {
         "precision": precision,
         "recall": recall,
-        "f1": safe_divide(2 * both, true + given),
+        "f1": _safe_divide(2 * both, true + given),
         "rows": true,
         "predictions": given,
         "both": both,
@@ -68,20 +68,20 @@ def averages(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool
     Of texts with one label, a class that occurs neither in truth nor in prediction does not count in the
     macro average.
     """
-    each = class_measures(truth, predicted, counts)
+    each = _class_measures(truth, predicted, counts)
     there = (
         torch.ones_like(each["rows"]) if multi_label else ((each["rows"] + each["predictions"]) > 0).double()
     )
     both, true, given = (each[name].sum(1) for name in ("both", "rows", "predictions"))
     found = {}
     for name, micro in (
-        ("precision", safe_divide(both, given)),
-        ("recall", safe_divide(both, true)),
-        ("f1", safe_divide(2 * both, true + given)),
+        ("precision", _safe_divide(both, given)),
+        ("recall", _safe_divide(both, true)),
+        ("f1", _safe_divide(2 * both, true + given)),
     ):
-        found[f"macro_{name}"] = safe_divide((each[name] * there).sum(1), there.sum(1))
+        found[f"macro_{name}"] = _safe_divide((each[name] * there).sum(1), there.sum(1))
         found[f"micro_{name}"] = micro
-        found[f"weighted_{name}"] = safe_divide((each[name] * each["rows"]).sum(1), each["rows"].sum(1))
+        found[f"weighted_{name}"] = _safe_divide((each[name] * each["rows"]).sum(1), each["rows"].sum(1))
     return found
 
 
@@ -93,7 +93,7 @@ def measures(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool
     https://arxiv.org/abs/2110.00976).
     """
     right = (truth == predicted).all(1).double()
-    found = {"accuracy": safe_divide(counts @ right, counts.sum(1))} | averages(
+    found = {"accuracy": _safe_divide(counts @ right, counts.sum(1))} | averages(
         truth, predicted, counts, multi_label
     )
     if multi_label:
@@ -101,7 +101,7 @@ def measures(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool
         whole = averages(wider[0], wider[1], counts, True)
         found |= {f"{average}_f1_with_none": whole[f"{average}_f1"] for average in ("macro", "micro")}
     elif truth.shape[1] == 2:
-        each = class_measures(truth, predicted, counts)
+        each = _class_measures(truth, predicted, counts)
         found |= {name: each[name][:, -1] for name in ("precision", "recall", "f1")}
     return found
 
@@ -143,7 +143,7 @@ def multinomial(counts: Tensor, draw: torch.Generator) -> Tensor:
 def by_class(rows: pl.DataFrame, labels: list[str]) -> dict[str, dict[str, float]]:
     """Label -> rows that have it, predictions of it, precision, recall, F1."""
     truth, predicted, counts = label_pairs(rows, labels)
-    found = class_measures(truth, predicted, counts[None])
+    found = _class_measures(truth, predicted, counts[None])
     names = ("rows", "predictions", "precision", "recall", "f1")
     by_label = {}
     for i, label in enumerate(labels):

@@ -39,7 +39,7 @@ class Catalogue:
     seed: int
 
 
-def row_answers(products: pl.DataFrame) -> pl.DataFrame:
+def _row_answers(products: pl.DataFrame) -> pl.DataFrame:
     """id -> answer: all that the catalogue says of the product, then the block in the published format."""
     fact = pl.format("{}: {}", pl.element().struct.field("key"), pl.element().struct.field("value"))
     told = (
@@ -50,7 +50,7 @@ def row_answers(products: pl.DataFrame) -> pl.DataFrame:
     return products.select("id", answer=pl.format("{}\n{}", told, "block"))
 
 
-def product_texts(products: pl.DataFrame) -> list[str]:
+def _product_texts(products: pl.DataFrame) -> list[str]:
     """What is searched of each product: its name, brand, category, shelf, and facts."""
     fact = pl.concat_str(pl.element().struct.field("key"), pl.lit(" "), pl.element().struct.field("value"))
     parts = [pl.col(c).fill_null("") for c in ("name", "brand", "category", "shelf", "type")] + [
@@ -59,15 +59,15 @@ def product_texts(products: pl.DataFrame) -> list[str]:
     return products.select(text=pl.concat_str(parts, separator=" "))["text"].to_list()
 
 
-def question_texts(questions: pl.DataFrame) -> list[str]:
+def _question_texts(questions: pl.DataFrame) -> list[str]:
     """Context and question, with earlier turns, as they are searched for."""
     whole = questions.with_columns(whole=whole_question(questions))
     return whole.select(pl.concat_str("context", pl.lit(" "), "whole")).to_series().to_list()
 
 
-def nearest_products(questions: pl.DataFrame, products: pl.DataFrame, nearest: Nearest) -> pl.Series:
+def _nearest_products(questions: pl.DataFrame, products: pl.DataFrame, nearest: Nearest) -> pl.Series:
     """The id of the product whose row is most like each question."""
-    return products["id"].gather(nearest(product_texts(products), question_texts(questions)))
+    return products["id"].gather(nearest(_product_texts(products), _question_texts(questions)))
 
 
 def products_named_in(questions: pl.DataFrame, products: pl.DataFrame) -> pl.Series:
@@ -119,14 +119,16 @@ def lookup_answers(
         return [str(most["answer"][0])] * questions.height
     if method == "nearest-answer":
         return (
-            training["answer"].gather(nearest(question_texts(training), question_texts(questions))).to_list()
+            training["answer"]
+            .gather(nearest(_question_texts(training), _question_texts(questions)))
+            .to_list()
         )
     ids = (
         products_named_in(questions, products)
         if method == "exact"
-        else nearest_products(questions, products, nearest)
+        else _nearest_products(questions, products, nearest)
     )
-    found = pl.DataFrame({"id": ids}).join(row_answers(products), on="id", how="left", maintain_order="left")
+    found = pl.DataFrame({"id": ids}).join(_row_answers(products), on="id", how="left", maintain_order="left")
     return found["answer"].fill_null("").to_list()
 
 
@@ -172,8 +174,8 @@ def with_rows(questions: pl.DataFrame, products: pl.DataFrame, nearest: Nearest)
     """The questions with the row most like each and the answer's format before them, for a model to answer
     from.
     """
-    rows = pl.DataFrame({"id": nearest_products(questions, products, nearest)}).join(
-        row_answers(products), on="id", maintain_order="left"
+    rows = pl.DataFrame({"id": _nearest_products(questions, products, nearest)}).join(
+        _row_answers(products), on="id", maintain_order="left"
     )
     return questions.with_columns(
         question=pl.format(

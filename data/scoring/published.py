@@ -21,7 +21,7 @@ def published_scores(predictions: pl.Series, training_answers: pl.Series) -> dic
     names = pl.DataFrame({"prediction": predictions}).select(named_product(pl.col("prediction")))[
         "prediction"
     ]
-    known = names_in_texts(names.drop_nulls().unique(), training_answers.unique())
+    known = _names_in_texts(names.drop_nulls().unique(), training_answers.unique())
     true = int(names.is_in(known.implode()).sum())
     missing = int(names.is_null().sum())
     false = len(names) - true - missing
@@ -40,7 +40,7 @@ def published_scores(predictions: pl.Series, training_answers: pl.Series) -> dic
     }
 
 
-def names_in_texts(names: pl.Series, texts: pl.Series) -> pl.Series:
+def _names_in_texts(names: pl.Series, texts: pl.Series) -> pl.Series:
     """Those of the names that are a substring of one of the texts.
 
     Most are the name that a text itself gives. The others are searched for all at once (Aho and Corasick

@@ -66,10 +66,10 @@ def answer(catalogue: Retriever, context: str, question: str) -> str:
 
 def attribute(row: Product, text: str) -> str:
     """What the row says under the attribute that the question names; else that it does not say."""
-    rest = without_name(text, row["name"])
+    rest = _without_name(text, row["name"])
     if re.search(SHELF, rest):
         return said(f"The {row['name']} is in {row['shelf']}.", row)
-    best = fact_asked(row, rest)
+    best = _fact_asked(row, rest)
     if best is None:
         return UNSAID.format(name=row["name"])
     sentence = f"The {best['key'].lower()} of the {row['name']} is {best['value']}."
@@ -78,8 +78,8 @@ def attribute(row: Product, text: str) -> str:
 
 def comparison(row: Product, second: Product, text: str) -> str:
     """What the rows of two products say under the attribute that the question names."""
-    rest = without_name(without_name(text, row["name"]), second["name"])
-    found = [fact_asked(product, rest) for product in (row, second)]
+    rest = _without_name(_without_name(text, row["name"]), second["name"])
+    found = [_fact_asked(product, rest) for product in (row, second)]
     one, other = found
     if one is None or other is None:
         return UNSAID.format(name=row["name"] if one is None else second["name"])
@@ -87,7 +87,7 @@ def comparison(row: Product, second: Product, text: str) -> str:
     return said(COMPARED.format(*values), row)
 
 
-def fact_asked(row: Product, rest: str) -> dict[str, str] | None:
+def _fact_asked(row: Product, rest: str) -> dict[str, str] | None:
     """The fact of a row whose key is most like the words of a question, or None.
 
     Args:
@@ -123,7 +123,7 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
     if it has one.
     """
     budget = budget_of(text)
-    wanted, kinds = f" {' '.join(words_of(text))} ", set(map(singular, words_of(text)))
+    wanted, kinds = f" {' '.join(words_of(text))} ", set(map(_singular, words_of(text)))
     best, best_score = None, 0
     for row, price in zip(catalogue.all, catalogue.prices, strict=True):
         if category and row["category"] != category:
@@ -132,18 +132,18 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
             continue
         values = {fact["value"] for fact in row["facts"]} | {row["brand"], row["type"]}
         score = sum(f" {' '.join(words_of(value))} " in wanted for value in values if value)
-        score += any(singular(word) in kinds for word in words_of(row["name"])[-1:])
+        score += any(_singular(word) in kinds for word in words_of(row["name"])[-1:])
         if score > best_score:
             best, best_score = row, score
     return said(f"I suggest the {best['name']}.", best) if best else DECLINE
 
 
-def singular(word: str) -> str:
+def _singular(word: str) -> str:
     """A word without a plural's s."""
     return word.rstrip("s")
 
 
-def without_name(text: str, name: str) -> str:
+def _without_name(text: str, name: str) -> str:
     """The words of a question without those of a product's name, each as often as the name has it; the last
     ones go, since an attribute is asked for before the name.
     """

@@ -19,14 +19,14 @@ def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
     kind = pl.col("kind")
     return (
         pl.when(kind == YES_NO)
-        .then(answers_yes_or_no(sentence))
+        .then(_answers_yes_or_no(sentence))
         .when(kind == COMPARISON)
         .then(compares(sentence))
         .otherwise(stands_beside(sentence, pl.col("value"), pl.col("asked_name")))
     )
 
 
-def answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
+def _answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
     """Whether a sentence says the right one of yes and no, and the value of the row."""
     of_row = pl.col("conditions").list.first().struct.field("value")
     low = sentence.str.to_lowercase()
@@ -36,7 +36,7 @@ def answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
 
 
 def other_product(field: str) -> pl.Expr:
-    """The ``key`` (the name) or ``value`` of the second product of a comparison, the last of ``conditions``."""
+    """The ``key`` (the name) or ``value`` of the second product of a comparison: the last condition."""
     return pl.col("conditions").list.last().struct.field(field)
 
 

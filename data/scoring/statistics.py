@@ -24,7 +24,7 @@ DRAWN_AT_ONCE = 20_000_000  # drawn products that are held in memory at a time
 
 
 @dataclass(frozen=True)
-class Rate:
+class _Rate:
     """A share with its 95% interval."""
 
     value: float
@@ -44,7 +44,7 @@ def wilson(count: float, n: float) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-def by_product(rows: pl.DataFrame, values: pl.Expr) -> tuple[Tensor, Tensor]:
+def _by_product(rows: pl.DataFrame, values: pl.Expr) -> tuple[Tensor, Tensor]:
     """(sum of the values, questions) of each product, in order of its id. (products,) each"""
     sums = (
         rows.group_by("product_id")
@@ -54,7 +54,7 @@ def by_product(rows: pl.DataFrame, values: pl.Expr) -> tuple[Tensor, Tensor]:
     return sums["total"].to_torch(), sums["n"].to_torch()
 
 
-def resampled(totals: Tensor, sizes: Tensor, seed: int) -> tuple[float, float]:
+def _resampled(totals: Tensor, sizes: Tensor, seed: int) -> tuple[float, float]:
     """95% interval of the mean over the questions, of `DRAWS` draws of as many products as there are, with
     replacement.
 
@@ -81,16 +81,16 @@ def bootstrap(rows: pl.DataFrame, values: pl.Expr, seed: int) -> tuple[float, fl
     """
     if not rows.height:
         return 0.0, 1.0
-    return resampled(*by_product(rows, values), seed)
+    return _resampled(*_by_product(rows, values), seed)
 
 
-def rate(rows: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> Rate:
+def rate(rows: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> _Rate:
     """Share of the rows for which ``hit`` holds; of Wilson's interval and that over products the lower and
     the upper end.
     """
     count = int(rows.select(hit.sum()).item() or 0)
     narrow, wide = wilson(count, rows.height), bootstrap(rows, hit, seed)
-    return Rate(
+    return _Rate(
         count / rows.height if rows.height else math.nan, min(narrow[0], wide[0]), max(narrow[1], wide[1])
     )
 
@@ -126,9 +126,9 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> Dif
             "the runs answered no question in common, so they cannot be compared: evaluate them on"
             " the same data"
         )
-    totals, sizes = by_product(rows, pl.col("a") - pl.col("b"))
+    totals, sizes = _by_product(rows, pl.col("a") - pl.col("b"))
     only_a, only_b = (rows.filter((pl.col(x) == 1) & (pl.col(y) == 0)).height for x, y in ("ab", "ba"))
-    low, high = resampled(totals, sizes, seed)
+    low, high = _resampled(totals, sizes, seed)
     value = (only_a - only_b) / rows.height
     # Variance beside that of independent questions.
     clustered = float((totals**2).sum()) / max(1, only_a + only_b)
@@ -140,7 +140,7 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> Dif
 
 def mean_interval(values: Tensor, seed: int) -> tuple[float, float]:
     """95% interval of a mean, by bootstrap over the values."""
-    return resampled(values, torch.ones(len(values), dtype=torch.float64), seed)
+    return _resampled(values, torch.ones(len(values), dtype=torch.float64), seed)
 
 
 @dataclass(frozen=True)

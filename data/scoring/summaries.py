@@ -90,7 +90,7 @@ def attribute_scores(judged: pl.DataFrame) -> pl.DataFrame:
     return whole.fill_null(0).sort(pl.col("asked") + pl.col("right"), "attribute", descending=[True, False])
 
 
-def length_class(question: pl.Expr) -> pl.Expr:
+def _length_class(question: pl.Expr) -> pl.Expr:
     """Short, middling or long, by words."""
     count = question.str.count_matches(r"\S+")
     return (
@@ -113,7 +113,7 @@ def slice_scores(judged: pl.DataFrame, least: int) -> pl.DataFrame:
         "kind": pl.col("kind"),
         "products": pl.col("split").replace(SPLITS),
         "category": pl.col("context").str.strip_prefix(CONTEXT),
-        "length": length_class(pl.col("question")),
+        "length": _length_class(pl.col("question")),
     }
     parts = [
         judged.group_by(slice=pl.format("{}: {}", pl.lit(name), value)).agg(n=pl.len(), right=RIGHT.sum())
@@ -138,7 +138,7 @@ def error_examples(judged: pl.DataFrame, count: int, seed: int = 0) -> dict[str,
     return {verdict: rows for verdict, rows in found.items() if rows.height}
 
 
-def headline_figures(scores: dict[str, Any]) -> dict[str, float]:
+def _headline_figures(scores: dict[str, Any]) -> dict[str, float]:
     """The few figures that runs are compared by."""
     known, unseen = (scores["grounded"][f"tuned, {part}"] for part in PRODUCT_SPLITS.values())
     published = scores["legacy"]["tuned"]
@@ -155,7 +155,7 @@ def headline_figures(scores: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def text_figures(scores: dict[str, Any]) -> dict[str, float]:
+def _text_figures(scores: dict[str, Any]) -> dict[str, float]:
     """Each metric of the tuned model's answers to instructions, as SPLIT/METRIC."""
     figures: dict[str, float] = {}
     for name, values in scores["texts"].items():
@@ -170,7 +170,7 @@ def results_of(scores: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]
     SPLIT/NAME)
     """
     if "splits" not in scores:
-        figures = headline_figures(scores) if "grounded" in scores else text_figures(scores)
+        figures = _headline_figures(scores) if "grounded" in scores else _text_figures(scores)
         return figures, figures
     by_split: dict[str, float] = {}
     for split, values in scores["splits"].items():

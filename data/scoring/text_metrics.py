@@ -50,11 +50,11 @@ def chrf(answer: str, reference: str) -> float:
     """F-score of character n-grams up to 6 (Popović 2015, https://aclanthology.org/W15-3049), from
     sacrebleu.
     """
-    return chrf_scorer().sentence_score(answer, [reference]).score / 100
+    return _chrf_scorer().sentence_score(answer, [reference]).score / 100
 
 
 @cache
-def chrf_scorer() -> "CHRF":
+def _chrf_scorer() -> "CHRF":
     """With sacrebleu's defaults."""
     from sacrebleu.metrics import CHRF
 
@@ -66,23 +66,23 @@ def number(answer: str, reference: str) -> float | None:
     wanted, given = NUMBER.findall(reference), NUMBER.findall(answer)
     if not wanted:
         return None
-    return float(bool(given) and as_number(given[-1]) == as_number(wanted[-1]))
+    return float(bool(given) and _as_number(given[-1]) == _as_number(wanted[-1]))
 
 
-def as_number(text: str) -> float:
+def _as_number(text: str) -> float:
     """A number as it is written, with commas between thousands."""
     return float(text.replace(",", ""))
 
 
-def json_match(answer: str, reference: str) -> float | None:
+def _json_match(answer: str, reference: str) -> float | None:
     """1 if the answer is JSON with the same value as the reference; None where the reference is no JSON
     object or list.
     """
-    wanted = as_json(reference)
-    return None if wanted is None else float(as_json(answer) == wanted)
+    wanted = _as_json(reference)
+    return None if wanted is None else float(_as_json(answer) == wanted)
 
 
-def as_json(text: str) -> object:
+def _as_json(text: str) -> object:
     """The JSON object or list of a text, which may stand in a Markdown code block; None if it is none."""
     block = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text.strip(), re.DOTALL)
     try:
@@ -97,7 +97,7 @@ METRICS: dict[str, Metric] = {
     "token_f1": token_f1,
     "chrf": chrf,
     "number": number,
-    "json": json_match,
+    "json": _json_match,
 }
 
 

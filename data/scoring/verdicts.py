@@ -70,8 +70,8 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     named: the product, or null. exists: whether the catalogue has it; fits: whether it was asked for.
     states_expected: whether the sentence says what was asked for (null where it was no value).
     details_right, details_wrong, details_invented: attributes in the answer that agree with the row of the
-    product named, that do not, that the row has not; details_missing: those that a full answer would show, but this one does not. verdict: one
-    of `VERDICTS`.
+    product named, that do not, that the row has not; details_missing: those that a full answer would show,
+    but this one does not. verdict: one of `VERDICTS`.
 
     Args:
         questions: product_id, kind, conditions, expected, and ``prediction`` (null where the request failed).
@@ -80,23 +80,23 @@ def judge(questions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     answered = questions.rename({"expected": "value"}).with_row_index("row")
     rest = pl.col("details").list.set_difference("true_facts")
     sentence = pl.col("prediction").str.split("Product Name:").list.first()
-    compared = matched_products(answered, products).with_columns(
+    compared = _matched_products(answered, products).with_columns(
         exists=pl.col("exists").fill_null(False),
         fits=pl.col("fits").fill_null(False),
         states_expected=says_what_was_asked(sentence),
-        details_right=pair_keys(pl.col("right")),
-        details_wrong=pair_keys(rest).list.set_intersection(pair_keys(pl.col("true_facts"))),
-        details_invented=pair_keys(rest).list.set_difference(pair_keys(pl.col("true_facts"))),
-        details_missing=pair_keys(pl.col("shown")).list.set_difference(pair_keys(pl.col("details"))),
+        details_right=_pair_keys(pl.col("right")),
+        details_wrong=_pair_keys(rest).list.set_intersection(_pair_keys(pl.col("true_facts"))),
+        details_invented=_pair_keys(rest).list.set_difference(_pair_keys(pl.col("true_facts"))),
+        details_missing=_pair_keys(pl.col("shown")).list.set_difference(_pair_keys(pl.col("details"))),
     )
     is_sound = (rest.list.len() == 0) & pl.col("states_expected").fill_null(True)
     details = [f"details_{what}" for what in DETAILS]
-    verdict = verdict_of(is_sound, sentence)
+    verdict = _verdict_of(is_sound, sentence)
     verdicts = compared.select("row", "named", "exists", "fits", "states_expected", *details, verdict=verdict)
     return answered.join(verdicts, on="row", maintain_order="left").drop("row")
 
 
-def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+def _matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     """Each answer with the product that it names: of products with one name the one that fits best.
 
     Args:
@@ -109,20 +109,20 @@ def matched_products(answered: pl.DataFrame, products: pl.DataFrame) -> pl.DataF
         asked_partners="partners",
         asked_category="category",
     )
-    details = detail_pairs(pl.col("prediction")).list.unique(maintain_order=True)
+    details = _detail_pairs(pl.col("prediction")).list.unique(maintain_order=True)
     rows = answered.with_columns(named=named_product(pl.col("prediction")), details=details)
     rows = rows.join(asked, on="product_id", how="left", maintain_order="left")
     rows = rows.with_columns(key=normalise(pl.col("named")))
     return (
-        rows.join(catalogue_lookup(products), on="key", how="left")
-        .with_columns(fits=is_right())
+        rows.join(_catalogue_lookup(products), on="key", how="left")
+        .with_columns(fits=_is_right())
         .with_columns(right=pl.col("details").list.set_intersection("true_facts"))
         .sort("row", "fits", pl.col("right").list.len(), descending=[False, True, True], nulls_last=True)
         .unique("row", keep="first", maintain_order=True)
     )
 
 
-def verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
+def _verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
     """One of `VERDICTS`.
 
     Args:
@@ -156,17 +156,17 @@ def verdict_of(is_sound: pl.Expr, sentence: pl.Expr) -> pl.Expr:
     )
 
 
-def detail_pairs(answer: pl.Expr) -> pl.Expr:
+def _detail_pairs(answer: pl.Expr) -> pl.Expr:
     """The lines '- key: value' of an answer, as 'key\\u0001value'."""
     return answer.str.extract_all(DETAIL).list.eval(normalise(pl.element().str.replace(DETAIL, "$1\u0001$2")))
 
 
-def pair_keys(pairs: pl.Expr) -> pl.Expr:
+def _pair_keys(pairs: pl.Expr) -> pl.Expr:
     """The keys of 'key\\u0001value', each once."""
     return pairs.list.eval(pl.element().str.split("\u0001").list.first()).list.unique(maintain_order=True)
 
 
-def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
+def _catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
     """The catalogue by name: one row for each name and what can be said of it, as 'key\\u0001value'."""
     pair = pl.element().struct
     facts = pl.col("facts").list.eval(
@@ -184,13 +184,13 @@ def catalogue_lookup(products: pl.DataFrame) -> pl.DataFrame:
         candidate_category="category",
         candidate_kind="product_kind",
         true_facts=facts,
-        shown=detail_pairs(pl.col("block")),
+        shown=_detail_pairs(pl.col("block")),
         searchable=pl.concat_list(facts, *own).list.drop_nulls(),
     )
     return rows.unique([name for name in rows.columns if name != "shown"], keep="first", maintain_order=True)
 
 
-def is_right() -> pl.Expr:
+def _is_right() -> pl.Expr:
     """Whether the candidate is a product that the question asked for."""
     pair = pl.element().struct
     features = pl.col("conditions").list.eval(pl.element().filter(pair.field("key") != PRICE_LIMIT))

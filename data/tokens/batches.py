@@ -22,7 +22,7 @@ def process_rank() -> tuple[int, int]:
     return 0, 1
 
 
-def split_evenly(rows: list[int], count: int) -> list[list[int]]:
+def _split_evenly(rows: list[int], count: int) -> list[list[int]]:
     """Cut into ``count`` runs whose lengths differ by one at most; some are empty if there are fewer rows."""
     return [rows[i * len(rows) // count : (i + 1) * len(rows) // count] for i in range(count)]
 
@@ -124,7 +124,7 @@ class TrainingBatches(Batches):
             if epoch != planned:
                 plan, planned = self.plan(epoch), epoch
             step = plan[place]
-            mine = split_evenly(step, self.accumulate * world)[rank::world]
+            mine = _split_evenly(step, self.accumulate * world)[rank::world]
             for number, rows in enumerate(mine, start=1):
                 if number == self.accumulate:
                     self.done += 1
@@ -160,4 +160,4 @@ class EvaluationBatches(Batches):
         size = self.batch_size * world
         for start in range(0, len(self.order), size):
             together = self.order[start : start + size]
-            yield self.batch(split_evenly(together, world)[rank], together)
+            yield self.batch(_split_evenly(together, world)[rank], together)

@@ -21,15 +21,15 @@ THINKING, THINKING_END = "enable_thinking", "</think>"  # what templates ask for
 TODAY = datetime(2024, 7, 26)  # for templates that ask for the date, so that a prompt is the same every day
 
 
-def fixed_time(form: str) -> str:
+def _fixed_time(form: str) -> str:
     """The date and time that a template gets instead of now."""
     return TODAY.strftime(form)
 
 
 # What chat templates ask for.
 TEMPLATE_VARIABLES: dict[str, str | Callable[[str], str]] = {
-    "date_string": fixed_time("%d %b %Y"),
-    "strftime_now": fixed_time,
+    "date_string": _fixed_time("%d %b %Y"),
+    "strftime_now": _fixed_time,
 }
 
 PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' -%}
@@ -47,7 +47,7 @@ PUBLISHED_TEMPLATE = """{%- set said = messages[0].content ~ '\n\n' if messages[
 def with_fixed_date(template: str) -> str:
     """A template that asks for no date: a server, too, makes the same prompt every day."""
     call = r"""strftime_now\(\s*(['"])(.*?)\1\s*\)"""
-    return re.sub(call, lambda match: repr(fixed_time(match.group(2))), template)
+    return re.sub(call, lambda match: repr(_fixed_time(match.group(2))), template)
 
 
 def with_thinking(template: str, thinking: bool) -> str:
@@ -87,7 +87,7 @@ def load_tokenizer(base: str) -> Tokenizer:
 
 
 @lru_cache
-def embedding_rows(base: str) -> int:
+def _embedding_rows(base: str) -> int:
     """Rows of a model's token embedding; 0 where there is no configuration to tell it."""
     from transformers import AutoConfig
 
@@ -99,7 +99,7 @@ def embedding_rows(base: str) -> int:
 
 def check_embedded(tokenizer: Tokenizer, base: str, largest: int) -> None:
     """Raises ValueError if a token id is beyond the rows of the model's embedding."""
-    rows = embedding_rows(base)
+    rows = _embedding_rows(base)
     if rows and largest >= rows:
         token = tokenizer.convert_ids_to_tokens(largest)
         raise ValueError(
@@ -145,7 +145,7 @@ def published(messages: list[Message], tokenizer: Tokenizer) -> list[Segment]:
     return found
 
 
-def in_context(context: str, question: str) -> str:
+def _in_context(context: str, question: str) -> str:
     """What a user's turn says: the question after its context, if it has one."""
     return f" Context:{context}\n{question}" if context else question
 
@@ -157,6 +157,6 @@ def asked_messages(context: str, question: str, earlier: Turns = ()) -> list[Mes
     messages: list[Message] = []
     plain = context.split("\n", 1)[0]
     for past, answer in earlier:
-        messages.append({"role": "user", "content": in_context(plain, past)})
+        messages.append({"role": "user", "content": _in_context(plain, past)})
         messages.append({"role": "assistant", "content": answer})
-    return [*messages, {"role": "user", "content": in_context(context, question)}]
+    return [*messages, {"role": "user", "content": _in_context(context, question)}]

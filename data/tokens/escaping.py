@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 
-def broken_up(token: str) -> str:
+def _broken_up(token: str) -> str:
     """A control token with a space after its first character."""
     return f"{token[0]} {token[1:]}"
 
@@ -17,7 +17,7 @@ def escape_text(text: str, tokens: Sequence[str]) -> str:
     """A text without ``tokens``, the longest of which stand first."""
     for token in tokens:
         if token in text:
-            text = text.replace(token, broken_up(token))
+            text = text.replace(token, _broken_up(token))
     return text
 
 
@@ -31,11 +31,11 @@ def escape_frame(frame: pl.DataFrame, tokens: Sequence[str]) -> pl.DataFrame:
             inner = texts.explode().drop_nulls().struct
             if any(holds(inner.field(field), tokens) for field in fields):
                 escaped = {
-                    field: escaped_expression(pl.element().struct.field(field), tokens) for field in fields
+                    field: _escaped_expression(pl.element().struct.field(field), tokens) for field in fields
                 }
                 changed.append(pl.col(name).list.eval(pl.element().struct.with_fields(**escaped)))
         elif kind == pl.String and holds(texts, tokens):
-            changed.append(escaped_expression(pl.col(name), tokens))
+            changed.append(_escaped_expression(pl.col(name), tokens))
     return frame.with_columns(changed)
 
 
@@ -44,8 +44,8 @@ def holds(texts: pl.Series, tokens: Sequence[str]) -> bool:
     return bool(texts.str.contains_any(list(tokens)).any())
 
 
-def escaped_expression(text: pl.Expr, tokens: Sequence[str]) -> pl.Expr:
+def _escaped_expression(text: pl.Expr, tokens: Sequence[str]) -> pl.Expr:
     """`escape_text` as an expression."""
     for token in tokens:
-        text = text.str.replace_all(token, broken_up(token), literal=True)
+        text = text.str.replace_all(token, _broken_up(token), literal=True)
     return text
