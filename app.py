@@ -200,8 +200,7 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
     problems = architectures.check_settings(config, OmegaConf.load(ROOT / "config/app.yaml"), {}, RANGES)
-    if config.ckpt is None:
-        problems.append(architectures.missing_checkpoint("app.py"))
+    problems += architectures.missing_checkpoint(config, "app.py")
     problems += architectures.check_backend(config.backend, config.served_model)
     if config.backend == "vllm" and config.against not in (None, "untuned"):
         problems.append("against: one vLLM server holds one model and its base; set backend=transformers")

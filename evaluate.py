@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 import architectures
 from data.catalogue.versions import PRODUCTS
-from data.files import write_json
 from data.modules.interface import prepare_as_trained, with_table
-from data.questions import golden, grounding
-from data.reports import answer_evaluation, evaluated_runs, gate, golden_page, label_evaluation, model_card
+from data.questions import grounding
+from data.reports import answer_evaluation, evaluated_runs, gate, label_evaluation, model_card
+from data.reports.answer_evaluation import JudgedModel
 from data.reports.criteria import Limits, check_limits, gate_table, is_open
 from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, evaluation_settings, read_run
 from data.reports.label_evaluation import LabelModel
@@ -30,7 +30,7 @@ from data.tokens.prompts import Renderer
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
-    from data.modules.opening import InstructionData, LabelledText, RetailData
+    from data.modules.opening import LabelledText
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
@@ -47,87 +47,82 @@ def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | No
     return opening.open_data(settings, base, cache, seed, chat, architectures.download_data, labels)
 
 
-def answer(
-    module: "architectures.FineTuned",
-    data: "RetailData | InstructionData",
-    settings: Settings,
-    exported: Path,
-    questions: pl.DataFrame,
-) -> tuple[dict[str, list[str | None]], Settings]:
-    """(model or baseline -> its answers to the questions, how the tuned model's were made)"""
-    answerer, nearest = architectures.Answerer(module, exported, settings, data), architectures.nearest
-    tuned, made = answerer.tuned(questions)
-    ask_base = answerer.base if answerer.has_base else None
-    answers = answer_evaluation.baseline_answers(data, settings, questions, nearest, ask_base)
-    return answers | {"tuned": tuned} | answerer.variants(questions), made
+def data_of(model: Any, outputs: Path, origin: Settings | None = None) -> Any:
+    """The data module of a model's run, or of another origin (see `open_data`)."""
+    base, labels = architectures.tokenizer_base(model), architectures.labels_of(model)
+    return open_data(origin or model.origin, base, outputs, labels)
 
 
 def evaluate(
-    module: "architectures.FineTuned", data: Any, settings: Settings, folder: Path, exported: Path
+    model: Any, data: Any, settings: Settings, folder: Path, exported: Path, other: pl.DataFrame | None = None
 ) -> Settings:
     """Predict and score into predictions.parquet and scores.json; the scores, with tables as ``text``.
 
     Args:
-        settings: fields of the configuration group `evaluation`. exported: the model's folder.
+        model: one that answers, or a classifier. settings: fields of the configuration group `evaluation`.
+        exported: the model's folder. other: rows for a classifier, in the place of those of its data.
     """
-    losses = functools.partial(architectures.tuned_and_base_losses, module)
-    general = answer_evaluation.compare_general(data, settings, losses)  # first: it reads files
-    questions = data.evaluation_questions(settings["questions"])
-    answers, made = answer(module, data, settings, exported, questions)
-    judged, scores = answer_evaluation.judge_answers(data, settings, questions, answers)
-    judged.write_parquet(folder / "predictions.parquet")
-    scores |= {"made": made, "data_digest": data.digest, "machine": architectures.machine_facts()}
-    scores |= {"name": evaluated_runs.run_name(module.origin), "origin": module.origin, "general": general}
-    scores |= {"trained_on": module.origin["digest"], "model_digest": architectures.model_digest(exported)}
-    write_json(folder / "scores.json", scores)
-    return scores | {"text": answer_evaluation.evaluation_text(scores)}
+    facts = {"data_digest": data.digest, "trained_on": model.origin["digest"], "origin": model.origin}
+    facts |= {"model_digest": architectures.model_digest(exported), "machine": architectures.machine_facts()}
+    if data.settings["task"] == "labels":
+        labeller = label_model(model, data, settings["batch_size"])
+        return label_evaluation.evaluate_labels(labeller, data, settings, folder, facts, other)
+    judged = judged_model(model, data, settings, exported)
+    return answer_evaluation.evaluate_answers(judged, data, settings, folder, facts)
+
+
+def judged_model(model: Any, data: Any, settings: Settings, exported: Path) -> JudgedModel:
+    """A model that answers, as the evaluation takes it."""
+    losses = functools.partial(architectures.tuned_and_base_losses, model)
+    answerer = architectures.Answerer(model, exported, settings, data)
+    return JudgedModel(answerer, losses, architectures.nearest)
 
 
 def label_model(model: "architectures.Classifier", data: "LabelledText", batch_size: int) -> LabelModel:
     """A classifier as the reports take it."""
-
-    def classify(texts: list[str]) -> label_evaluation.Classified:
-        batches = data.text_batches(texts, batch_size) if data.base else ()
-        return architectures.classify(model, texts, batches)
-
+    batches = functools.partial(data.text_batches, batch_size=batch_size)
+    classify = functools.partial(architectures.classify, model, batches)
     return LabelModel.of(model.origin, classify, lambda: architectures.explanation_of(model))
 
 
-def compare(config: DictConfig, outputs: Path) -> tuple[list[EvaluatedRun], Path]:
-    """Print runs side by side and write them to one page. (runs that answer questions, folder of the page)"""
-    names = [config.compare] if isinstance(config.compare, str) else list(config.compare)
+def compare(config: DictConfig) -> None:
+    """Print runs side by side and write them to one page; decide by the best one where that is asked for."""
+    outputs, names = Path(config.outputs), config.compare
+    names = [names] if isinstance(names, str) else list(names)
     folders = evaluated_runs.find_all(names, outputs, architectures.download_runs)
     target = dated_folder(outputs, "comparisons")
     text, runs = answer_evaluation.compare_folders(folders, names, target)
     print(text)
     for name in filter(evaluated_runs.is_run_id, names):
         architectures.log_report(name, target, outputs)
-    return runs, target
+    if config.gate or config.register:
+        gate.check_comparable(runs)
+        decide(config, runs, best_run(runs).folder / "model", target)
 
 
 def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> EvaluatedRun | None:
     """The model in use, evaluated with its own prompts on the questions of the run; None if there is none."""
     outputs, origin, name = Path(config.outputs), run.scores["origin"], config.incumbent
-    if name == "auto":
-        name = architectures.champion_name(config.registered_name, outputs)
+    name = architectures.champion_name(config.registered_name, outputs) if name == "auto" else name
     if not name:
         log.info("there is no incumbent to compare with")
         return None
     path = architectures.locate(name, outputs)
-    module = architectures.load_answering_model(path)
-    data = open_data(origin, module.model_settings["base"], outputs)
+    model: Any = architectures.on_device(architectures.load_model(path))  # of any task
+    data = data_of(model, outputs, origin)
     data.prepare_data()
     (place := folder / "incumbent").mkdir(exist_ok=True)
     settings = architectures.override(evaluation_settings(origin), config) | {"baselines": [], "general": []}
-    evaluate(module, data, settings, place, architectures.exported_folder(module, path, place))
+    evaluate(model, data, settings, place, architectures.exported_folder(model, path, place))
     return read_run(place, label=name)
 
 
 def decide(config: DictConfig, runs: list[EvaluatedRun], model: Path, folder: Path) -> None:
     """Decide whether the best run's model may be deployed; register it if so, else exit with status 1."""
-    run, limits = best_run(runs), Limits.of(dict(config.limits))
+    run, limits, outputs = best_run(runs), Limits.of(dict(config.limits)), Path(config.outputs)
     incumbent = incumbent_run(config, run, folder)
-    found = gate.judge_run(run, limits, incumbent, architectures.model_digest(model))
+    baselines = evaluated_runs.baseline_classifiers(outputs, run.scores["data_digest"])
+    found = gate.judge_run(run, limits, incumbent, architectures.model_digest(model), baselines)
     verdict = gate_table(found)
     answer_evaluation.write_report(runs, folder, verdict, incumbent)
     print(f"\n{verdict}")
@@ -136,16 +131,20 @@ def decide(config: DictConfig, runs: list[EvaluatedRun], model: Path, folder: Pa
     if config.register:
         name, alias = config.registered_name, config.alias
         entry = architectures.RegistryEntry(**model_card.registry_fields(run, model, verdict), root=ROOT)
-        version = architectures.register(entry, model, folder, name, alias, Path(config.outputs))
+        version = architectures.register(entry, model, folder, name, alias, outputs)
         print(f"registered as models:/{name}/{version}, alias {alias}")
         print(f"next:  python evaluate.py ckpt=models:/{name}@{alias}")
 
 
-def export(config: DictConfig, module: "architectures.FineTuned", path: Path) -> None:
+def export(config: DictConfig, module: Any, path: Path) -> None:  # fine-tuned
     """Write the model with tokenizer, chat template and card, and push it to the Hub if that is set."""
-    renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
     outputs = Path(config.outputs)
-    folder, name = architectures.export_model(module, path, config.export, config.to, outputs, renderer)
+    if architectures.labels_of(module):
+        text = architectures.ModelText(data_of(module, outputs).save_tokenizer)
+    else:
+        renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
+        text = architectures.ModelText(renderer.save, renderer.modelfile)
+    folder, name = architectures.export_model(module, path, config.export, config.to, outputs, text)
     model_card.write_readme(folder, name, path, module.origin["settings"]["model.base"])
     print(f"exported to {folder}")
     if config.hub:
@@ -154,46 +153,38 @@ def export(config: DictConfig, module: "architectures.FineTuned", path: Path) ->
         print(f"next:  python evaluate.py ckpt={folder}")
 
 
-def _load_pyfunc(path: str) -> "architectures.AnsweringModel":
+def _load_pyfunc(path: str) -> "architectures.AnsweringModel | label_evaluation.TextLabeller":
     """What MLflow calls with the path of a registered model."""
-    module = architectures.load_answering_model(Path(path))
-    base = architectures.resolve_base(module.model_settings["base"])
-    renderer = grounding.renderer_of(base, module.origin, lambda: Path(path) / PRODUCTS)
-    return architectures.AnsweringModel(module, renderer)
+    model: Any = architectures.on_device(architectures.load_model(Path(path)))  # of any task
+    if architectures.labels_of(model):
+        data = data_of(model, Path("outputs"))
+        labeller = label_model(model, data, model.origin["evaluation"]["batch_size"])
+        return label_evaluation.TextLabeller(labeller, data)
+    base = architectures.resolve_base(model.model_settings["base"])
+    renderer = grounding.renderer_of(base, model.origin, lambda: Path(path) / PRODUCTS)
+    return architectures.AnsweringModel(model, renderer)
 
 
-def run_classifier(config: DictConfig, model: "architectures.Classifier") -> None:
-    """Label one text, or evaluate a classifier."""
-    outputs, origin, labels = Path(config.outputs), model.origin, architectures.labels_of(model)
-    data = open_data(origin, architectures.encoder_of(model), outputs, labels)
-    settings = architectures.override(origin["evaluation"], config)
-    labeller = label_model(model, data, settings["batch_size"])
+def run_classifier(config: DictConfig, model: Any, path: Path) -> None:  # fine-tuned, or a baseline
+    """Label one text, or evaluate a classifier, and decide."""
+    data, outputs = data_of(model, Path(config.outputs)), Path(config.outputs)
+    settings = architectures.override(evaluation_settings(model.origin), config)
     if config.text is not None:
         text = sys.stdin.read() if config.text == "-" else config.text
+        labeller = label_model(model, data, settings["batch_size"])
         print(label_evaluation.describe_text(labeller, data, text))
         return
     if config.path is None:
-        prepare_as_trained(data, origin["digest"])
+        prepare_as_trained(data, model.origin["digest"])
     other = None if config.path is None else data.other_rows(config.path)
     folder = dated_folder(outputs, "evaluations")
-    print(label_evaluation.evaluate_labels(labeller, data, settings, folder, other)["text"])
-    log.info("written to %s", folder)
+    exported = architectures.exported_folder(model, path, folder)
+    print(evaluate(model, data, settings, folder, exported, other)["text"])
+    conclude(config, path, exported, folder)
 
 
-def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Path) -> None:
-    """Evaluate a model that answers questions, on its own table or another, and decide."""
-    outputs, origin = Path(config.outputs), with_table(module.origin, config.path)
-    data = open_data(origin, module.model_settings["base"], outputs)
-    prepare_as_trained(data, origin["digest"])
-    folder = dated_folder(outputs, "evaluations")
-    exported = architectures.exported_folder(module, path, folder)
-    settings = architectures.override(evaluation_settings(origin), config)
-    if config.golden:
-        questions = golden.read_golden(Path(config.golden), data.products)
-        answers, _ = answer(module, data, settings, exported, questions)
-        print(golden_page.report_golden(questions, data.products, answers, str(config.ckpt), folder))
-        return
-    print(evaluate(module, data, settings, folder, exported)["text"])
+def conclude(config: DictConfig, path: Path, exported: Path, folder: Path) -> None:
+    """Write the page of the evaluation in ``folder``, with the gate's verdict where one is asked for."""
     evaluated_runs.copy_training_record(path, folder)
     runs = [read_run(folder)]
     if config.gate or config.register:
@@ -202,32 +193,41 @@ def run_answers(config: DictConfig, module: "architectures.FineTuned", path: Pat
         answer_evaluation.write_report(runs, folder)
 
 
+def run_answers(config: DictConfig, model: Any, path: Path) -> None:  # fine-tuned
+    """Evaluate a model that answers questions, on its own table or another, and decide."""
+    module = architectures.check_answering(config.ckpt, model)
+    outputs, origin = Path(config.outputs), with_table(module.origin, config.path)
+    data = data_of(module, outputs, origin)
+    prepare_as_trained(data, origin["digest"])
+    folder = dated_folder(outputs, "evaluations")
+    exported = architectures.exported_folder(module, path, folder)
+    settings = architectures.override(evaluation_settings(origin), config)
+    if config.golden:
+        judged, name = judged_model(module, data, settings, exported), str(config.ckpt)
+        print(answer_evaluation.evaluate_golden(judged, data, settings, name, Path(config.golden), folder))
+        return
+    print(evaluate(module, data, settings, folder, exported)["text"])
+    conclude(config, path, exported, folder)
+
+
 def run(config: DictConfig) -> None:
     """Compare finished runs, or load what ``ckpt`` names and evaluate it."""
-    outputs = Path(config.outputs)
     if config.compare:
-        runs, folder = compare(config, outputs)
-        if config.gate or config.register:
-            gate.check_comparable(runs)
-            decide(config, runs, best_run(runs).folder / "model", folder)
+        compare(config)
         return
-    path = architectures.locate(config.ckpt, outputs)
+    path = architectures.locate(config.ckpt, Path(config.outputs))
     model = architectures.on_device(architectures.load_model(path))
     architectures.check_task(config.ckpt, model, config)
-    if isinstance(model, architectures.SequenceClassifier | architectures.Baseline):
-        run_classifier(config, model)
-        return
-    act = export if config.export else run_answers
-    act(config, architectures.check_answering(config.ckpt, model), path)
+    evaluate_one = run_classifier if architectures.labels_of(model) else run_answers
+    (export if config.export else evaluate_one)(config, model, path)
 
 
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
-    keys = list(map(str, OmegaConf.load(ROOT / "config/evaluate.yaml")))
-    choices = {"baselines": lookups.BASELINES, "metrics": text_metrics.METRICS}
-    problems = architectures.check_settings(config, keys, {"export": architectures.KINDS}, {})
-    if config.ckpt is None and config.compare is None:
-        problems.append(architectures.missing_checkpoint("evaluate.py"))
+    keys, kinds = OmegaConf.load(ROOT / "config/evaluate.yaml"), {"export": architectures.KINDS}
+    choices = {"baselines": lookups.BASELINES, "metrics": text_metrics.NAMES}
+    problems = architectures.check_settings(config, keys, kinds, {})
+    problems += architectures.missing_checkpoint(config, "evaluate.py")
     problems += architectures.check_backend(config.backend, config.served_model)
     problems += architectures.check_export(config) + architectures.check_choices(config, choices)
     return problems + check_limits(dict(config.limits or {}))

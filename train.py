@@ -6,7 +6,6 @@ The only module that imports from all layers. `run` hands a run to the function 
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from config import command_line, runs, schema, sweeps
 from config.schema import TrainConfig
 from data.catalogue import images, inspection
 from data.files import write_json
-from data.reports import answer_evaluation, evaluated_runs, label_evaluation, next_steps, sweep
+from data.reports import answer_evaluation, evaluated_runs, next_steps, sweep
 from data.scoring import summaries
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
-from evaluate import evaluate, label_model, open_data
+from evaluate import evaluate, open_data
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
@@ -141,8 +140,7 @@ def train(this: Run) -> None:
         print(next_steps.next_steps(asdict(config.data), config.experiment, folder))
 
 
-Stage = Callable[[Run], None]
-STAGES: dict[str, Stage] = {"show": show, "images": fetch_images, "plan": plan, "fit": train, "all": train}
+STAGES = {"show": show, "images": fetch_images, "plan": plan, "fit": train, "all": train}
 
 
 def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
@@ -158,7 +156,7 @@ def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
     if config.stage == "all" and config.data.task != "pocket" and not results.get("pruned"):
         results |= judge(this, model, logger)
     write_json(folder / "results.json", results)
-    if config.data.task in ("retail", "instructions") and (folder / "scores.json").is_file():
+    if (folder / "scores.json").is_file():
         answer_evaluation.write_report([evaluated_runs.read_run(folder)], folder)
     for path in evaluated_runs.artifacts(folder):
         logger.log_artifact(path)
@@ -182,6 +180,7 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  #
         remember_micro_batch=lambda rows: runs.interrupt(folder, micro_batch=rows),
         lengths=data.rows["train"].lengths,
         has_test=len(data.rows.get("test", [])) > 0,
+        questions=answer_evaluation.monitored_questions(data, asdict(config)),
     )
     identity, resume = runs.identity(config) | {"the prepared data": data.digest}, config.resume != "never"
     settings = architectures.fit_settings(*this.groups, this.micro_batch(), resume, identity)
@@ -191,12 +190,8 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  #
 
 def judge(this: Run, model: Any, logger: "architectures.RunLogger") -> Results:  # fine-tuned, or a baseline
     """Predict, score, print the tables; what the results keep of the scores."""
-    settings, data, folder = asdict(this.config.evaluation), this.data, this.folder
-    if this.config.data.task != "labels":
-        scores = evaluate(model, data, settings, folder, folder / "model")
-    else:
-        labeller = label_model(model, data, settings["batch_size"])
-        scores = label_evaluation.evaluate_labels(labeller, data, settings, folder)
+    settings, folder = asdict(this.config.evaluation), this.folder
+    scores = evaluate(model, this.data, settings, folder, folder / "model")
     results, figures = summaries.results_of(scores)
     logger.log_metrics({f"evaluation/{name}": value for name, value in figures.items()})
     print(f"\n{scores['text']}\n")

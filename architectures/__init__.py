@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from architectures.inference.endpoint_backend import EndpointBackend as EndpointBackend
     from architectures.inference.endpoint_backend import EndpointSettings as EndpointSettings
     from architectures.inference.export import KINDS as KINDS
+    from architectures.inference.export import ModelText as ModelText
     from architectures.inference.export import check_export as check_export
     from architectures.inference.export import export_model as export_model
     from architectures.inference.export import push_to_hub as push_to_hub
@@ -75,9 +76,9 @@ if TYPE_CHECKING:
     from architectures.training.checkpoints import load_model as load_model
     from architectures.training.classification import Classifier as Classifier
     from architectures.training.classification import classify as classify
-    from architectures.training.classification import encoder_of as encoder_of
     from architectures.training.classification import explanation_of as explanation_of
     from architectures.training.classification import labels_of as labels_of
+    from architectures.training.classification import tokenizer_base as tokenizer_base
     from architectures.training.fit import FitInputs as FitInputs
     from architectures.training.fit import fit as fit
     from architectures.training.processes import is_alone as is_alone
@@ -114,6 +115,7 @@ _MODULES = {
     "EndpointBackend": "architectures.inference.endpoint_backend",
     "EndpointSettings": "architectures.inference.endpoint_backend",
     "KINDS": "architectures.inference.export",
+    "ModelText": "architectures.inference.export",
     "check_export": "architectures.inference.export",
     "export_model": "architectures.inference.export",
     "push_to_hub": "architectures.inference.export",
@@ -163,7 +165,7 @@ _MODULES = {
     "load_model": "architectures.training.checkpoints",
     "Classifier": "architectures.training.classification",
     "classify": "architectures.training.classification",
-    "encoder_of": "architectures.training.classification",
+    "tokenizer_base": "architectures.training.classification",
     "explanation_of": "architectures.training.classification",
     "labels_of": "architectures.training.classification",
     "FitInputs": "architectures.training.fit",

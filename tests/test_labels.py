@@ -102,7 +102,7 @@ def test_a_run_leaves_its_record(finished: tuple[Path, str]) -> None:
         "report.md",
         "checks.parquet",
     }
-    assert expected | {"confusion_test.png", "labels_validation.png"} <= {
+    assert expected | {"confusion_test.png", "labels_validation.png", "reliability.png"} <= {
         path.name for path in folder.iterdir()
     }
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -167,6 +167,9 @@ def test_evaluate_gives_the_same_figures(
         kind
     ]
     text = evaluated(finished, capsys, ckpt=str(ckpt)).strip()
+    if kind == "best.ckpt":  # its probabilities are not calibrated
+        text, calibration = text.split("\n\n| calibration")
+        assert "expected error" in calibration
     assert text in (folder / "report.md").read_text()
     assert text in printed
     assert {"confusion_test.png", "predictions.parquet"} <= {

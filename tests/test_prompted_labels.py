@@ -38,7 +38,7 @@ def test_an_explanation_is_asked_for_after_the_predictions() -> None:
     settings = {"method": "majority", "monitor": "accuracy", "seed": 0}
     model = Counting(settings, ["a", "b"], False, {"name": "counting", "monitor": "accuracy"})
     model.fit(["x", "y"], torch.tensor([0, 0]))
-    data: Any = SimpleNamespace(base="")
+    data: Any = SimpleNamespace(text_batches=lambda texts, batch_size: ())
     labeller = evaluate.label_model(model, data, 8)
     labeller.classify(["x", "y", "z"])
     assert labeller.explain() == "3 texts"

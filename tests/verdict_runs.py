@@ -12,6 +12,7 @@ LIMITS = {
     "accuracy": 0.2,
     "unseen_accuracy": 0.0,
     "score": 0.0,
+    "calibration": 0.1,
     "general": 0.0,
     "invented": 0.6,
     "failed": 0.0,

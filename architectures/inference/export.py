@@ -4,9 +4,10 @@ Face Hub.
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -16,20 +17,19 @@ from architectures.models.compression import check_variants
 from architectures.models.exported import base_identity, exported_folder
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import read_record, write_record
+from architectures.models.sequence_classifier import SequenceClassifier
 
 KINDS = ("adapter", "merged", *gguf_export.TYPES)
 
 
-class _ExportRenderer(Protocol):
-    """What writes the tokenizer and the prompt's format."""
+@dataclass(frozen=True)
+class ModelText:
+    """How a model's text becomes token ids. save_tokenizer: writes the tokenizer, with a chat template if
+    there is one, into a folder. modelfile: what Ollama is told of a GGUF file, by its name.
+    """
 
-    def save(self, folder: Path) -> None:
-        """Write tokenizer and chat template."""
-        ...
-
-    def modelfile(self, file: str) -> str:
-        """What Ollama is told of a GGUF file."""
-        ...
+    save_tokenizer: Callable[[Path], object]
+    modelfile: Callable[[str], str] = str
 
 
 def export_model(
@@ -38,16 +38,20 @@ def export_model(
     kind: str,
     to: str | None,
     outputs: Path,
-    renderer: _ExportRenderer,
+    text: ModelText,
 ) -> tuple[Path, str]:
     """Write the model at ``path``, with its tokenizer; (the folder, the model's name).
 
     Args:
-        kind: one of `KINDS`. to: folder, new or empty; None: in ``outputs``. renderer: of the
-        model's prompts.
+        kind: one of `KINDS`. to: folder, new or empty; None: in ``outputs``.
 
-    Raises ValueError if the folder cannot be used, or the converter to GGUF is missing or fails.
+    Raises ValueError if the folder cannot be used, the converter to GGUF is missing or fails, or such a model
+    cannot be exported.
     """
+    if not isinstance(module, FineTuned):
+        raise ValueError("export: a baseline is not exported; its folder is all that it takes")
+    if kind != "adapter" and isinstance(module, SequenceClassifier):
+        raise ValueError(f"export={kind}: is for models that answer; of a classifier, set export=adapter")
     name = path.parent.name if path.name == "model" else path.stem
     folder = Path(to or outputs / "exports" / f"{name}-{kind}")
     as_gguf = kind in gguf_export.TYPES
@@ -61,11 +65,11 @@ def export_model(
             shutil.copytree(exported, folder, dirs_exist_ok=True)
         else:
             write_merged(module, exported, work)
-        renderer.save(work)
+        text.save_tokenizer(work)
         if as_gguf:
             file = folder / f"{name}.gguf"
             gguf_export.write_gguf(work, file, kind, module.model_settings["base"])
-            (folder / "Modelfile").write_text(renderer.modelfile(file.name), encoding="utf-8")
+            (folder / "Modelfile").write_text(text.modelfile(file.name), encoding="utf-8")
     return folder, name
 
 

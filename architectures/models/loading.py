@@ -33,11 +33,10 @@ class ClassifierHead:
     """What makes a classifier of a base.
 
     Args:
-        labels: names, in order. multi_label: whether a text can have several labels. dropout: before the
-        head.
+        labels: names, in order. multi_label: whether a text can have several. dropout: before the head.
         pad_id: id of the padding token. pooling: what the head reads. native: what transformers gives it for
-        this
-            kind of model; mean: the mean over all tokens (`architectures.models.pooling`).
+        this kind of model; mean: the mean over all tokens (`architectures.models.pooling`). temperature: by
+        which logits are divided before they become probabilities.
     """
 
     labels: list[str]
@@ -45,6 +44,7 @@ class ClassifierHead:
     dropout: float
     pad_id: int
     pooling: str
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

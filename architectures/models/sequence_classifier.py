@@ -5,7 +5,9 @@ Metrics are counted over the whole epoch and all processes by torchmetrics; no m
 left out.
 """
 
+import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from architectures.models import building, loading, lora
 from architectures.models.fine_tuned import Counts, FineTuned
 from architectures.models.types import Batch, Settings
 
+log = logging.getLogger(__name__)
+
 THRESHOLD = 0.5  # probability from which a label counts as given, where a text can have several
 
 # Inverse strength of the probe's regularisation, as scikit-learn has it; most iterations.
@@ -26,6 +30,7 @@ PROBE_C, PROBE_STEPS = (
 )
 
 AVERAGES = ("macro", "micro", "weighted")
+TEMPERATURES = [2 ** (step / 16) for step in range(-48, 49)]  # from an eighth to eight
 
 
 def _build_metrics(labels: int, multi_label: bool) -> MetricCollection:
@@ -129,6 +134,7 @@ class SequenceClassifier(FineTuned):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(rows, labels): of one label against the others, or of each label by itself."""
+        logits = logits / self.head.temperature
         return logits.sigmoid() if self.head.multi_label else logits.softmax(1)
 
     def logits_of(self, batch: Batch) -> Tensor:
@@ -140,6 +146,24 @@ class SequenceClassifier(FineTuned):
     def predict_proba(self, batch: Batch) -> Tensor:
         """Probabilities of a batch. (rows, labels), on the CPU"""
         return self.probabilities(self.logits_of(batch)).cpu()
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Set the temperature with which the probabilities of some rows, not those of training, have the
+        smallest loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599). No decision changes.
+        """
+        found = []
+        with torch.inference_mode():
+            for batch in batches:
+                found.append((self.logits_of(batch).cpu(), batch["targets"].cpu()))
+        logits, targets = (torch.cat(parts).clone() for parts in zip(*found, strict=True))
+        several = self.head.multi_label
+        loss = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
+        losses = [loss(logits / one, targets) for one in TEMPERATURES]
+        temperature = TEMPERATURES[int(torch.stack(losses).argmin())]
+        self.head = replace(self.head, temperature=temperature)
+        head = {**self.model_settings["head"], "temperature": temperature}
+        self.model_settings = {**self.model_settings, "head": head}
+        log.info("probabilities are calibrated on %d rows: temperature %.2f", len(logits), temperature)
 
     def probe(self, batches: Iterable[Batch]) -> None:
         """Fit the head's last layer alone: logistic regression on what it reads from the frozen base.

@@ -101,10 +101,13 @@ def check_choices(settings: Mapping[str, Any], choices: Mapping[str, Collection[
     return problems
 
 
-def missing_checkpoint(entry: str) -> str:
-    """The problem of a command line that names no model. entry: the script, for example `evaluate.py`."""
+def missing_checkpoint(settings: Mapping[str, Any], entry: str) -> list[str]:
+    """The problem of a command line that names neither a model nor runs to compare. entry: the script, for
+    example `evaluate.py`.
+    """
     known = "a checkpoint, an exported folder, an MLflow run id or models:/NAME@ALIAS"
-    return f"ckpt: give {known}: python {entry} ckpt=..."
+    is_named = settings["ckpt"] is not None or settings.get("compare") is not None
+    return [] if is_named else [f"ckpt: give {known}: python {entry} ckpt=..."]
 
 
 def unknown(key: str, known: Sequence[str]) -> str:

@@ -20,12 +20,12 @@ from architectures.training.checkpoint_io import read_checkpoint
 
 LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
-EXPORT_KEYS = ("export", "hub", "variants")
-GATE_KEYS = ("general", "general_rows", "gate", "incumbent", "register")
+METRIC_KEYS = ("metrics", "pattern", "json_schema")  # for models trained on instructions alone
+GENERAL_KEYS = ("general", "general_rows")
 ANSWERING = ("retail", "instructions")  # tasks whose models answer in words
 OTHER_TASKS = {  # task -> keys of evaluate.py's command line that are for other tasks
-    "labels": (*BACKEND_KEYS, *EXPORT_KEYS, *GATE_KEYS, "golden", "metrics"),
-    "retail": (*LABEL_KEYS, "metrics"),
+    "labels": (*BACKEND_KEYS, *METRIC_KEYS, *GENERAL_KEYS, "variants", "golden"),
+    "retail": (*LABEL_KEYS, *METRIC_KEYS),
     "instructions": (*LABEL_KEYS, "golden"),
 }
 

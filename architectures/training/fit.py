@@ -23,6 +23,7 @@ from architectures.runtime.machine import peak_gib
 from architectures.runtime.startup import StartupTimer
 from architectures.tracking.mlflow_logger import RunLogger
 from architectures.training import checkpoint_io, checkpoints
+from architectures.training.answer_validation import MonitoredQuestions
 from architectures.training.recovery import NonFiniteGradients
 from architectures.training.signals import Interrupted
 from architectures.training.sweep_pruning import SweepPruning
@@ -41,7 +42,8 @@ class FitInputs:
     build_module: a seeded module, for a number of optimiser steps. training_batches: for a micro-batch.
     evaluation_batches: of a split, for a number of rows in a forward pass. describe_rows: names training rows
     in messages. save_tokenizer: into a folder. remember_micro_batch: keeps a smaller micro-batch for the next
-    start. lengths: of the training rows. has_test: whether there are test rows.
+    start. lengths: of the training rows. has_test: whether there are test rows. questions: answered at each
+    validation, where the monitor is the score of answers.
     """
 
     build_module: Callable[[int], FineTuned]
@@ -52,6 +54,7 @@ class FitInputs:
     remember_micro_batch: Callable[[int], None]
     lengths: Tensor
     has_test: bool
+    questions: MonitoredQuestions | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def _fit_once(
     """
     batches = inputs.training_batches(settings.micro_batch)
     module = inputs.build_module(batches.steps)
-    trainer = build_trainer(settings.trainer, batches, settings.precision, context)
+    trainer = build_trainer(settings.trainer, batches, settings.precision, context, inputs.questions)
     checkpoint, recorded = resumable(settings, context.folder) if settings.resume else (None, 0)
     if checkpoint is None and settings.probe and isinstance(module, SequenceClassifier):
         with trainer.precision_plugin.forward_context():
@@ -257,13 +260,16 @@ def _test_last_and_best(
 def test(
     module: FineTuned, trainer: Trainer, settings: FitSettings, inputs: FitInputs, name: str
 ) -> dict[str, float]:
-    """Loss, accuracy and the monitored metric on the test rows, if there are any."""
+    """Loss, accuracy and the monitored metric, where it is measured there, on the test rows, if there are
+    any.
+    """
     if not inputs.has_test:
         return {}
     batches = inputs.evaluation_batches("test", settings.evaluation_rows)
     metrics = trainer.test(module, batches, verbose=False)[0]
     keys = dict.fromkeys(("loss", "accuracy", settings.trainer["monitor"]))
-    return {f"test_{key}_{name}": float(metrics[f"test/{key}"]) for key in keys}
+    measured = [key for key in keys if f"test/{key}" in metrics]
+    return {f"test_{key}_{name}": float(metrics[f"test/{key}"]) for key in measured}
 
 
 def _export_best(
@@ -273,6 +279,8 @@ def _export_best(
     if settings.trainer["strategy"] == "fsdp":  # the module holds a shard; load all of it into this process
         module = checkpoints.load_checkpoint(Path(_best_checkpoint(trainer).best_model_path))
     module.to("cuda" if trainer.strategy.root_device.type == "cuda" else "cpu").eval()
+    if isinstance(module, SequenceClassifier):
+        module.calibrate(inputs.evaluation_batches("validation", settings.evaluation_rows))
     folder = context.folder / "model"
     exported.export(module, folder)
     inputs.save_tokenizer(folder)

@@ -19,6 +19,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from architectures.models.loading import base_dtype, has_fast_bfloat16, load_config
 from architectures.models.types import Batch, Settings
+from architectures.training.answer_validation import AnswerValidation, MonitoredQuestions
 from architectures.training.checkpoint_io import AtomicCheckpointIO
 from architectures.training.distributed import build_strategy
 from architectures.training.progress import ProgressBar
@@ -89,8 +90,13 @@ def _validation_interval(steps: int, every: int) -> int:
     return max(1, steps // -(-steps // every))
 
 
-def _build_callbacks(settings: Settings, batches: TrainingBatches, context: RunContext) -> list[Callback]:
-    """Recovery, the best checkpoint, progress; early stopping and pruning where they are set."""
+def _build_callbacks(
+    settings: Settings,
+    batches: TrainingBatches,
+    context: RunContext,
+    questions: MonitoredQuestions | None,
+) -> list[Callback]:
+    """Recovery, the best checkpoint, progress; answers, early stopping and pruning where they are set."""
     s = settings
     mode = "min" if s["monitor"] == "loss" else "max"
     watched: Settings = {"monitor": f"validation/{s['monitor']}", "mode": mode}
@@ -109,6 +115,8 @@ def _build_callbacks(settings: Settings, batches: TrainingBatches, context: RunC
         ModelCheckpoint(folder, "best", enable_version_counter=False, **watched),
         ProgressBar(refresh_rate=1 if sys.stderr.isatty() else 20),
     ]
+    if questions is not None:
+        callbacks.append(AnswerValidation(questions))
     if s["patience"]:
         callbacks.append(EarlyStopping(patience=s["patience"], min_delta=s["min_delta"], **watched))
     if s["prune"]:
@@ -127,19 +135,23 @@ def _silence_lightning() -> None:
 
 
 def build_trainer(
-    settings: Settings, batches: TrainingBatches, precision: str, context: RunContext
+    settings: Settings,
+    batches: TrainingBatches,
+    precision: str,
+    context: RunContext,
+    questions: MonitoredQuestions | None = None,
 ) -> Trainer:
     """The Trainer of one run.
 
     Args:
         settings: fields of the configuration group `trainer`. precision: as `resolve_precision` gives it.
+        questions: that are answered at each validation.
     """
     s, devices = settings, local_processes(settings["devices"], settings["accelerator"])
     interval = _validation_interval(batches.steps, s["validate_every"] or batches.epoch_steps)
     plugins: list[Any] = [AtomicCheckpointIO()]  # plugins of Lightning have no common class
     if SLURMEnvironment.detect():
-        # Signals and checkpoints have one owner: Recovery.
-        plugins.append(SLURMEnvironment(auto_requeue=False))
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # signals have one owner: Recovery
     _silence_lightning()
     return Trainer(
         accelerator=s["accelerator"],
@@ -158,7 +170,7 @@ def build_trainer(
         inference_mode=s["strategy"] != "fsdp",
         use_distributed_sampler=False,
         logger=context.logger,
-        callbacks=_build_callbacks(settings, batches, context),
+        callbacks=_build_callbacks(settings, batches, context, questions),
         default_root_dir=context.folder,
         enable_model_summary=False,
     )

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from config.schema.trainer import ANSWER_SCORE
+
 Values = dict[str, Any]  # dotted key -> value, of the fields whose own type is right
 
 
@@ -151,7 +153,7 @@ def _check_mixture(values: Values) -> Iterator[str]:
 
 def _check_labels(values: Values) -> Iterator[str]:
     """Text classification, and what is for that task alone."""
-    task, method = values.get("data.task"), values.get("model.method", "")
+    task, method = str(values.get("data.task", "")), values.get("model.method", "")
     monitor, kind = values.get("trainer.monitor", ""), values.get("data.label_kind", "")
     if task != "labels":
         if method != "fine-tune":
@@ -159,9 +161,10 @@ def _check_labels(values: Values) -> Iterator[str]:
                 f"model.method={method} needs texts with labels, which data.task={task} has not: set"
                 f" data.task=labels"
             )
-        if monitor != "loss":
-            yield f"trainer.monitor={monitor}: only the loss is measured for data.task={task}"
+        yield from _check_answer_monitor(monitor, task, values.get("trainer.strategy", ""))
         return
+    if monitor == ANSWER_SCORE:
+        yield f"trainer.monitor={monitor}: is for data.task=retail and data.task=instructions"
     names = values.get("data.label_names", [])
     if kind == "any" and len(names) != 2:
         yield "data.label_names: label_kind=any needs two names, for no and for yes, such as [fair, unfair]"
@@ -171,6 +174,18 @@ def _check_labels(values: Values) -> Iterator[str]:
         yield "trainer.monitor=f1 is the last label's of two: set macro_f1, micro_f1 or weighted_f1"
     if values.get("data.text_columns") == []:
         yield "data.text_columns: names no column"
+
+
+def _check_answer_monitor(monitor: str, task: str, strategy: str) -> Iterator[str]:
+    """The monitors of a model that answers."""
+    possible = ["loss", ANSWER_SCORE] if task in ("retail", "instructions") else ["loss"]
+    if monitor not in possible:
+        yield f"trainer.monitor={monitor}: data.task={task} has {' and '.join(possible)}"
+    elif monitor == ANSWER_SCORE and strategy == "fsdp":
+        yield (
+            f"trainer.monitor={monitor}: a sharded model does not answer during training; set"
+            " trainer.strategy=ddp or trainer.monitor=loss"
+        )
 
 
 def _check_folds(values: Values) -> Iterator[str]:

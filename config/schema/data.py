@@ -76,7 +76,8 @@ class DataConfig:
     )
     missing: list[str] = setting(
         MISSING_WORDS,
-        "task retail: cells that count as missing, in any case of letters; empty ones always do",
+        "cells that count as missing, in any case of letters; empty ones always do. task labels: such a label"
+        " is a class, with a warning",
     )
     category_separator: str = setting(
         "", "task retail: what separates the levels of a category, such as '/'; empty: '>>' or '>'"

@@ -10,7 +10,7 @@ from config.schema.trainer import TrainerConfig
 BACKENDS = ["auto", "transformers", "vllm", "endpoint"]
 LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer", "rules"]
 BASELINES = [*LOOKUPS, "untuned", "untuned-row", "untuned-shots"]
-METRICS = ["exact_match", "token_f1", "chrf", "number", "json"]
+METRICS = ["exact_match", "token_f1", "chrf", "number", "json", "pattern", "json_schema"]
 STAGES = ["inspect", "prepare", "images", "show", "plan", "fit", "all"]
 
 
@@ -44,6 +44,8 @@ class EvaluationConfig:
         "task instructions: metrics of answers against their references; the first one decides",
         items=METRICS,
     )
+    pattern: str = setting("", "metric pattern: regular expression that a whole answer must match")
+    json_schema: str = setting("", "metric json_schema: file of the JSON Schema that an answer must meet")
     general: list[str] = setting(
         [],
         "files of conversations or texts (column text) on which the loss of the tuned model is compared with"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from config.schema.fields import setting
 
 AVERAGED_F1 = ["macro_f1", "micro_f1", "weighted_f1", "macro_f1_with_none", "micro_f1_with_none"]
-MONITORS = ["loss", "accuracy", "f1", *AVERAGED_F1]
+ANSWER_SCORE = "answer_score"
+MONITORS = ["loss", ANSWER_SCORE, "accuracy", "f1", *AVERAGED_F1]
 
 
 @dataclass
@@ -79,10 +80,13 @@ class TrainerConfig:
     )
     monitor: str = setting(
         "loss",
-        "validation metric that chooses the best checkpoint, stops early and heads the tables; f1:"
-        " of the last"
-        " of two labels",
+        "validation metric that chooses the best checkpoint, stops early and heads the tables; answer_score:"
+        " of questions that are answered at each validation, the share that is right (task retail) or the"
+        " mean of the first of evaluation.metrics (task instructions); f1: of the last of two labels",
         choices=MONITORS,
+    )
+    monitor_questions: int = setting(
+        50, "validation questions that trainer.monitor=answer_score answers at each validation", at_least=1
     )
     patience: int = setting(
         3, "validations without improvement before training stops; 0: never stop early", at_least=0

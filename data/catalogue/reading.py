@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from tqdm import tqdm
 
-from data.catalogue.damaged import UNREADABLE, read_damaged_csv, read_json_lines
+from data.catalogue.damaged import UNREADABLE, read_damaged_csv, read_json_lines, short_records
 from data.catalogue.text_files import COMPRESSIONS, FOUND, TextForm, kind_of, plain_text
 
 log = logging.getLogger(__name__)
@@ -117,11 +117,29 @@ def read_text(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
     kind = kind_of(path)
     with plain_text(path, form) as text:
         if kind in CSV_KINDS:
-            yield from _collect_in_order(pl.scan_csv(text.path, infer_schema=False, separator=text.separator))
+            yield from _read_csv(path, text.path, text.separator)
         elif kind == "json" and not _is_json_lines(text.path):
             yield _objects_of(pl.read_json(text.path, infer_schema_length=None), path)
         else:
             yield from _collect_in_order(pl.scan_ndjson(text.path, infer_schema_length=None))
+
+
+def _read_csv(path: Path, plain: Path, separator: str) -> Iterator[pl.DataFrame]:
+    """The rows of a CSV file in order, some at a time; records with too few fields are counted and logged.
+
+    Args:
+        plain: the file as polars reads it. path: the file that the user knows.
+    """
+    may_be_short = False
+    for frame in _collect_in_order(pl.scan_csv(plain, infer_schema=False, separator=separator)):
+        may_be_short |= frame[:, -1].null_count() > 0
+        yield frame
+    short = short_records(plain, separator) if may_be_short else []
+    if short:
+        log.warning(
+            "%s: %d records have fewer fields than the header; the missing ones count as empty (the first is"
+            " record %d, the header being 1)", path, len(short), short[0],
+        )  # fmt: skip
 
 
 def _read_damaged(path: Path, form: TextForm) -> tuple[pl.DataFrame, pl.DataFrame]:

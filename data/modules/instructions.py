@@ -199,17 +199,24 @@ class InstructionData(TokenDataModule):
         Columns: split, row (its number in the split), messages (before the answer), question (the last
         user's text), reference (the answer). A prompt longer than data.max_seq_length is left out.
         """
-        longest, parts = int(self.settings["max_seq_length"]), []
         held_out = self.settings.get("held_out")
-        for split in [OTHER] if held_out else HELD_OUT:
-            asked = questions_of(self.rows_of_file(held_out) if held_out else self.rows_of(split))
-            lengths = pl.Series(list(map(len, self.prompts(asked))), dtype=pl.Int64)
-            fitting = asked.filter(lengths <= longest)
-            if fitting.height < asked.height:
-                left_out = asked.height - fitting.height
-                log.warning("%s: %d prompts are longer than data.max_seq_length: left out", split, left_out)
-            parts.append(spread(fitting, count))
-        return pl.concat(parts)
+        if held_out:
+            return self.fitting_questions(self.rows_of_file(held_out), count)
+        return pl.concat([self.fitting_questions(self.rows_of(split), count) for split in HELD_OUT])
+
+    def validation_questions(self, count: int) -> pl.DataFrame:
+        """``count`` of the validation questions, by whose answers a checkpoint may be chosen."""
+        return self.fitting_questions(self.rows_of("validation"), count)
+
+    def fitting_questions(self, rows: pl.DataFrame, count: int) -> pl.DataFrame:
+        """``count`` of the questions of a split whose prompts are not too long."""
+        asked = questions_of(rows)
+        lengths = pl.Series(list(map(len, self.prompts(asked))), dtype=pl.Int64)
+        fitting = asked.filter(lengths <= int(self.settings["max_seq_length"]))
+        if fitting.height < asked.height:
+            left_out, split = asked.height - fitting.height, asked["split"][0]
+            log.warning("%s: %d prompts are longer than data.max_seq_length: left out", split, left_out)
+        return spread(fitting, count)
 
     def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
         """Token ids that prediction starts from."""

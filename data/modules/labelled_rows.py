@@ -105,12 +105,7 @@ def load_labelled(
     frame = raw.with_columns(cleaned.alias("text"), found.alias("labels"))
     frame = frame.with_columns(words=pl.col("text").str.count_matches(r"\S+"))
     frame, rare = without_rare(frame, settings["min_label_rows"])
-    for label, count in rare.items():
-        log.warning(
-            "%7d  rows have the label %r, fewer than data.min_label_rows: it is left out", count, label
-        )
-    names = names or settings["label_names"]
-    names = [name for name in names or sorted(found.explode().drop_nulls().unique()) if name not in rare]
+    names = _names_of(found, frame, rare, names or settings["label_names"], settings["missing"])
     given = pl.col("labels").list.len()
     is_single = pl.lit(kind == "single")
     reason = (
@@ -127,6 +122,30 @@ def load_labelled(
         frame.filter(pl.col("reason").is_not_null()),
         names,
     )
+
+
+def _names_of(
+    found: pl.Series, frame: pl.DataFrame, rare: dict[str, int], names: list[str], missing: list[str]
+) -> list[str]:
+    """The labels in order, without the rare ones, of which a warning tells.
+
+    Args:
+        found: the labels of each row. names: as they are set; empty: those of the rows, where a word for a
+        missing value counts as a label, with a warning.
+    """
+    for label, count in rare.items():
+        log.warning(
+            "%7d  rows have the label %r, fewer than data.min_label_rows: it is left out", count, label
+        )
+    given = names or sorted(found.explode().drop_nulls().unique())
+    for label in given if not names else []:
+        if label.lower() in missing:
+            rows = frame.filter(pl.col("labels").list.contains(label)).height
+            log.warning(
+                "%7d  rows have the label %r, which counts as a class; where it means that the label is"
+                " missing, leave the cells empty", rows, label,
+            )  # fmt: skip
+    return [name for name in given if name not in rare]
 
 
 def _text_cell(column: str, frame: pl.DataFrame) -> pl.Expr:

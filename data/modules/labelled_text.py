@@ -190,6 +190,7 @@ class LabelledText(TokenDataModule):
             log.warning("%7d  rows of %s have no text or no label and are left out", aside.height, path)
         if frame.is_empty():
             raise ValueError(f"{path} holds no row with text and label")
+        self.digest, self.report = digest_of(Path(path)), {"also_in_train": {}}
         return frame.with_columns(split=pl.lit("other")).with_row_index("row")
 
     def describe_rows(self, rows: list[int]) -> str:

@@ -266,6 +266,10 @@ class RetailData(TokenDataModule):
         """The questions that models are compared on: ``count`` of each test split; 0: all."""
         return pl.concat([lookups.spread(self.questions(split), count) for split in verdicts.SPLITS])
 
+    def validation_questions(self, count: int) -> pl.DataFrame:
+        """``count`` of the validation questions, by whose answers a checkpoint may be chosen."""
+        return lookups.spread(self.questions("validation"), count)
+
     def describe_rows(self, rows: list[int]) -> str:
         """Which questions some training rows are."""
         pairs = self.questions("train")[rows].select("product_id", "question").rows()

@@ -65,11 +65,11 @@ def category(columns: list[str]) -> pl.Expr:
     return pl.coalesce(pl.format("{}, {}", level, group), level)
 
 
-QUESTION_COLUMNS = "id name brand category shelf type garment partners plural facts block rating".split()
+QUESTION_COLUMNS = "id name brand category shelf type product_kind partners plural facts block rating".split()
 
 
 def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pairing) -> pl.DataFrame:
-    """Add what questions need: category, shelf, type, garment (its kind by the pairing), partners (the kinds
+    """Add what questions need: category, shelf, type, product_kind (by the pairing), partners (the kinds
     that go with it), plural, ``facts`` (sound attributes, one a key), ``block``.
 
     ``block`` is the published answer's tail: Product Name, Product Category and up to ``max_details`` Product

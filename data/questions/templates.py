@@ -128,9 +128,7 @@ def _search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         .with_columns(phrase=fill(pl.col("key_low").replace_strict(FEATURES), value=pl.col("value")))
         .sort(pl.col("key_low").replace_strict(rank))
         .group_by("id", maintain_order=True)
-        .agg(
-            features=pl.col("phrase").head(2).str.join(" and "), conditions=pl.struct("key", "value").head(2)
-        )
+        .agg(pl.col("phrase").head(2).str.join(" and "), conditions=pl.struct("key", "value").head(2))
     )
     frame = products.join(features, on="id", maintain_order="left").with_columns(draw=pl.col("id"))
     template = (
@@ -147,7 +145,7 @@ def _search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     return frame.select(
         product_id="id",
         kind=pl.lit("search"),
-        question=fill(template, type=kind, brand=pl.col("brand"), features=pl.col("features")),
+        question=fill(template, type=kind, brand=pl.col("brand"), features=pl.col("phrase")),
         sentence=sentence,
         answer_id="id",
         conditions=pl.concat_list("conditions", place, brand)

@@ -3,20 +3,25 @@ are checked against its rows, or instructions, whose answers are compared with a
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import polars as pl
 
+from data.files import write_json
+from data.questions import golden
 from data.reports import (
     comparison,
     forgetting_report,
+    golden_page,
     instruction_report,
     label_evaluation,
     label_report,
     tables,
 )
-from data.reports.evaluated_runs import CLASSIFIERS, EvaluatedRun, kind_of, read_run
+from data.reports.evaluated_runs import CLASSIFIERS, EvaluatedRun, kind_of, read_run, run_name
 from data.scoring import forgetting, instruction_baselines, lookups, summaries, text_metrics
 from data.scoring.lookups import AskBase, Nearest
 
@@ -28,9 +33,11 @@ if TYPE_CHECKING:
 Answers = dict[str, list[str | None]]  # by model
 Settings = dict[str, Any]
 Losses = Callable[["list[Example]", str], tuple[list[float], list[float]]]
+Metrics = dict[str, text_metrics.Metric]
+Judge = Callable[[pl.DataFrame, Answers], tuple[pl.DataFrame, Settings]]
 
 
-def baseline_answers(
+def _baseline_answers(
     data: "RetailData | InstructionData",
     settings: Settings,
     questions: pl.DataFrame,
@@ -53,13 +60,96 @@ def baseline_answers(
     return instruction_baselines.baseline_answers(names, questions, training, drawn, nearest, ask_base)
 
 
-def judge_answers(
-    data: "RetailData | InstructionData", settings: Settings, questions: pl.DataFrame, answers: Answers
-) -> tuple[pl.DataFrame, Settings]:
-    """(the judged answers of all models, their scores)"""
+class Answerer(Protocol):
+    """Answers questions with a model.
+
+    has_base: whether there is an untuned base that answers, too.
+    """
+
+    has_base: bool
+
+    def tuned(self, questions: pl.DataFrame) -> tuple[list[str | None], Settings]:
+        """(the tuned model's answers, how they were made)"""
+        ...
+
+    def base(self, questions: pl.DataFrame, name: str) -> list[str | None]:
+        """The untuned base's answers, with a progress bar under ``name``."""
+        ...
+
+    def variants(self, questions: pl.DataFrame) -> Answers:
+        """The answers of the variants that the settings name."""
+        ...
+
+
+@dataclass(frozen=True)
+class JudgedModel:
+    """What is judged, as functions. losses: (rows, name) -> losses of the tuned model and of its base.
+    nearest: see `data.scoring.lookups`.
+    """
+
+    answerer: Answerer
+    losses: Losses
+    nearest: Nearest
+
+
+def _answers_of(
+    model: JudgedModel, data: "RetailData | InstructionData", settings: Settings, questions: pl.DataFrame
+) -> tuple[Answers, Settings]:
+    """(model or baseline -> its answers to the questions, how the tuned model's were made)
+
+    Args:
+        settings: fields of the configuration group `evaluation`.
+    """
+    tuned, made = model.answerer.tuned(questions)
+    ask_base = model.answerer.base if model.answerer.has_base else None
+    answers = _baseline_answers(data, settings, questions, model.nearest, ask_base)
+    return answers | {"tuned": tuned} | model.answerer.variants(questions), made
+
+
+def evaluate_answers(
+    model: JudgedModel,
+    data: "RetailData | InstructionData",
+    settings: Settings,
+    folder: Path,
+    facts: Settings,
+) -> Settings:
+    """Answer and score into predictions.parquet and scores.json; the scores, with tables as ``text``.
+
+    Args:
+        settings: fields of the configuration group `evaluation`. facts: what the scores say of model and
+        data.
+    """
+    judge = _judge_of(data, settings)
+    general = _compare_general(data, settings, model.losses)  # first: it reads files
+    questions = data.evaluation_questions(settings["questions"])
+    answers, made = _answers_of(model, data, settings, questions)
+    judged, scores = judge(questions, answers)
+    judged.write_parquet(folder / "predictions.parquet")
+    scores |= facts | {"made": made, "general": general, "name": run_name(facts["origin"])}
+    write_json(folder / "scores.json", scores)
+    return scores | {"text": evaluation_text(scores)}
+
+
+def evaluate_golden(
+    model: JudgedModel, data: "RetailData", settings: Settings, name: str, path: Path, folder: Path
+) -> str:
+    """Answer a file of the user's own questions, and write the page into ``folder``; its tables.
+
+    Args:
+        name: of the model.
+    """
+    questions = golden.read_golden(path, data.products)
+    answers, _ = _answers_of(model, data, settings, questions)
+    return golden_page.report_golden(questions, data.products, answers, name, folder)
+
+
+def _judge_of(data: "RetailData | InstructionData", settings: Settings) -> Judge:
+    """(questions, answers) -> (the judged answers of all models, their scores). Raises ValueError for a
+    metric that cannot be used as it is set.
+    """
     if data.settings["task"] == "retail":
-        return _judge_about_catalogue(cast("RetailData", data), questions, answers)
-    return _judge_instructions(cast("InstructionData", data), list(settings["metrics"]), questions, answers)
+        return partial(_judge_about_catalogue, cast("RetailData", data))
+    return partial(_judge_instructions, cast("InstructionData", data), text_metrics.metrics_of(settings))
 
 
 def _judge_about_catalogue(
@@ -72,18 +162,68 @@ def _judge_about_catalogue(
 
 
 def _judge_instructions(
-    data: "InstructionData", metrics: list[str], questions: pl.DataFrame, answers: Answers
+    data: "InstructionData", metrics: Metrics, questions: pl.DataFrame, answers: Answers
 ) -> tuple[pl.DataFrame, Settings]:
     """Answers to instructions, compared with their references."""
     frames = []
     for name, texts in answers.items():
         frames.append(text_metrics.judge(questions, texts, metrics).with_columns(model=pl.lit(name)))
     judged = pl.concat(frames)
-    figures = text_metrics.score_models(judged, metrics, data.seed)
+    figures = text_metrics.score_models(judged, list(metrics), data.seed)
     known = data.training_questions.select("messages")
     shared = questions.join(known, on="messages", how="semi").height
     leakage = {"shared": shared, "rows": questions.height}
-    return judged, {"metrics": metrics, "texts": figures, "leakage": leakage}
+    return judged, {"metrics": list(metrics), "texts": figures, "leakage": leakage}
+
+
+class MonitoredQuestions:
+    """Validation questions that a model answers while it is trained, with what scores the answers: 1 for a
+    right one, or the first of ``evaluation.metrics``.
+
+    Args:
+        settings: fields of the configuration group `evaluation`. count: of the questions.
+
+    Raises ValueError if there is no validation question that fits into data.max_seq_length.
+    """
+
+    def __init__(self, data: "RetailData | InstructionData", settings: Settings, count: int) -> None:
+        self.data, first = data, {"metrics": settings["metrics"][:1]}
+        is_retail = data.settings["task"] == "retail"
+        self.metrics = {} if is_retail else text_metrics.metrics_of(settings | first)
+        self.questions = data.validation_questions(count)
+        reference = "answer" if is_retail else "reference"
+        if not self.scores(self.questions, self.questions[reference].to_list()):
+            raise ValueError(
+                "trainer.monitor=answer_score: there is no validation question whose answer can be scored;"
+                " set trainer.monitor=loss"
+            )
+        self.prompts = data.prompts(self.questions)
+        self.stop_ids, self.max_new_tokens = data.renderer.stop_ids, data.max_new_tokens
+        self.batch_size = int(settings["batch_size"])
+
+    def score(self, places: list[int], answers: list[list[int]]) -> list[float]:
+        """Scores, from 0 to 1, of the answers to the questions at some places, as far as they have one."""
+        return self.scores(self.questions[places], [self.data.renderer.decode(ids) for ids in answers])
+
+    def scores(self, questions: pl.DataFrame, answers: list[str | None]) -> list[float]:
+        """Scores of answers; a question whose reference the metric cannot score has none."""
+        if self.data.settings["task"] == "retail":
+            judged = cast("RetailData", self.data).judge(questions, answers)
+            return judged.select(summaries.RIGHT.cast(pl.Float64)).to_series().to_list()
+        return text_metrics.judge(questions, answers, self.metrics)[:, -1].drop_nulls().to_list()
+
+
+def monitored_questions(data: "AnyData", settings: Settings) -> MonitoredQuestions | None:
+    """The questions that a model answers while it is trained; None unless their score is monitored.
+
+    Args:
+        settings: the whole configuration.
+    """
+    trainer = settings["trainer"]
+    if trainer["monitor"] != "answer_score":
+        return None
+    answering = cast("RetailData | InstructionData", data)
+    return MonitoredQuestions(answering, settings["evaluation"], trainer["monitor_questions"])
 
 
 def check_evaluation(data: "AnyData", settings: Settings) -> None:
@@ -92,7 +232,9 @@ def check_evaluation(data: "AnyData", settings: Settings) -> None:
         labelled = cast("LabelledText", data)
         label_evaluation.read_checks(labelled, settings, labelled.rows_of("train"))
     else:
-        general_rows(cast("RetailData | InstructionData", data), settings)
+        answering = cast("RetailData | InstructionData", data)
+        _judge_of(answering, settings)
+        general_rows(answering, settings)
 
 
 def general_rows(data: "RetailData | InstructionData", settings: Settings) -> "dict[str, list[Example]]":
@@ -100,7 +242,7 @@ def general_rows(data: "RetailData | InstructionData", settings: Settings) -> "d
     return {path: data.general_examples(path, settings["general_rows"]) for path in settings["general"]}
 
 
-def compare_general(
+def _compare_general(
     data: "RetailData | InstructionData", settings: Settings, losses: Losses
 ) -> list[dict[str, Any]]:
     """How the loss on each file of general text differs from the base's.
@@ -129,9 +271,10 @@ def write_report(
     """Write the page of runs of one task; the table of the runs. Arguments: see
     `data.reports.comparison.write_report`.
     """
-    about_catalogue = "grounded" in runs[0].scores
-    write = comparison.write_report if about_catalogue else instruction_report.write_report
-    return write(runs, folder, verdict, incumbent)
+    writers = {"grounded": comparison, "texts": instruction_report, "splits": label_report}
+    writer = next(module for key, module in writers.items() if key in runs[0].scores)
+    text: str = writer.write_report(runs, folder, verdict, incumbent)
+    return text
 
 
 def compare_folders(folders: list[Path], names: list[str], target: Path) -> tuple[str, list[EvaluatedRun]]:

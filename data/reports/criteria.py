@@ -16,7 +16,8 @@ class Limits:
 
     accuracy: least accuracy on known products, by the lower end of its interval. unseen_accuracy: the same on
     products, and in wordings, that never occur in training. score: of a model trained on instructions, least
-    mean of the first metric, by the lower end. invented: most invented products, by the upper end of the
+    mean of the first metric, and of a classifier least headline figure, by the lower end. calibration: of a
+    classifier, most expected calibration error. invented: most invented products, by the upper end of the
     interval, on each part of the questions. general: most nats a token by which the loss on general text may
     rise, by the upper end. failed: most requests that may have failed. margin: by how much the model may be
     worse than the best baseline and the incumbent, by the lower end of the paired difference.
@@ -25,6 +26,7 @@ class Limits:
     accuracy: float
     unseen_accuracy: float
     score: float
+    calibration: float
     invented: float
     general: float
     failed: float

@@ -22,6 +22,8 @@ KINDS = {  # key of the scores -> what such runs trained
 # What `evaluation` of a run lacks: fields of later versions, and what only evaluate.py can set.
 LATER_FIELDS: dict[str, Any] = {
     "metrics": ["chrf", "token_f1", "exact_match"],
+    "pattern": "",
+    "json_schema": "",
     "general": [],
     "general_rows": 200,
     "variants": [],
@@ -96,6 +98,19 @@ def read_run(folder: Path, label: str = "") -> EvaluatedRun:
             f"{folder} holds no scored answers of a model ({error!r:.200}): evaluate it first"
         ) from None
     return EvaluatedRun(folder, name, scores, results, rows, metrics)
+
+
+def baseline_classifiers(outputs: Path, digest: str) -> list[EvaluatedRun]:
+    """The newest finished run of each classifier that is not fine-tuned on the data of a digest."""
+    newest: dict[str, EvaluatedRun] = {}
+    places = [*outputs.glob("runs/*/scores.json"), *outputs.glob("sweeps/*/*/scores.json")]
+    for path in sorted(places, key=lambda place: place.stat().st_mtime):
+        scores = read_json(path)
+        settings = scores.get("origin", {}).get("settings", {})
+        is_baseline = settings.get("model.method", "fine-tune") != "fine-tune"
+        if "splits" in scores and is_baseline and scores["data_digest"] == digest:
+            newest[scores["name"]] = read_run(path.parent)
+    return list(newest.values())
 
 
 def copy_training_record(model: Path, folder: Path) -> None:

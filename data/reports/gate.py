@@ -3,12 +3,13 @@ not a number fails.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import polars as pl
 
-from data.reports import forgetting_report, instruction_gate, tables
+from data.reports import forgetting_report, instruction_gate, label_gate, tables
 from data.reports.criteria import NO_BASELINE, Criterion, Limits, at_least, failures, figure, no_worse, same
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import statistics, summaries, verdicts
@@ -18,20 +19,32 @@ from data.scoring.lookups import BASELINES
 def check_comparable(runs: list[EvaluatedRun]) -> None:
     """Raise ValueError if there is no run that answered questions."""
     if not runs:
-        raise ValueError("gate: is for models that answer, not for classifiers")
+        raise ValueError(
+            "gate: takes one classifier, as ckpt=RUN/model; its baselines are found by themselves"
+        )
 
 
 def judge_run(
-    run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None, digest_now: str
+    run: EvaluatedRun,
+    limits: Limits,
+    incumbent: EvaluatedRun | None,
+    digest_now: str,
+    baselines: Sequence[EvaluatedRun] = (),
 ) -> list[Criterion]:
     """All criteria.
 
     Args:
-        digest_now: of the model's files as they are to be registered.
+        digest_now: of the model's files as they are to be registered. baselines: of a classifier; those of a
+        model that answers stand in its own table.
     """
-    of_task = _catalogue_criteria if "grounded" in run.scores else instruction_gate.criteria
+    if "splits" in run.scores:
+        of_task = label_gate.criteria(run, limits, incumbent, baselines)
+    elif "grounded" in run.scores:
+        of_task = _catalogue_criteria(run, limits, incumbent)
+    else:
+        of_task = instruction_gate.criteria(run, limits, incumbent)
     return [
-        *of_task(run, limits, incumbent),
+        *of_task,
         *forgetting_report.criteria(run.scores, limits.general),
         same("the model judged is the one at hand", run.scores.get("model_digest"), digest_now),
         same(

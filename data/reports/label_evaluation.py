@@ -11,7 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from data.files import write_json
-from data.reports import label_report, page, tables
+from data.reports import label_report, tables
 from data.scoring import behaviour
 
 Classified = tuple[Tensor, Tensor]  # (probabilities, decisions of 0 and 1), (texts, labels) each
@@ -43,6 +43,7 @@ class _LabelData(Protocol):
     labels: list[str]
     multi_label: bool
     seed: int
+    report: dict[str, Any]
 
     def rows_of(self, split: str) -> pl.DataFrame:
         """Rows of a split."""
@@ -89,13 +90,15 @@ def evaluate_labels(
     data: _LabelData,
     settings: dict[str, Any],
     folder: Path,
+    facts: dict[str, Any],
     other: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Label the validation and test rows (or ``other`` ones) and write the report into ``folder``; scores,
-    and tables as ``text``.
+    """Label the validation and test rows (or ``other`` ones) and write predictions, charts and scores.json
+    into ``folder``; the scores, with tables as ``text``.
 
     Args:
-        settings: fields of the configuration group `evaluation`: slices, checks.
+        settings: fields of the configuration group `evaluation`: slices, checks. facts: what the scores say
+        of model and data beside the figures.
     """
     rows = pl.concat([data.rows_of("validation"), data.rows_of("test")]) if other is None else other
     checks = read_checks(data, settings, rows)
@@ -112,12 +115,29 @@ def evaluate_labels(
     explanation = model.explain()
     if explanation:
         sections.insert(0, explanation)
-    text = "\n\n".join(sections)
+    scores |= {"name": model.name, "labels": data.labels, "multi_label": data.multi_label} | facts
+    scores |= {"leakage": data.report["also_in_train"], "text": "\n\n".join(sections)}
     write_json(folder / "scores.json", scores)
-    charts = "\n\n".join(f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.png")))
-    title = f"{model.name} on {data.settings['name']}"
-    page.write_page(folder, title, [page.Section("Scores", text), page.Section("Charts", charts)])
-    return scores | {"text": text}
+    return scores
+
+
+class TextLabeller:
+    """What `mlflow.pyfunc.load_model` returns of a registered classifier: a table with a column text -> a
+    dictionary for each row, with its labels and the probability of every label.
+    """
+
+    def __init__(self, model: LabelModel, data: _LabelData) -> None:
+        self.model, self.data = model, data
+
+    def predict(self, table: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Label each row. table: a pandas or Polars frame."""
+        texts = self.data.texts([str(text) for text in table["text"]])
+        labelled = _label_rows(self.model, self.data.labels, pl.DataFrame({"text": texts}))
+        answers = []
+        for labels, probabilities in labelled.select("predicted", "probabilities").rows():
+            named = dict(zip(self.data.labels, probabilities, strict=True))
+            answers.append({"labels": labels, "probabilities": named})
+        return answers
 
 
 def describe_text(model: LabelModel, data: _LabelData, text: str) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import polars as pl
 
 from data.reports import charts, page, tables
+from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import label_metrics
+from data.scoring.calibration import calibration
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def report_rows(
         rows: split, labels, predicted, and what the slices look at.
     """
     splits, parts, sections = {}, {}, []
+    calibrated: dict[str, dict[str, Any]] = {}
     for (split,), some in rows.group_by("split", maintain_order=True):
         splits[str(split)] = parts[str(split)] = label_metrics.score(
             some, task.labels, task.multi_label, task.seed
@@ -63,9 +66,13 @@ def report_rows(
                 parts[f"{split}, {name}"] = label_metrics.score(
                     slice_rows, task.labels, task.multi_label, task.seed
                 )
+        calibrated[str(split)] = calibration(some, task.labels, task.multi_label)
         sections += _report_split(task, some, str(split), folder)
+    bins = {split: figures["bins"] for split, figures in calibrated.items()}
+    charts.reliability_chart(bins, task.model, folder / "reliability.png")
     whole = tables.scores_table(parts, task.headline, task.model)
-    return {"headline": task.headline, "splits": splits, "parts": parts}, [whole, *sections]
+    scores = {"headline": task.headline, "splits": splits, "parts": parts, "calibration": calibrated}
+    return scores, [whole, *sections, tables.calibration_table(calibrated)]
 
 
 def _report_split(task: LabelTask, rows: pl.DataFrame, split: str, folder: Path) -> list[str]:
@@ -79,6 +86,25 @@ def _report_split(task: LabelTask, rows: pl.DataFrame, split: str, folder: Path)
     given = [s["predictions"] for s in classes.values()]
     charts.distribution_chart(true, given, task.labels, title, folder / f"labels_{split}.png")
     return [tables.classes_table(classes, split), tables.confusion_table(matrix, names, split)]
+
+
+def write_report(
+    runs: list[EvaluatedRun], folder: Path, verdict: str = "", incumbent: EvaluatedRun | None = None
+) -> str:
+    """Write report.md and report.html of one classifier; its tables. The charts of its evaluation lie in
+    ``folder``.
+
+    Args:
+        verdict: of the gate. incumbent: is named there.
+    """
+    (run,) = runs
+    text = str(run.scores["text"])
+    pictures = "\n\n".join(f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.png")))
+    sections = [page.Section("Scores", text), page.Section("Charts", pictures)]
+    if verdict:
+        sections.insert(0, page.Section("Verdict", verdict))
+    page.write_page(folder, f"{run.name} on {run.scores['origin']['data']['name']}", sections)
+    return text
 
 
 def compare_models(folders: list[Path], target: Path) -> str:

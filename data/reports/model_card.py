@@ -11,13 +11,34 @@ def model_card(run: EvaluatedRun, decided: str) -> str:
     """A model card: what it is, what it was made from, what it is for, what it cannot do, and what the
     gate said.
     """
-    return _catalogue_card(run, decided) if "grounded" in run.scores else _instruction_card(run, decided)
+    cards = {"grounded": _catalogue_card, "texts": _instruction_card, "splits": _label_card}
+    return next(card for key, card in cards.items() if key in run.scores)(run, decided)
 
 
 def _what_it_is(settings: dict[str, Any]) -> str:
     """An adapter or a fine-tune, and of which base."""
     kind = "A LoRA adapter for" if settings["model.adapter"] == "lora" else "A fine-tune of"
     return f"{kind} `{settings['model.base']}`"
+
+
+def _label_card(run: EvaluatedRun, decided: str) -> str:
+    """The card of a classifier."""
+    origin = run.scores["origin"]
+    several = "any number of these labels" if run.scores["multi_label"] else "one of these labels"
+    return f"""# {run.name} on {origin["data"]["name"]}
+
+{_what_it_is(origin["settings"])} that gives a text {several}: {", ".join(run.scores["labels"])}. The base's
+licence applies to it.
+
+- Data: {origin["data"]["name"]}, digest {run.scores["data_digest"]}.
+- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.
+- Intended use: texts like those it was trained on, cleaned in the same way.
+- Limits: other texts were not evaluated. Its probabilities were calibrated on the validation rows.
+
+{run.scores["text"]}
+
+{decided}
+"""
 
 
 def _instruction_card(run: EvaluatedRun, decided: str) -> str:
@@ -76,8 +97,7 @@ def registry_fields(run: EvaluatedRun, model: Path, verdict: str) -> dict[str, A
         "source": str(model),
         "commit": str(run.results.get("commit", "unknown")),
     }
-    counted = scores["leakage"] if "grounded" in scores else [scores["leakage"]]
-    rows = sum(row["rows"] for row in counted)
+    rows = run.rows.height // run.rows["model"].n_unique()
     return {"text": model_card(run, verdict), "tags": tags, "source": origin["data"]["path"], "rows": rows}
 
 

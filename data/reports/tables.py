@@ -146,6 +146,15 @@ def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) ->
     return markdown_table(header, rows)
 
 
+def calibration_table(splits: dict[str, dict[str, Any]]) -> str:
+    """One row a split: how far stated probabilities are from the shares that are right."""
+    rows: list[list[object]] = []
+    for split, figures in splits.items():
+        decisions = sum(count for count, _, _ in figures["bins"])
+        rows.append([split, decisions, f"{100 * figures['ece']:.1f}"])
+    return markdown_table(["calibration", "decisions", "expected error, points"], rows)
+
+
 def classes_table(classes: dict[str, dict[str, float]], split: str) -> str:
     """One row a label: how often it is true and predicted, precision, recall, F1."""
     rows = [

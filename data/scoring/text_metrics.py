@@ -2,15 +2,16 @@
 and whether two of them differ.
 
 A metric is (answer, reference) -> a score from 0 to 1, or None where the reference does not allow one.
-To add a metric, add a function to `METRICS`.
+To add a metric, add a function to `METRICS`, or to `METRICS_BY_SETTING` what makes one of a setting.
 """
 
 import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -92,6 +93,37 @@ def _as_json(text: str) -> object:
     return value if isinstance(value, dict | list) else None
 
 
+def _pattern_metric(pattern: str) -> Metric:
+    """1 if the whole answer, without white space at its ends, matches a regular expression. Raises ValueError
+    for a text that is none.
+    """
+    try:
+        compiled = re.compile(pattern, re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"evaluation.pattern={pattern}: no regular expression: {error}") from None
+    return lambda answer, reference: float(compiled.fullmatch(answer.strip()) is not None)
+
+
+def _schema_metric(path: str) -> Metric:
+    """1 if the answer is JSON that a JSON Schema, a file, allows. Raises ValueError if it cannot be read."""
+    from jsonschema import SchemaError, validators
+
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+        checker = validators.validator_for(schema)
+        checker.check_schema(schema)
+    except (OSError, ValueError, SchemaError) as error:
+        reason = error.message if isinstance(error, SchemaError) else error
+        raise ValueError(f"evaluation.json_schema={path}: no JSON Schema: {reason}") from None
+    validator = checker(schema)
+
+    def is_valid(answer: str, reference: str) -> float:
+        value = _as_json(answer)
+        return float(value is not None and validator.is_valid(value))
+
+    return is_valid
+
+
 METRICS: dict[str, Metric] = {
     "exact_match": exact_match,
     "token_f1": token_f1,
@@ -99,16 +131,39 @@ METRICS: dict[str, Metric] = {
     "number": number,
     "json": _json_match,
 }
+METRICS_BY_SETTING: dict[str, tuple[str, Callable[[str], Metric]]] = {  # metric -> (setting, what makes it)
+    "pattern": ("pattern", _pattern_metric),
+    "json_schema": ("json_schema", _schema_metric),
+}
+NAMES = (*METRICS, *METRICS_BY_SETTING)
 
 
-def judge(questions: pl.DataFrame, answers: list[str | None], metrics: list[str]) -> pl.DataFrame:
+def metrics_of(settings: Mapping[str, Any]) -> dict[str, Metric]:
+    """The metrics that the settings name. Raises ValueError for one whose own setting is missing or wrong.
+
+    Args:
+        settings: fields of the configuration group `evaluation`.
+    """
+    chosen: dict[str, Metric] = {}
+    for name in settings["metrics"]:
+        if name in METRICS:
+            chosen[name] = METRICS[name]
+            continue
+        setting, build = METRICS_BY_SETTING[name]
+        if not settings.get(setting):
+            raise ValueError(f"the metric {name} needs evaluation.{setting}=...")
+        chosen[name] = build(settings[setting])
+    return chosen
+
+
+def judge(questions: pl.DataFrame, answers: list[str | None], metrics: Mapping[str, Metric]) -> pl.DataFrame:
     """Questions (column reference) with ``prediction`` and a column for each metric. An answer that failed
     scores 0.
     """
     pairs = list(zip(answers, questions["reference"], strict=True))
     columns = [pl.Series("prediction", answers, dtype=pl.String)]
-    for name in metrics:
-        scores = [METRICS[name](answer or "", reference) for answer, reference in pairs]
+    for name, metric in metrics.items():
+        scores = [metric(answer or "", reference) for answer, reference in pairs]
         columns.append(pl.Series(name, scores, dtype=pl.Float64))
     return questions.with_columns(columns)
 

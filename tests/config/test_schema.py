@@ -184,7 +184,11 @@ def test_everything_wrong_is_told_at_once() -> None:
         (["-m", "trainer.learning_rate=1e-4,7"], "trainer.learning_rate=7"),
         (["data.validation=0.5", "data.test=0.5"], "leave nothing to train on"),
         (["model=tfidf"], "model.method=tfidf needs texts with labels"),
-        (["trainer.monitor=f1"], "only the loss is measured"),
+        (["trainer.monitor=f1"], "trainer.monitor=f1: data.task=retail has loss and answer_score"),
+        (
+            ["trainer.monitor=answer_score", "trainer.strategy=fsdp"],
+            "a sharded model does not answer during training",
+        ),
         (["data=labelled"], "data.path: no value is given"),
         (
             ["data=instructions", "data.path=x", "+data.mixture={y.jsonl: 0}"],

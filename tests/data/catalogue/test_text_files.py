@@ -3,6 +3,7 @@
 import gzip
 import logging
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -161,6 +162,27 @@ def test_ragged_rows_beside_twin_and_nameless_columns(tmp_path: Path) -> None:
     assert frame.columns == ["a", "a_duplicated_0", "", "_duplicated_0"]
     assert frame.rows() == [("1", "2", "3", "4")]
     assert unread["reason"].to_list() == ["5 fields where the header has 4"]
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_short_records_are_counted_and_said(
+    compress: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / ("table.csv" if compress is bytes else "table.csv.gz")
+    path.write_bytes(compress(b'a;b;c\n1;"2\n;";\n3;4\n5;6;7\n8\n'))
+    with caplog.at_level(logging.WARNING):
+        assert rows(path) == [("1", "2\n;", None), ("3", "4", None), ("5", "6", "7"), ("8", None, None)]
+    (message,) = [record.getMessage() for record in caplog.records if "fewer fields" in record.getMessage()]
+    assert "2 records have fewer fields than the header" in message
+    assert "record 3" in message
+
+
+def test_empty_last_fields_are_no_short_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,\n,\n2,3\n")
+    with caplog.at_level(logging.WARNING):
+        assert rows(path) == [("1", None), (None, None), ("2", "3")]
+    assert not caplog.records
 
 
 def test_one_bad_line_of_json_is_set_aside_with_its_number(tmp_path: Path) -> None:

@@ -59,6 +59,19 @@ def test_labels_that_differ_in_case_are_said(tmp_path: Path, caplog: pytest.LogC
     assert "the labels 'Dog', 'dog' differ in case alone" in caplog.text
 
 
+def test_a_label_that_is_a_word_for_a_missing_value_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = table(tmp_path, label=["NULL", "dog", "cat", "dog"] * 10)
+    with caplog.at_level(logging.WARNING):
+        data = module(path, tmp_path / "cache", missing=["null", "nan"])
+    assert data.labels == ["NULL", "cat", "dog"]
+    assert "10  rows have the label 'NULL', which counts as a class" in caplog.text
+    caplog.clear()
+    module(path, tmp_path / "named", missing=["null"], label_names=["NULL", "cat", "dog"])
+    assert "counts as a class" not in caplog.text
+
+
 def test_the_only_row_of_a_label_stays_in_training_or_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,7 +89,7 @@ def test_suggestions_exist_and_fit(sample: Any) -> None:
     outfit = rows.filter(pl.col("kind") == "outfit")
     assert (outfit["category"] == outfit["category_other"]).all()
     goes_with = read_pairing("clothing").goes_with
-    assert all(b in goes_with[a] for a, b in outfit.select("product_kind", "garment_other").iter_rows())
+    assert all(b in goes_with[a] for a, b in outfit.select("product_kind", "product_kind_other").iter_rows())
 
 
 def test_grammar_agrees_with_the_name() -> None:
@@ -182,7 +182,7 @@ def test_the_same_question_stands_on_one_side_alone(sample: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shelf", "type_", "product_kind"),
+    ("name", "shelf", "type_", "garment"),
     [
         ("Beebay Girl's A-line Dress", "Dresses & Skirts", None, "dress"),
         ("Zarvo Men's Shirt", "Topwear", None, "top"),

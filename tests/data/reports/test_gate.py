@@ -13,7 +13,14 @@ from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import summaries, verdicts
 
 LIMITS = Limits(
-    accuracy=0.8, unseen_accuracy=0.6, score=0.0, invented=0.05, general=0.0, failed=0.0, margin=0.02
+    accuracy=0.8,
+    unseen_accuracy=0.6,
+    score=0.0,
+    calibration=0.1,
+    invented=0.05,
+    general=0.0,
+    failed=0.0,
+    margin=0.02,
 )
 
 
@@ -152,6 +159,7 @@ def test_limits_are_checked() -> None:
         "accuracy": 0.8,
         "unseen_accuracy": 0,
         "score": 0,
+        "calibration": 0.1,
         "general": 0,
         "invented": 2,
         "failed": 0,
@@ -161,8 +169,8 @@ def test_limits_are_checked() -> None:
     with pytest.raises(ValueError, match="limits") as error:
         Limits.of(given)
     assert str(error.value).splitlines() == [
-        "limits.precision: no such limit; there are accuracy, unseen_accuracy, score, invented, general,"
-        " failed, margin",
+        "limits.precision: no such limit; there are accuracy, unseen_accuracy, score, calibration, invented,"
+        " general, failed, margin",
         "  limits.invented=2: must be a share from 0 to 1",
         "  limits.margin=x: must be a share from 0 to 1",
     ]

@@ -1,6 +1,9 @@
 """Metrics of free text: what each one counts, how sure a mean is, and whether two models differ."""
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -33,6 +36,43 @@ def test_what_a_metric_counts(metric: str, answer: str, reference: str, score: f
     assert found is None if score is None else found == pytest.approx(score)
 
 
+SCHEMA = {"type": "object", "required": ["size"], "properties": {"size": {"enum": ["S", "M"]}}}
+
+
+def test_metrics_that_need_a_setting(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    settings = {"metrics": ["pattern", "json_schema", "chrf"], "pattern": "(yes|no)[.!]?"}
+    settings["json_schema"] = str(tmp_path / "schema.json")
+    metrics = text_metrics.metrics_of(settings)
+    assert list(metrics) == settings["metrics"]
+    assert [metrics["pattern"](text, "") for text in (" yes.\n", "no", "yes and no", "")] == [1, 1, 0, 0]
+    answers = ['{"size": "M"}', '```json\n{"size": "S"}\n```', '{"size": "L"}', "{}", "size M", "[]"]
+    assert [metrics["json_schema"](text, "") for text in answers] == [1, 1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"metrics": ["pattern"]}, "the metric pattern needs evaluation.pattern="),
+        (
+            {"metrics": ["pattern"], "pattern": "("},
+            r"evaluation.pattern=\(: no regular expression: missing \)",
+        ),
+        ({"metrics": ["json_schema"], "json_schema": "nowhere.json"}, "No such file"),
+        ({"metrics": ["json_schema"], "json_schema": "bad.json"}, "no JSON Schema: 'objct' is not valid"),
+        ({"metrics": ["json_schema"], "json_schema": "noise.json"}, "no JSON Schema: .*decode"),
+    ],
+)
+def test_a_metric_whose_setting_is_wrong_is_named(
+    settings: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.json").write_text('{"type": "objct"}')
+    Path("noise.json").write_bytes(b"\x80\x81")
+    with pytest.raises(ValueError, match=told):
+        text_metrics.metrics_of(settings)
+
+
 def test_chrf_is_that_of_the_paper() -> None:
     """Counted by hand for "ab" and "abc", over the orders that both have: mean precision (2/2 + 1/1) / 2,
     mean recall (2/3 + 1/2) / 2, beta 2.
@@ -43,7 +83,7 @@ def test_chrf_is_that_of_the_paper() -> None:
 
 
 def test_the_schema_names_all_metrics() -> None:
-    assert set(run.METRICS) == set(text_metrics.METRICS)
+    assert set(run.METRICS) == set(text_metrics.NAMES)
     assert set(instruction_baselines.BASELINES) <= set(run.BASELINES)
 
 
@@ -56,7 +96,7 @@ def judged(scores: list[float | None], model: str = "tuned") -> pl.DataFrame:
 
 def test_a_failed_answer_scores_nothing_and_a_reference_without_a_number_does_not_count() -> None:
     questions = pl.DataFrame({"split": "test", "row": [0, 1, 2], "reference": ["4", "none", "5"]})
-    rows = text_metrics.judge(questions, ["4", "4", None], ["number"])
+    rows = text_metrics.judge(questions, ["4", "4", None], {"number": text_metrics.number})
     assert rows["number"].to_list() == [1.0, None, 0.0]
     figures = text_metrics.summarise(rows, ["number"], seed=0)
     assert (figures["n"], figures["failed"], figures["number"], figures["number_n"]) == (3, 1, 0.5, 2)
