@@ -75,7 +75,8 @@ def judged_model(model: Any, data: Any, settings: Settings, exported: Path) -> J
     """A model that answers, as the evaluation takes it."""
     losses = functools.partial(architectures.tuned_and_base_losses, model)
     answerer = architectures.Answerer(model, exported, settings, data)
-    return JudgedModel(answerer, losses, architectures.nearest)
+    chat = architectures.judge_function(settings, data.settings["questions"], data.cache)
+    return JudgedModel(answerer, losses, architectures.nearest, chat)
 
 
 def label_model(model: "architectures.Classifier", data: "LabelledText", batch_size: int) -> LabelModel:
@@ -227,10 +228,9 @@ def problems_of(config: DictConfig) -> list[str]:
     keys, kinds = OmegaConf.load(ROOT / "config/evaluate.yaml"), {"export": architectures.KINDS}
     choices = {"baselines": lookups.BASELINES, "metrics": text_metrics.NAMES}
     problems = architectures.check_settings(config, keys, kinds, {})
-    problems += architectures.missing_checkpoint(config, "evaluate.py")
+    problems += architectures.missing_checkpoint(config, "evaluate.py") + architectures.check_export(config)
     problems += architectures.check_backend(config.backend, config.served_model)
-    problems += architectures.check_export(config) + architectures.check_choices(config, choices)
-    return problems + check_limits(dict(config.limits or {}))
+    return problems + architectures.check_choices(config, choices) + check_limits(dict(config.limits or {}))
 
 
 @hydra.main(config_path="config", config_name="evaluate", version_base="1.3")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from architectures.inference.chat_backends import ChatModel as ChatModel
     from architectures.inference.chat_backends import ChatSettings as ChatSettings
     from architectures.inference.chat_backends import build_assistants as build_assistants
-    from architectures.inference.chat_client import chat_function as chat_function
+    from architectures.inference.chat_functions import chat_function as chat_function
+    from architectures.inference.chat_functions import judge_function as judge_function
     from architectures.inference.conversation import ChatQuestion as ChatQuestion
     from architectures.inference.conversation import FeedbackFile as FeedbackFile
     from architectures.inference.conversation import reply as reply
@@ -107,7 +108,8 @@ _MODULES = {
     "ChatModel": "architectures.inference.chat_backends",
     "ChatSettings": "architectures.inference.chat_backends",
     "build_assistants": "architectures.inference.chat_backends",
-    "chat_function": "architectures.inference.chat_client",
+    "chat_function": "architectures.inference.chat_functions",
+    "judge_function": "architectures.inference.chat_functions",
     "ChatQuestion": "architectures.inference.conversation",
     "FeedbackFile": "architectures.inference.conversation",
     "reply": "architectures.inference.conversation",

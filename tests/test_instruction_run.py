@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import threading
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import app
 import train
 from architectures.training.signals import Signals
 from tests.conftest import ROOT, typed
+from tests.json_server import JsonHandler
 from tests.verdict_runs import LIMITS, run
 
 COLOURS = ["red", "blue", "green", "grey", "black", "white", "brown", "pink", "gold", "teal"]
@@ -121,3 +124,45 @@ def test_an_export_is_judged_like_the_run(
 def test_the_chat_page_says_that_it_needs_a_catalogue(instructed: tuple[Path, str]) -> None:
     with pytest.raises(ValueError, match="this is for models of the task retail"):
         app.load(str(instructed[0] / "model"), instructed[0].parent)
+
+
+class JudgeServer(JsonHandler):
+    """Chat completions of a judge that prefers the answer which names the question's garment."""
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        shown = json.loads(request["messages"][-1]["content"])
+        right = {name: shown["question"].split()[-1] in shown[name] for name in ("A", "B")}
+        choice = "neither" if right["A"] == right["B"] else ("A" if right["A"] else "B")
+        self.complete(json.dumps({"better": choice}), 10, 5)
+
+
+def test_a_model_judges_the_answers(
+    instructed: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, outputs = instructed[0], instructed[0].parent
+    labels = [
+        {"question": "a red coat", "answer": "It is blue.", "reference": "The coat.", "better": better}
+        for better in ["reference"] * 9 + ["answer"] * 3
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), JudgeServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    judge = {"judge_model": "judge", "judge_labels": tmp_path / "labels.jsonl"}
+    try:
+        run(ckpt=folder / "model", outputs=outputs, metrics=["judge", "chrf"], baselines=["untuned"], **judge)
+    finally:
+        server.shutdown()
+        server.server_close()
+    printed = capsys.readouterr().out
+    assert "judge: the judge agrees with people on 75.0% [46.8, 91.1] of 12 pairs" in printed
+    newest = max((outputs / "evaluations").iterdir())
+    rows = pl.read_parquet(newest / "predictions.parquet")
+    for question, answer, score in rows.select("question", "prediction", "judge").rows():
+        assert score == (0.5 if question.split()[-1] in answer else 0.0)
+    assert "| judge" in (newest / "report.md").read_text()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from architectures.inference.answer_cache import AnswerCache, cache_key
@@ -59,7 +58,7 @@ class RequestSettings:
 
 
 @dataclass
-class _ChatResults:
+class ChatResults:
     """Answers (None: not requested, or failed) and what they cost.
 
     requests, input_tokens, output_tokens: of this call. failures: requests that may succeed later; rejected:
@@ -82,7 +81,7 @@ def request_all(
     settings: RequestSettings,
     cache: AnswerCache,
     advance: Callable[[int], object],
-) -> _ChatResults:
+) -> ChatResults:
     """Answers in the order of the requests; those in the cache cost nothing.
 
     Args:
@@ -113,7 +112,7 @@ class _ChatSession:
         self, settings: RequestSettings, cache: AnswerCache, advance: Callable[[int], object]
     ) -> None:
         self.settings, self.cache, self.advance = settings, cache, advance
-        self.results = _ChatResults()
+        self.results = ChatResults()
         self.limiter = _RateLimiter(settings.per_minute)
         self.lock, self.stopped, self.schema_rejected = threading.Lock(), threading.Event(), threading.Event()
         self.fatal: list[str] = []
@@ -242,53 +241,3 @@ def _request_one(
         completion = client.chat.completions.create(**body)
     usage, text = completion.usage, completion.choices[0].message.content or ""
     return (text, usage.prompt_tokens, usage.completion_tokens) if usage else (text, 0, 0)
-
-
-def chat_function(
-    settings: Settings, cache: Path
-) -> Callable[[list[list[Message]], Settings], list[str | None]]:
-    """(requests, JSON schema) -> answers, by the endpoint, each answer stored in ``cache``.
-
-    Args:
-        settings: fields of the configuration group `data.questions`.
-    """
-
-    def answer(requests: list[list[Message]], schema: Settings) -> list[str | None]:
-        from tqdm import tqdm
-
-        s = settings
-        how = RequestSettings(
-            model=s["served_model"],
-            temperature=s["temperature"],
-            max_tokens=s["max_tokens"],
-            concurrency=s["concurrency"],
-            retries=s["retries"],
-            timeout=s["timeout"],
-            per_minute=s["per_minute"],
-            max_requests=s["max_requests"],
-            max_tokens_in_all=s["max_tokens_in_all"],
-            schema=schema if s["structured"] else None,
-        )
-        store = AnswerCache(cache / "written-questions.jsonl")
-        with tqdm(total=len(requests), desc="questions", unit="product") as bar:
-            results = request_all(requests, how, store, bar.update)
-        _log_results(results, store.path)
-        return results.answers
-
-    return answer
-
-
-def _log_results(results: _ChatResults, path: Path) -> None:
-    """Log what the requests cost. Raises ValueError if some failed that may succeed later."""
-    log.info(
-        "%d requests, %d input tokens, %d output tokens; %d answers were in the cache; all are in %s",
-        results.requests, results.input_tokens, results.output_tokens, results.from_cache, path,
-    )  # fmt: skip
-    if results.failures:
-        failed = f"{len(results.failures)} of {results.requests} requests failed ({results.failures[0]})"
-        raise ValueError(
-            f"{failed}; run the command again: answers are stored, and only the rest is requested"
-        )
-    if results.over_budget:
-        missing = sum(answer is None for answer in results.answers)
-        log.warning("the budget is spent: %d products have no written questions", missing)

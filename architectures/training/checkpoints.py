@@ -20,7 +20,8 @@ from architectures.training.checkpoint_io import read_checkpoint
 
 LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
-METRIC_KEYS = ("metrics", "pattern", "json_schema")  # for models trained on instructions alone
+# For models trained on instructions alone.
+METRIC_KEYS = ("metrics", "pattern", "json_schema", "judge_model", "judge_labels")
 GENERAL_KEYS = ("general", "general_rows")
 ANSWERING = ("retail", "instructions")  # tasks whose models answer in words
 OTHER_TASKS = {  # task -> keys of evaluate.py's command line that are for other tasks

@@ -10,7 +10,7 @@ from config.schema.trainer import TrainerConfig
 BACKENDS = ["auto", "transformers", "vllm", "endpoint"]
 LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer", "rules"]
 BASELINES = [*LOOKUPS, "untuned", "untuned-row", "untuned-shots"]
-METRICS = ["exact_match", "token_f1", "chrf", "number", "json", "pattern", "json_schema"]
+METRICS = ["exact_match", "token_f1", "chrf", "number", "json", "pattern", "json_schema", "judge"]
 STAGES = ["inspect", "prepare", "images", "show", "plan", "fit", "all"]
 
 
@@ -46,6 +46,12 @@ class EvaluationConfig:
     )
     pattern: str = setting("", "metric pattern: regular expression that a whole answer must match")
     json_schema: str = setting("", "metric json_schema: file of the JSON Schema that an answer must meet")
+    judge_model: str = setting(
+        "", "metric judge: name under which the endpoint (OPENAI_BASE_URL) serves the model that judges"
+    )
+    judge_labels: str = setting(
+        "", "metric judge: file of pairs that people compared, on which the judge's agreement is measured"
+    )
     general: list[str] = setting(
         [],
         "files of conversations or texts (column text) on which the loss of the tuned model is compared with"

@@ -23,7 +23,9 @@ from data.reports import (
 )
 from data.reports.evaluated_runs import CLASSIFIERS, EvaluatedRun, kind_of, read_run, run_name
 from data.scoring import forgetting, instruction_baselines, lookups, summaries, text_metrics
+from data.scoring.instruction_scoring import InstructionScorer
 from data.scoring.lookups import AskBase, Nearest
+from data.scoring.model_judge import Chat
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 Answers = dict[str, list[str | None]]  # by model
 Settings = dict[str, Any]
 Losses = Callable[["list[Example]", str], tuple[list[float], list[float]]]
-Metrics = dict[str, text_metrics.Metric]
 Judge = Callable[[pl.DataFrame, Answers], tuple[pl.DataFrame, Settings]]
 
 
@@ -84,12 +85,13 @@ class Answerer(Protocol):
 @dataclass(frozen=True)
 class JudgedModel:
     """What is judged, as functions. losses: (rows, name) -> losses of the tuned model and of its base.
-    nearest: see `data.scoring.lookups`.
+    nearest: see `data.scoring.lookups`. chat: asks a language model that judges, if one is set.
     """
 
     answerer: Answerer
     losses: Losses
     nearest: Nearest
+    chat: Chat
 
 
 def _answers_of(
@@ -119,7 +121,7 @@ def evaluate_answers(
         settings: fields of the configuration group `evaluation`. facts: what the scores say of model and
         data.
     """
-    judge = _judge_of(data, settings)
+    judge = _judge_of(data, settings, model.chat)
     general = _compare_general(data, settings, model.losses)  # first: it reads files
     questions = data.evaluation_questions(settings["questions"])
     answers, made = _answers_of(model, data, settings, questions)
@@ -143,13 +145,13 @@ def evaluate_golden(
     return golden_page.report_golden(questions, data.products, answers, name, folder)
 
 
-def _judge_of(data: "RetailData | InstructionData", settings: Settings) -> Judge:
+def _judge_of(data: "RetailData | InstructionData", settings: Settings, chat: Chat | None) -> Judge:
     """(questions, answers) -> (the judged answers of all models, their scores). Raises ValueError for a
     metric that cannot be used as it is set.
     """
     if data.settings["task"] == "retail":
         return partial(_judge_about_catalogue, cast("RetailData", data))
-    return partial(_judge_instructions, cast("InstructionData", data), text_metrics.metrics_of(settings))
+    return partial(_judge_instructions, cast("InstructionData", data), InstructionScorer(settings, chat))
 
 
 def _judge_about_catalogue(
@@ -162,18 +164,16 @@ def _judge_about_catalogue(
 
 
 def _judge_instructions(
-    data: "InstructionData", metrics: Metrics, questions: pl.DataFrame, answers: Answers
+    data: "InstructionData", scorer: InstructionScorer, questions: pl.DataFrame, answers: Answers
 ) -> tuple[pl.DataFrame, Settings]:
     """Answers to instructions, compared with their references."""
-    frames = []
-    for name, texts in answers.items():
-        frames.append(text_metrics.judge(questions, texts, metrics).with_columns(model=pl.lit(name)))
-    judged = pl.concat(frames)
-    figures = text_metrics.score_models(judged, list(metrics), data.seed)
+    judged = scorer.score(questions, answers)
+    figures = text_metrics.score_models(judged, scorer.names, data.seed)
     known = data.training_questions.select("messages")
     shared = questions.join(known, on="messages", how="semi").height
     leakage = {"shared": shared, "rows": questions.height}
-    return judged, {"metrics": list(metrics), "texts": figures, "leakage": leakage}
+    scores = {"metrics": scorer.names, "texts": figures, "leakage": leakage}
+    return judged, scores | {"agreement": scorer.agreement}
 
 
 class MonitoredQuestions:
@@ -233,7 +233,7 @@ def check_evaluation(data: "AnyData", settings: Settings) -> None:
         label_evaluation.read_checks(labelled, settings, labelled.rows_of("train"))
     else:
         answering = cast("RetailData | InstructionData", data)
-        _judge_of(answering, settings)
+        _judge_of(answering, settings, None)
         general_rows(answering, settings)
 
 

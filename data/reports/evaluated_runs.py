@@ -24,6 +24,8 @@ LATER_FIELDS: dict[str, Any] = {
     "metrics": ["chrf", "token_f1", "exact_match"],
     "pattern": "",
     "json_schema": "",
+    "judge_model": "",
+    "judge_labels": "",
     "general": [],
     "general_rows": 200,
     "variants": [],

@@ -49,7 +49,9 @@ def answers_table(scores: dict[str, Any]) -> str:
     for name, figures in scores["texts"].items():
         cells = [tables.figure_with_interval(figures, metric) for metric in scores["metrics"]]
         rows.append([name, int(figures["n"]), *cells, int(figures["failed"])])
-    return markdown.markdown_table(["answers", "n", *scores["metrics"], "failed"], rows)
+    table = markdown.markdown_table(["answers", "n", *scores["metrics"], "failed"], rows)
+    agreement = scores.get("agreement")
+    return f"{table}\n\njudge: {agreement}." if agreement else table
 
 
 def runs_table(runs: list[EvaluatedRun]) -> str:

@@ -135,7 +135,7 @@ METRICS_BY_SETTING: dict[str, tuple[str, Callable[[str], Metric]]] = {  # metric
     "pattern": ("pattern", _pattern_metric),
     "json_schema": ("json_schema", _schema_metric),
 }
-NAMES = (*METRICS, *METRICS_BY_SETTING)
+NAMES = (*METRICS, *METRICS_BY_SETTING, "judge")  # the last: `data.scoring.model_judge`
 
 
 def metrics_of(settings: Mapping[str, Any]) -> dict[str, Metric]:
@@ -149,6 +149,8 @@ def metrics_of(settings: Mapping[str, Any]) -> dict[str, Metric]:
         if name in METRICS:
             chosen[name] = METRICS[name]
             continue
+        if name not in METRICS_BY_SETTING:
+            raise ValueError(f"the metric {name} is for evaluations, not for trainer.monitor")
         setting, build = METRICS_BY_SETTING[name]
         if not settings.get(setting):
             raise ValueError(f"the metric {name} needs evaluation.{setting}=...")

@@ -181,7 +181,7 @@ def test_from_an_endpoint_to_training_rows(
     ]
     few = train.prepare(typed(*given, "data.questions.max_requests=15"))
     assert len(server.seen) == 15
-    assert "25 products have no written questions" in caplog.text
+    assert "25 requests have no answer" in caplog.text
     data = train.prepare(typed(*given))
     assert len(server.seen) == 40
     assert data.digest != few.digest
