@@ -20,6 +20,7 @@ from config.schema import TrainConfig
 from data.catalogue import images, inspection
 from data.files import write_json
 from data.reports import answer_evaluation, evaluated_runs, next_steps, sweep
+from data.reports.monitored_questions import monitored_questions
 from data.scoring import summaries
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
 from evaluate import evaluate, open_data
@@ -180,7 +181,7 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  #
         remember_micro_batch=lambda rows: runs.interrupt(folder, micro_batch=rows),
         lengths=data.rows["train"].lengths,
         has_test=len(data.rows.get("test", [])) > 0,
-        questions=answer_evaluation.monitored_questions(data, asdict(config)),
+        questions=monitored_questions(data, asdict(config)),
     )
     identity, resume = runs.identity(config) | {"the prepared data": data.digest}, config.resume != "never"
     settings = architectures.fit_settings(*this.groups, this.micro_batch(), resume, identity)

@@ -15,7 +15,7 @@ import train
 from architectures.models.causal_lm import CausalLM
 from architectures.training.signals import Interrupted, Signals
 from config import runs
-from data.reports.answer_evaluation import MonitoredQuestions
+from data.reports.monitored_questions import MonitoredQuestions
 from tests.conftest import ROOT, typed
 from tests.test_instruction_run import write_rows
 

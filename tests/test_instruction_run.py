@@ -126,6 +126,29 @@ def test_the_chat_page_says_that_it_needs_a_catalogue(instructed: tuple[Path, st
         app.load(str(instructed[0] / "model"), instructed[0].parent)
 
 
+def test_speed_size_and_cost_stand_beside_the_variants(
+    instructed: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, outputs = instructed[0], instructed[0].parent
+    given = {"variants": ["merged"], "baselines": [], "speed": True, "price": 3.6}
+    run(ckpt=folder / "model", outputs=outputs, **given)
+    newest = max((outputs / "evaluations").iterdir())
+    speeds = json.loads((newest / "scores.json").read_text())["speed"]
+    assert set(speeds) == {"tuned", "merged"}
+    for speed in speeds.values():
+        assert speed["tokens_per_second"] > 0
+        assert speed["seconds_alone"] > 0
+        assert speed["together"] == 16
+    # The tuned model is in float32, the merged one in bfloat16 and without an adapter.
+    assert 0 < speeds["merged"]["weights_mib"] < speeds["tuned"]["weights_mib"]
+    printed = capsys.readouterr().out
+    assert "cost of 1,000 answers at 3.6 an hour" in printed
+    cost = 1000 * speeds["merged"]["seconds"] / 3600 * 3.6
+    (row,) = [line for line in printed.splitlines() if line.startswith("| merged ") and f"{cost:.4f}" in line]
+    assert f"{speeds['merged']['seconds_alone']:.2f}" in row
+    assert "## Speed and size" in (newest / "report.md").read_text()
+
+
 class JudgeServer(JsonHandler):
     """Chat completions of a judge that prefers the answer which names the question's garment."""
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from architectures.inference.backend import Backend, Decoding, answer_texts
 from architectures.inference.selection import Prompting, select_backend
+from architectures.inference.speed import measure
 from architectures.inference.variants import variant_answers
 from architectures.models import lora
 from architectures.models.fine_tuned import FineTuned
@@ -71,6 +72,7 @@ class Answerer:
         self.module, self.exported, self.settings, self.data = module, exported, settings, data
         self.decoding = Decoding(data.renderer.stop_ids, data.max_new_tokens)
         self.has_base = lora.has_adapter(module.net)
+        self.speeds: dict[str, Settings] = {}  # of the tuned model and its variants, where they are measured
 
     def backend(self, untuned: bool) -> tuple[Backend, str]:
         """(the back end, the reason for the choice)"""
@@ -82,6 +84,11 @@ class Answerer:
         prompts = self.data.prompts(questions)
         return answer_texts(backend, prompts, self.data.cache, self.data.renderer.decode, name)
 
+    def measure_speed(self, backend: Backend, questions: Questions, name: str) -> None:
+        """Measure how fast a back end answers, where the settings say so."""
+        if self.settings.get("speed"):
+            self.speeds[name] = measure(backend, self.data.prompts(questions))
+
     def tuned(self, questions: Questions) -> tuple[Texts, Settings]:
         """(the tuned model's answers, how they were made)"""
         begun = time.perf_counter()
@@ -89,6 +96,7 @@ class Answerer:
         log.info("answered by %s: %s", backend.name, reason)
         answers = self.texts(backend, questions, "tuned")
         seconds = time.perf_counter() - begun
+        self.measure_speed(backend, questions, "tuned")
         return answers, {
             "backend": backend.name,
             "why": reason,
@@ -103,7 +111,12 @@ class Answerer:
     def variants(self, questions: Questions) -> dict[str, Texts]:
         """The answers of the variants that the settings name."""
         names, size = self.settings.get("variants") or [], self.settings["batch_size"]
+
+        def answer(backend: Backend, name: str) -> Texts:
+            answers = self.texts(backend, questions, name)
+            self.measure_speed(backend, questions, name)
+            return answers
+
         return variant_answers(
-            self.module, self.exported, names, self.decoding, size,
-            lambda backend, name: self.texts(backend, questions, name), self.data.renderer.save,
-        )  # fmt: skip
+            self.module, self.exported, names, self.decoding, size, answer, self.data.renderer.save
+        )

@@ -74,7 +74,9 @@ def export_model(
 
 
 def check_export(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the settings export, to, hub and variants of a command line, one line each."""
+    """What is wrong with the settings export, to, hub, variants, speed and price of a command line, one line
+    each.
+    """
     problems = [f"{key}: is for export" for key in ("to", "hub") if settings[key] and not settings["export"]]
     if settings["compare"]:
         needing = ("export", "variants", "golden")
@@ -82,6 +84,13 @@ def check_export(settings: Mapping[str, Any]) -> list[str]:
     if settings["golden"]:
         others = ("export", "gate", "register")
         problems += [f"golden: is an evaluation of its own, without {key}" for key in others if settings[key]]
+    price = settings["price"]
+    if price is not None and (not isinstance(price, int | float) or price <= 0):
+        problems.append(f"price={price}: must be a number above 0, what an hour of this machine costs")
+    elif price is not None and not settings["speed"]:
+        problems.append("price: is for speed=true")
+    if settings["speed"] not in (None, True, False):
+        problems.append(f"speed={settings['speed']}: must be true or false")
     return problems + check_variants(settings["variants"] or [])
 
 

@@ -19,6 +19,7 @@ from data.reports import (
     instruction_report,
     label_evaluation,
     label_report,
+    speed_report,
     tables,
 )
 from data.reports.evaluated_runs import CLASSIFIERS, EvaluatedRun, kind_of, read_run, run_name
@@ -64,10 +65,12 @@ def _baseline_answers(
 class Answerer(Protocol):
     """Answers questions with a model.
 
-    has_base: whether there is an untuned base that answers, too.
+    has_base: whether there is an untuned base that answers, too. speeds: of the models that have answered,
+    where the settings let them be measured.
     """
 
     has_base: bool
+    speeds: dict[str, Settings]
 
     def tuned(self, questions: pl.DataFrame) -> tuple[list[str | None], Settings]:
         """(the tuned model's answers, how they were made)"""
@@ -128,6 +131,7 @@ def evaluate_answers(
     judged, scores = judge(questions, answers)
     judged.write_parquet(folder / "predictions.parquet")
     scores |= facts | {"made": made, "general": general, "name": run_name(facts["origin"])}
+    scores |= {"speed": model.answerer.speeds, "price": settings.get("price", 0)}
     write_json(folder / "scores.json", scores)
     return scores | {"text": evaluation_text(scores)}
 
@@ -176,56 +180,6 @@ def _judge_instructions(
     return judged, scores | {"agreement": scorer.agreement}
 
 
-class MonitoredQuestions:
-    """Validation questions that a model answers while it is trained, with what scores the answers: 1 for a
-    right one, or the first of ``evaluation.metrics``.
-
-    Args:
-        settings: fields of the configuration group `evaluation`. count: of the questions.
-
-    Raises ValueError if there is no validation question that fits into data.max_seq_length.
-    """
-
-    def __init__(self, data: "RetailData | InstructionData", settings: Settings, count: int) -> None:
-        self.data, first = data, {"metrics": settings["metrics"][:1]}
-        is_retail = data.settings["task"] == "retail"
-        self.metrics = {} if is_retail else text_metrics.metrics_of(settings | first)
-        self.questions = data.validation_questions(count)
-        reference = "answer" if is_retail else "reference"
-        if not self.scores(self.questions, self.questions[reference].to_list()):
-            raise ValueError(
-                "trainer.monitor=answer_score: there is no validation question whose answer can be scored;"
-                " set trainer.monitor=loss"
-            )
-        self.prompts = data.prompts(self.questions)
-        self.stop_ids, self.max_new_tokens = data.renderer.stop_ids, data.max_new_tokens
-        self.batch_size = int(settings["batch_size"])
-
-    def score(self, places: list[int], answers: list[list[int]]) -> list[float]:
-        """Scores, from 0 to 1, of the answers to the questions at some places, as far as they have one."""
-        return self.scores(self.questions[places], [self.data.renderer.decode(ids) for ids in answers])
-
-    def scores(self, questions: pl.DataFrame, answers: list[str | None]) -> list[float]:
-        """Scores of answers; a question whose reference the metric cannot score has none."""
-        if self.data.settings["task"] == "retail":
-            judged = cast("RetailData", self.data).judge(questions, answers)
-            return judged.select(summaries.RIGHT.cast(pl.Float64)).to_series().to_list()
-        return text_metrics.judge(questions, answers, self.metrics)[:, -1].drop_nulls().to_list()
-
-
-def monitored_questions(data: "AnyData", settings: Settings) -> MonitoredQuestions | None:
-    """The questions that a model answers while it is trained; None unless their score is monitored.
-
-    Args:
-        settings: the whole configuration.
-    """
-    trainer = settings["trainer"]
-    if trainer["monitor"] != "answer_score":
-        return None
-    answering = cast("RetailData | InstructionData", data)
-    return MonitoredQuestions(answering, settings["evaluation"], trainer["monitor_questions"])
-
-
 def check_evaluation(data: "AnyData", settings: Settings) -> None:
     """Read the files that an evaluation needs, before the work. Raises ValueError for a mistake in one."""
     if data.settings["task"] == "labels":
@@ -260,6 +214,8 @@ def evaluation_text(scores: Settings) -> str:
     """The tables that an evaluation prints."""
     is_about_catalogue = "grounded" in scores
     text = tables.evaluation_text(scores) if is_about_catalogue else instruction_report.answers_table(scores)
+    if scores.get("speed"):
+        text += f"\n\n{speed_report.speed_table(scores['speed'], scores['price'])}"
     if scores.get("general"):
         text += f"\n\n{forgetting_report.forgetting_table(scores['general'])}"
     return text

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from data import markdown
-from data.reports import forgetting_report, page, tables
+from data.reports import forgetting_report, page, speed_report, tables
 from data.reports.evaluated_runs import EvaluatedRun, side_by_side
 from data.reports.page import Section
 from data.reports.sections import (
@@ -57,7 +57,8 @@ def write_report(
     if len(runs) > 1:
         sections.append(Section("Parameters that differ", parameters_table(runs)))
     sections += [Section("Cost", cost_table(runs)), Section("Where it is weak", weakness_section(best))]
-    sections += [*forgetting_report.sections(best.scores), *error_sections(best)]
+    sections += [*speed_report.sections(best.scores), *forgetting_report.sections(best.scores)]
+    sections += error_sections(best)
     sections += [Section("Leakage", leakage_table(best)), Section("What was run", provenance(runs))]
     title = f"{best.scores['origin']['data']['name']}: {', '.join(run.name for run in runs)}"
     page.write_page(folder, title, sections)

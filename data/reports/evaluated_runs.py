@@ -29,6 +29,8 @@ LATER_FIELDS: dict[str, Any] = {
     "general": [],
     "general_rows": 200,
     "variants": [],
+    "speed": False,
+    "price": 0,
 }
 
 

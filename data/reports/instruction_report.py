@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from data import markdown
-from data.reports import forgetting_report, page, tables
+from data.reports import forgetting_report, page, speed_report, tables
 from data.reports.evaluated_runs import EvaluatedRun, side_by_side
 from data.reports.page import Section, quote_text
 from data.scoring import statistics, text_metrics
@@ -105,7 +105,7 @@ def write_report(
         Section("Differences on the same rows", differences_table(best, others)),
         Section("Examples", _examples_table(best), folded=True),
     ]
-    sections += forgetting_report.sections(best.scores)
+    sections += [*speed_report.sections(best.scores), *forgetting_report.sections(best.scores)]
     if verdict:
         sections.insert(0, Section("Verdict", verdict))
     title = f"{best.scores['origin']['data']['name']}: {', '.join(run.name for run in runs)}"
