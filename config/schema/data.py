@@ -119,7 +119,9 @@ class DataConfig:
         0, "for debugging: products, or texts of each split (balanced by label); 0: all", at_least=0
     )
     mixture: dict[str, float] = setting(
-        {}, "task instructions: further paths -> how often their rows are seen in an epoch"
+        {},
+        "paths of further instruction data -> how often their rows are seen in an epoch; task retail: beside"
+        " the questions, against forgetting",
     )
     max_seq_length: int = setting(
         512, "tokens of a row, prompt and answer together; longer rows are cut off and counted",

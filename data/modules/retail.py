@@ -21,7 +21,9 @@ from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
 from data.files import Cache, digest_of, write_json
 from data.modules import agreement, preparation
+from data.modules.mixture import with_mixture
 from data.modules.retail_code import CODE, GROUNDING_CODE, RENDERING_CODE, settings_of_questions
+from data.modules.retail_summary import log_prepared
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.questions.follow_ups import earlier_turns
@@ -212,27 +214,7 @@ class RetailData(TokenDataModule):
 
     def log_summary(self) -> None:
         """Log every step's count, what was set aside, what was cut off, and what leaks."""
-        report, folder = self.report, self.folder
-        for name, count in report["counts"]:
-            log.info("%7d  %s", count, name)
-        for reason, count in report["quarantined"]:
-            log.warning("%7d  set aside: %s (%s)", count, reason, folder / "quarantine.parquet")
-        for reason, count in report["written_set_aside"]:
-            path = folder / "questions_set_aside.parquet"
-            log.warning("%7d  written questions set aside: %s (%s)", count, reason, path)
-        for what, count in report["written_repaired"]:
-            log.info("%7d  written questions repaired: %s", count, what)
-        for verdict, count in report["disagreeing"]:
-            path = folder / agreement.SET_ASIDE
-            log.warning("%7d  questions set aside: their own answer is judged %s (%s)", count, verdict, path)
-        agreement.log_changed(self.token_report["train"])
-        filters.log_filters(report["quality"], folder)
-        log.info("questions: %s", ", ".join(f"{count} {name}" for name, count in report["splits"]))
-        for row in report["leakage"]:
-            log.info(
-                "leakage: of %d %s rows %d share a question with training, %d an answer, %d a product",
-                row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
-            )  # fmt: skip
+        log_prepared(self.report, self.token_report, self.folder)
         if self.is_grounded:
             found = "retrieval: %(found)d of %(questions)d test questions find a row that answers them"
             log.info(found, self.retrieval)
@@ -240,7 +222,10 @@ class RetailData(TokenDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the prepared token rows."""
-        self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
+        rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
+        if self.settings.get("mixture"):
+            rows["train"] = with_mixture(rows["train"], self.settings, self.renderer, self.seed)
+        self.rows = rows
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -272,8 +257,11 @@ class RetailData(TokenDataModule):
 
     def describe_rows(self, rows: list[int]) -> str:
         """Which questions some training rows are."""
-        pairs = self.questions("train")[rows].select("product_id", "question").rows()
-        return "; ".join(f"product {product}: {question!r}" for product, question in pairs)
+        asked = self.questions("train")
+        pairs = asked[[row for row in rows if row < asked.height]].select("product_id", "question").rows()
+        named = [f"product {product}: {question!r}" for product, question in pairs]
+        mixed = len(rows) - len(pairs)
+        return "; ".join([*named, f"{mixed} rows of data.mixture"] if mixed else named)
 
     def prompts(self, questions: pl.DataFrame) -> list[list[int]]:
         """Token ids that prediction starts from."""

@@ -140,7 +140,8 @@ def agreement(chat: Chat, labels: pl.DataFrame) -> Agreement:
     n, agreed = len(pairs), sum(a == b for a, b in pairs)
     by_chance = 0.0
     for choice in CHOICES:
-        of_judge, of_people = (sum(pair[side] == choice for pair in pairs) for side in (0, 1))
+        of_judge = sum(said_by_judge == choice for said_by_judge, _ in pairs)
+        of_people = sum(said_by_people == choice for _, said_by_people in pairs)
         by_chance += of_judge * of_people / n**2
     kappa = 1.0 if by_chance == 1 else (agreed / n - by_chance) / (1 - by_chance)
     found = Agreement(n, agreed, kappa)
