@@ -32,13 +32,16 @@ Results = dict[str, Any]  # plain values by name
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its configuration, prepared data, folder, stop signals, and the timer of its start."""
+    """One run: its configuration, prepared data, folder, stop signals, the timer of its start, and the
+    adapter that it goes on from.
+    """
 
     config: TrainConfig
     data: Any  # one of data.modules.opening.AnyData: what it offers depends on the task
     folder: Path
     signals: "architectures.Signals"
     timer: "architectures.StartupTimer"
+    parent: "architectures.Parent | None"
 
     @property
     def groups(self) -> tuple[Results, Results]:
@@ -61,7 +64,7 @@ class Run:
         """The LightningModule, for a number of optimiser steps; a classifier has a head for its labels."""
         config, origin = self.config, runs.origin(self.config) | self.data.origin
         head = self.data.head(config.trainer.class_weights) if config.data.task == "labels" else {}
-        return architectures.run_module(*self.groups, head, origin, steps, config.seed)
+        return architectures.run_module(*self.groups, head, origin, steps, config.seed, self.parent)
 
 
 def run(config: TrainConfig, folder: Path, signals: "architectures.Signals") -> None:
@@ -77,7 +80,8 @@ def run(config: TrainConfig, folder: Path, signals: "architectures.Signals") -> 
         return
     if config.model.method == "fine-tune" and config.stage in ("plan", "fit", "all"):
         architectures.process_count(asdict(config.trainer))  # reports missing GPUs before any work
-    this = Run(config, prepare(config), folder, signals, timer)
+    parent = architectures.find_parent(asdict(config.model), Path(config.outputs))
+    this = Run(config, prepare(config), folder, signals, timer, parent)
     timer.mark("data")
     if config.stage != "prepare":  # which ends here
         STAGES[config.stage](this)

@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from architectures.training.classification import tokenizer_base as tokenizer_base
     from architectures.training.fit import FitInputs as FitInputs
     from architectures.training.fit import fit as fit
+    from architectures.training.parent import Parent as Parent
+    from architectures.training.parent import find_parent as find_parent
     from architectures.training.processes import is_alone as is_alone
     from architectures.training.processes import is_first_process as is_first_process
     from architectures.training.processes import run_until_done as run_until_done
@@ -182,6 +184,8 @@ _MODULES = {
     "process_count": "architectures.training.settings",
     "run_baseline": "architectures.training.settings",
     "run_module": "architectures.training.settings",
+    "Parent": "architectures.training.parent",
+    "find_parent": "architectures.training.parent",
     "start_tracking": "architectures.training.settings",
     "Interrupted": "architectures.training.signals",
     "Signals": "architectures.training.signals",

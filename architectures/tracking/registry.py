@@ -42,16 +42,19 @@ def _server_errors(message: str) -> Iterator[None]:
         raise ValueError(redact(f"{message} ({reason})")) from None
 
 
-def locate(ckpt: str, outputs: Path) -> Path:
+def locate(ckpt: str, outputs: Path, key: str = "ckpt") -> Path:
     """What ``ckpt`` names, as a path; the model of an MLflow run or of the registry is downloaded. Raises
     ValueError if there is none.
+
+    Args:
+        key: the setting that names it, for messages.
     """
     if Path(ckpt).exists():
         return Path(ckpt)
     is_registered = ckpt.startswith("models:/")
     if not is_registered and not RUN_ID.fullmatch(ckpt):
         raise ValueError(
-            f"ckpt={ckpt}: there is no such file or folder, and it is neither the id of an MLflow"
+            f"{key}={ckpt}: there is no such file or folder, and it is neither the id of an MLflow"
             f" run (32 hex digits) nor"
             " models:/NAME@ALIAS"
         )
@@ -59,7 +62,7 @@ def locate(ckpt: str, outputs: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     uri = tracking_uri("", outputs)
-    with _server_errors(f"ckpt={ckpt}: MLflow at {uri} has no exported model for it"):
+    with _server_errors(f"{key}={ckpt}: MLflow at {uri} has no exported model for it"):
         if is_registered:
             # Names of models are looked up there, whatever address the download gets.
             mlflow.set_tracking_uri(uri)

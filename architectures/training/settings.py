@@ -16,6 +16,7 @@ from architectures.tracking.locations import tracking_uri
 from architectures.tracking.mlflow_logger import RunLogger
 from architectures.training.fit import FitSettings
 from architectures.training.modules import build_module
+from architectures.training.parent import Parent, load_parent
 from architectures.training.planning import (
     Memory,
     ModelShapes,
@@ -37,6 +38,7 @@ NOT_OF_THE_NET = (
     "pooling",
     "probe",
     "head_dropout",
+    "parent",
 )
 ADAMW = ("learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
@@ -106,9 +108,15 @@ def describe_plan(
 
 
 def run_module(
-    model: Settings, trainer: Settings, head: Settings, origin: Settings, steps: int, seed: int
+    model: Settings,
+    trainer: Settings,
+    head: Settings,
+    origin: Settings,
+    steps: int,
+    seed: int,
+    parent: Parent | None = None,
 ) -> FineTuned:
-    """The LightningModule of a run.
+    """The LightningModule of a run, with the adapter of its parent if it has one.
 
     Args:
         head: labels, multi_label, pad_id and class_weights of a classifier; empty: a causal LM. steps:
@@ -124,7 +132,11 @@ def run_module(
     local = max(1, process_count(trainer) // trainer["nodes"])
     threads = trainer["threads"] or max(1, (os.cpu_count() or 1) // local)
     sharded = trainer["strategy"] == "fsdp"
-    return build_module(settings, optimization, origin, seed, threads, sharded)
+    origin = origin | parent.origin if parent else origin
+    module = build_module(settings, optimization, origin, seed, threads, sharded)
+    if parent:
+        load_parent(module, parent)
+    return module
 
 
 def run_baseline(settings: Settings, labels: list[str], multi_label: bool, origin: Settings) -> Baseline:

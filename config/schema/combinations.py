@@ -37,6 +37,10 @@ def _check_adapter(values: Values) -> Iterator[str]:
             "model.lora_targets: is empty, so nothing would be trained; set model.adapter=none to train"
             " every parameter"
         )
+    if values.get("model.parent") and values.get("trainer.strategy") == "fsdp":
+        yield "model.parent: is not for trainer.strategy=fsdp; merge it (export=merged) and set model.base"
+    if values.get("model.parent") and values.get("model.method") != "fine-tune":
+        yield "model.parent: is for model.method=fine-tune"
     if values.get("model.quantization") == "nf4" and values.get("model.adapter") == "none":
         yield "model.quantization=nf4: a base in 4 bits cannot be trained as a whole; set model.adapter=lora"
 

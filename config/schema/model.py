@@ -42,6 +42,11 @@ class ModelConfig:
         "pretrained: load the base's weights; random: use its shapes only and draw the weights from the seed",
         choices=["pretrained", "random"],
     )
+    parent: str = setting(
+        "",
+        "adapter to go on from, on other data: an exported folder such as RUN/model, an MLflow run, or"
+        " models:/NAME@ALIAS; of the same base and shape",
+    )
     adapter: str = setting(
         "lora", "lora: train an adapter; none: train every parameter", choices=["lora", "none"]
     )

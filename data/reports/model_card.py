@@ -21,6 +21,12 @@ def _what_it_is(settings: dict[str, Any]) -> str:
     return f"{kind} `{settings['model.base']}`"
 
 
+def _parents(origin: dict[str, Any]) -> str:
+    """Digests of the models that a model goes on from, the newest first."""
+    parents = origin.get("parents", [])
+    return f" It goes on from the model {', which goes on from '.join(parents)}." if parents else ""
+
+
 def _label_card(run: EvaluatedRun, decided: str) -> str:
     """The card of a classifier."""
     origin = run.scores["origin"]
@@ -31,7 +37,7 @@ def _label_card(run: EvaluatedRun, decided: str) -> str:
 licence applies to it.
 
 - Data: {origin["data"]["name"]}, digest {run.scores["data_digest"]}.
-- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.
+- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.{_parents(origin)}
 - Intended use: texts like those it was trained on, cleaned in the same way.
 - Limits: other texts were not evaluated. Its probabilities were calibrated on the validation rows.
 
@@ -50,7 +56,7 @@ def _instruction_card(run: EvaluatedRun, decided: str) -> str:
 applies to it.
 
 - Data: {origin["data"]["name"]}, digest {run.scores["data_digest"]}.
-- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.
+- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.{_parents(origin)}
 - Intended use: instructions like those it was trained on.
 - Limits: its answers were compared with one reference each, by the metrics below. Whether an answer is true
   was not checked, and other instructions were not evaluated.
@@ -72,7 +78,7 @@ def _catalogue_card(run: EvaluatedRun, decided: str) -> str:
 alternatives and outfits. The base's licence applies to it.
 
 - Data: {data["name"]}, digest {run.scores["data_digest"]}, questions made by templates from the table's rows.
-- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.
+- Model digest: {run.scores["model_digest"]}. Seed {origin["seed"]}.{_parents(origin)}
 - Intended use: answers about the products of this catalogue, checked against it before they are shown.
 - Limits: it knows the catalogue as it was; prices and stock are not in it. Of {int(known["n"])} questions
   about known products {right} were answered correctly; in {invented} it named a product that does not exist.
@@ -97,6 +103,8 @@ def registry_fields(run: EvaluatedRun, model: Path, verdict: str) -> dict[str, A
         "source": str(model),
         "commit": str(run.results.get("commit", "unknown")),
     }
+    if origin.get("parents"):
+        tags["parents"] = ", ".join(origin["parents"])
     rows = run.rows.height // run.rows["model"].n_unique()
     return {"text": model_card(run, verdict), "tags": tags, "source": origin["data"]["path"], "rows": rows}
 
