@@ -233,7 +233,7 @@ def main() -> None:
     """Check the command line, then run it, as one run or as a sweep."""
     architectures.configure_process()
     os.chdir(ROOT)
-    plain = architectures.plain_arguments(sys.argv[1:], command_line.parse)
+    plain = architectures.plain_arguments(sys.argv[1:], command_line.parse, ["evaluation.pattern"])
     sys.argv[1:] = arguments = command_line.with_experiment(plain)
     try:
         is_sweep, configs = command_line.check(arguments)

@@ -113,6 +113,12 @@ def test_a_wrong_key_is_named_at_any_depth(argument: str, told: str) -> None:
     assert told in done.stderr
 
 
+@pytest.mark.parametrize("pattern", [r"[A-Z]+\d{2}", r"^\d+$", "(yes|no)[.!]?", "a=b, c", "{x}"])
+def test_a_regular_expression_needs_no_quotes(pattern: str) -> None:
+    (argument,) = plain_arguments([f"evaluation.pattern={pattern}"], parse, ["evaluation.pattern"])
+    assert received(argument) == pattern
+
+
 def test_an_unknown_key_is_marked_as_new_at_any_depth() -> None:
     known = OmegaConf.create({"a": 1, "b": {"c": {"d": 2}}})
     plain = plain_arguments(["b.c.d=3", "b.e=4", "hydra.x=5"], parse, known=known)
