@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from architectures.compatibility.torch import replace_parameters
-from architectures.models.types import Context, Layer
+from architectures.models.types import Context, Layer, Net
 
 LOGITS_AT_ONCE = {"cpu": 2**21, "cuda": 2**27}  # logits that exist at once: on a CPU what stays in its caches
 
@@ -245,9 +245,17 @@ def _weight_offset(norm: Layer, epsilon: float) -> float | None:
         )
 
 
-def fuse(net: nn.Module) -> nn.Module:
+def _contiguous_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A hook that gives a layer its input without gaps."""
+    return inputs[0].contiguous(), *inputs[1:]
+
+
+def fuse(net: Net) -> Net:
     """Let LoRA layers around float linear layers, and RMSNorms, compute as above; their weights and names
     stay as they are.
+
+    The output head gets its input without gaps: of prompts it reads the last token alone, a slice, and torch
+    multiplies a slice of several rows with a copy of the weight for each of them.
     """
     from peft.tuners.lora import Linear
 
@@ -266,4 +274,7 @@ def fuse(net: nn.Module) -> nn.Module:
             shift = shifts[type(module)]
             if shift is not None:
                 module.forward = partial(_norm_forward, module, epsilon=epsilon, shift=shift)
+    head = net.get_output_embeddings() if hasattr(net, "get_output_embeddings") else None  # tests fuse parts
+    if isinstance(head, nn.Linear):
+        head.register_forward_pre_hook(_contiguous_input)
     return net

@@ -61,6 +61,23 @@ def test_every_lora_layer_and_every_norm_is_lightened(model_settings: Any, kind:
     )
 
 
+def test_the_head_reads_without_gaps_and_its_weight_is_not_copied(model_settings: Any) -> None:
+    net = building.build_net(**model_settings("llama")).eval()
+    seen: list[bool] = []
+    net.get_output_embeddings().register_forward_pre_hook(
+        lambda layer, inputs: seen.append(inputs[0].is_contiguous())
+    )
+    ids = torch.randint(5, 90, (3, 7), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = net(input_ids=ids).logits
+        last = net(input_ids=ids, logits_to_keep=1).logits
+        with torch.profiler.profile() as profile:
+            net.get_output_embeddings()(torch.randn(3, 7, net.config.hidden_size)[:, -1:])
+    assert seen == [True, True, True]
+    torch.testing.assert_close(last, whole[:, -1:])
+    assert "aten::bmm" not in {event.key for event in profile.key_averages()}
+
+
 def test_a_norm_of_another_kind_is_left_alone() -> None:
     class StrangeRMSNorm(nn.Module):
         def __init__(self) -> None:
