@@ -3,6 +3,8 @@
 import contextlib
 import json
 import signal
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,4 +116,32 @@ def test_of_a_catalogue_right_answers_count(tmp_path: Path, monkeypatch: pytest.
     assert len(monitored.prompts) == 6
     truth = [data.renderer.encode([answer])[0] for answer in monitored.questions["answer"]]
     assert monitored.score(list(range(6)), truth) == [1.0] * 6
+    assert monitored.score([], []) == []
     assert monitored.score([0, 1], [truth[0], data.renderer.encode(["I do not know."])[0]]) == [1.0, 0.0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("questions", [5, 1])
+def test_two_processes_share_the_questions(questions: int, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", "Tell the colour:")
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.validate_every=4"]
+    small = [
+        "trainer.max_steps=8",
+        "trainer.learning_rate=5e-3",
+        "trainer.precision=32-true",
+        "data.test=0.2",
+    ]
+    small += ["tracking.system_metrics=false", "stage=fit", "evaluation.metrics=[exact_match]"]
+    asked = ["trainer.monitor=answer_score", f"trainer.monitor_questions={questions}"]
+    place = [
+        f"data.path={tmp_path / 'rows.jsonl'}",
+        f"outputs={tmp_path}",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
+    command = [sys.executable, "train.py", "+experiment=instructions", *two, *small, *asked, *place]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    scores = [row["validation/answer_score"] for row in validations(tmp_path / "run")]
+    assert len(scores) == 2
+    assert all(score * questions == pytest.approx(round(score * questions), abs=1e-4) for score in scores)
+    assert done.stderr.count(f"answered {questions} validation questions") == 2

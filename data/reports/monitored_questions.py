@@ -40,6 +40,8 @@ class MonitoredQuestions:
 
     def score(self, places: list[int], answers: list[list[int]]) -> list[float]:
         """Scores, from 0 to 1, of the answers to the questions at some places, as far as they have one."""
+        if not places:  # of a process, where there are more processes than questions
+            return []
         return self.scores(self.questions[places], [self.data.renderer.decode(ids) for ids in answers])
 
     def scores(self, questions: pl.DataFrame, answers: list[str | None]) -> list[float]:
