@@ -41,7 +41,7 @@ class Run:
     folder: Path
     signals: "architectures.Signals"
     timer: "architectures.StartupTimer"
-    parent: "architectures.Parent | None"
+    parent: "architectures.Parent | None" = None
 
     @property
     def groups(self) -> tuple[Results, Results]:

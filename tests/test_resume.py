@@ -2,6 +2,7 @@
 losses that are not finite.
 """
 
+import gc
 import json
 import os
 import re
@@ -99,6 +100,8 @@ def test_an_interrupted_run_is_found_and_goes_on(
     again = config(outputs, "resume=auto")
     assert runs.folder_of(again) == place
     capsys.readouterr()
+    gc.collect()
+    assert "Epoch" not in capsys.readouterr().out  # the bar of the first attempt is closed
     train.run(again, place, Signals())
     bars = re.findall(r"Epoch \d+:.*?(\d+)/(\d+|\?) \[", capsys.readouterr().out)
     assert bars[0][0] == "4"  # where it goes on
@@ -282,18 +285,15 @@ def test_one_of_two_processes_out_of_memory_ends_both_and_the_run_goes_on(place:
     ]
     command += [f"outputs={outputs}", f"hydra.run.dir={place}", "resume=auto"]
     environment = os.environ | {"SHORT_RANK": rank, "SHORT_ROWS": "2"}
-    first = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
-    )
+    shown: dict[str, Any] = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True}
+    first = subprocess.run(command, check=False, timeout=200, **shown)
     assert first.returncode != 0
     assert "out of memory with 4 rows in a forward pass: continuing with 2" in first.stderr, first.stderr[
         -2000:
     ]
     state = runs.read_state(place)
     assert (state["status"], state["micro_batch"]) == ("interrupted", 2)
-    second = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
-    )
+    second = subprocess.run(command, check=False, timeout=200, **shown)
     assert second.returncode == 0, second.stderr[-2000:]
     assert runs.read_state(place)["status"] == "finished"
     assert list(losses(place)) == [1, 2, 3, 4, 5, 6]

@@ -16,3 +16,12 @@ class ProgressBar(TQDMProgressBar):
         bar = self.train_progress_bar
         bar.total, bar.initial, bar.n = trainer.num_training_batches, done, done
         bar.set_description(f"Epoch {trainer.current_epoch}")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the bar of an attempt that ends early; an open one is drawn again when it is collected, in
+        the middle of what follows.
+        """
+        try:
+            self.train_progress_bar.close()
+        except TypeError:  # the attempt ended before it had a bar
+            return

@@ -21,11 +21,13 @@ def with_mixture(rows: TokenRows, settings: dict[str, Any], renderer: Renderer, 
     """Training rows, followed by those of ``settings['mixture']`` (path -> how often its rows are seen in an
     epoch).
 
-    Raises ValueError for a path without conversations.
+    Raises ValueError for a path that is not there, or without conversations.
     """
     longest = int(settings["max_seq_length"])
     parts = [rows]
     for path, weight in settings["mixture"].items():
+        if not path.startswith("hub:") and "*" not in path and not Path(path).exists():
+            raise ValueError(f"data.mixture: there is no file or folder {path}")
         good = pl.concat([_conversations(str(file)) for file in find_files(path, [])]).unique(
             "messages", maintain_order=True
         )

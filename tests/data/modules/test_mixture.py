@@ -64,6 +64,11 @@ def test_a_file_without_conversations_is_one_error(tmp_path: Path) -> None:
         prepared(tmp_path, f"+data.mixture={{{tmp_path / 'table.csv'}: 1}}")
 
 
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data\.mixture: there is no file or folder nowhere\.jsonl"):
+        prepared(tmp_path, "+data.mixture={nowhere.jsonl: 1}")
+
+
 def test_an_evaluation_does_not_need_the_file(tmp_path: Path) -> None:
     import evaluate
 
