@@ -126,6 +126,7 @@ def test_two_processes_share_the_questions(questions: int, tmp_path: Path) -> No
     write_rows(tmp_path / "rows.jsonl", "Tell the colour:")
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.validate_every=4"]
     small = [
+        "trainer.epochs=4",
         "trainer.max_steps=8",
         "trainer.learning_rate=5e-3",
         "trainer.precision=32-true",
