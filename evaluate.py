@@ -25,7 +25,7 @@ from data.reports.answer_evaluation import JudgedModel
 from data.reports.criteria import Limits, check_limits, gate_table, is_open
 from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, evaluation_settings, read_run
 from data.reports.label_evaluation import LabelModel
-from data.scoring import lookups, text_metrics
+from data.scoring import instruction_scoring, lookups
 from data.tokens.prompts import Renderer
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
@@ -109,7 +109,7 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
         log.info("there is no incumbent to compare with")
         return None
     path = architectures.locate(name, outputs)
-    model: Any = architectures.on_device(architectures.load_model(path))  # of any task
+    model: Any = architectures.on_device(architectures.load_for_task(path, origin["data"]["task"], name))
     data = data_of(model, outputs, origin)
     data.prepare_data()
     (place := folder / "incumbent").mkdir(exist_ok=True)
@@ -122,7 +122,7 @@ def decide(config: DictConfig, runs: list[EvaluatedRun], model: Path, folder: Pa
     """Decide whether the best run's model may be deployed; register it if so, else exit with status 1."""
     run, limits, outputs = best_run(runs), Limits.of(dict(config.limits)), Path(config.outputs)
     incumbent = incumbent_run(config, run, folder)
-    baselines = evaluated_runs.baseline_classifiers(outputs, run.scores["data_digest"])
+    baselines = evaluated_runs.baseline_classifiers(run, outputs)
     found = gate.judge_run(run, limits, incumbent, architectures.model_digest(model), baselines)
     verdict = gate_table(found)
     answer_evaluation.write_report(runs, folder, verdict, incumbent)
@@ -143,6 +143,7 @@ def export(config: DictConfig, module: Any, path: Path) -> None:  # fine-tuned
     if architectures.labels_of(module):
         text = architectures.ModelText(data_of(module, outputs).save_tokenizer)
     else:
+        architectures.check_answering(config.ckpt, module)
         renderer = Renderer.of(architectures.resolve_base(module.model_settings["base"]), module.origin)
         text = architectures.ModelText(renderer.save, renderer.modelfile)
     folder, name = architectures.export_model(module, path, config.export, config.to, outputs, text)
@@ -172,8 +173,7 @@ def run_classifier(config: DictConfig, model: Any, path: Path) -> None:  # fine-
     settings = architectures.override(evaluation_settings(model.origin), config)
     if config.text is not None:
         text = sys.stdin.read() if config.text == "-" else config.text
-        labeller = label_model(model, data, settings["batch_size"])
-        print(label_evaluation.describe_text(labeller, data, text))
+        print(label_evaluation.describe_text(label_model(model, data, settings["batch_size"]), data, text))
         return
     if config.path is None:
         prepare_as_trained(data, model.origin["digest"])
@@ -226,7 +226,7 @@ def run(config: DictConfig) -> None:
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
     keys, kinds = OmegaConf.load(ROOT / "config/evaluate.yaml"), {"export": architectures.KINDS}
-    choices = {"baselines": lookups.BASELINES, "metrics": text_metrics.NAMES}
+    choices = {"baselines": lookups.BASELINES, "metrics": instruction_scoring.NAMES}
     problems = architectures.check_settings(config, keys, kinds, {})
     problems += architectures.missing_checkpoint(config, "evaluate.py") + architectures.check_export(config)
     problems += architectures.check_backend(config.backend, config.served_model)

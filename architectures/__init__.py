@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from architectures.training.checkpoints import check_answering as check_answering
     from architectures.training.checkpoints import check_task as check_task
     from architectures.training.checkpoints import load_answering_model as load_answering_model
+    from architectures.training.checkpoints import load_for_task as load_for_task
     from architectures.training.checkpoints import load_model as load_model
     from architectures.training.classification import Classifier as Classifier
     from architectures.training.classification import classify as classify
@@ -166,6 +167,7 @@ _MODULES = {
     "check_answering": "architectures.training.checkpoints",
     "check_task": "architectures.training.checkpoints",
     "load_answering_model": "architectures.training.checkpoints",
+    "load_for_task": "architectures.training.checkpoints",
     "load_model": "architectures.training.checkpoints",
     "Classifier": "architectures.training.classification",
     "classify": "architectures.training.classification",

@@ -98,6 +98,12 @@ def test_what_passes_is_registered_and_gives_the_same_probabilities(
     assert "not worse than the incumbent" in capsys.readouterr().out
 
 
+def test_an_incumbent_of_another_task_is_named(outputs: Path, finished: tuple[Path, str]) -> None:
+    told = r"was trained on sample \(task retail\); this is for models of the task labels"
+    with pytest.raises(ValueError, match=told):
+        gated(outputs, gate=True, incumbent=finished[0] / "model")
+
+
 def test_an_export_has_its_tokenizer_and_card_and_the_same_figures(
     outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,7 +48,6 @@ MORE = {
     "data/catalogue/partitions.py": {"ray", "tqdm"},
     "data/catalogue/reading.py": {"tqdm", "fastexcel"},
     "data/catalogue/sources.py": {"huggingface_hub"},
-    "data/catalogue/damaged.py": {"pyarrow"},
     "data/catalogue/text_files.py": {"charset_normalizer", "pyarrow"},
     "data/modules/preparation.py": {"tqdm"},
     "data/questions/filters.py": {"datasketch"},

@@ -79,24 +79,24 @@ class Answerer:
         prompting = Prompting(self.decoding, self.data.renderer.encoded)
         return select_backend(self.module, prompting, self.settings, self.exported, untuned)
 
-    def texts(self, backend: Backend, questions: Questions, name: str) -> Texts:
+    def texts(self, backend: Backend, prompts: list[list[int]], name: str) -> Texts:
         """A back end's answers, with a progress bar under ``name``."""
-        prompts = self.data.prompts(questions)
         return answer_texts(backend, prompts, self.data.cache, self.data.renderer.decode, name)
 
-    def measure_speed(self, backend: Backend, questions: Questions, name: str) -> None:
+    def measure_speed(self, backend: Backend, prompts: list[list[int]], name: str) -> None:
         """Measure how fast a back end answers, where the settings say so."""
         if self.settings.get("speed"):
-            self.speeds[name] = measure(backend, self.data.prompts(questions))
+            self.speeds[name] = measure(backend, prompts)
 
     def tuned(self, questions: Questions) -> tuple[Texts, Settings]:
         """(the tuned model's answers, how they were made)"""
         begun = time.perf_counter()
         backend, reason = self.backend(untuned=False)
         log.info("answered by %s: %s", backend.name, reason)
-        answers = self.texts(backend, questions, "tuned")
+        prompts = self.data.prompts(questions)
+        answers = self.texts(backend, prompts, "tuned")
         seconds = time.perf_counter() - begun
-        self.measure_speed(backend, questions, "tuned")
+        self.measure_speed(backend, prompts, "tuned")
         return answers, {
             "backend": backend.name,
             "why": reason,
@@ -106,15 +106,18 @@ class Answerer:
 
     def base(self, questions: Questions, name: str) -> Texts:
         """The untuned base's answers."""
-        return self.texts(self.backend(untuned=True)[0], questions, name)
+        return self.texts(self.backend(untuned=True)[0], self.data.prompts(questions), name)
 
     def variants(self, questions: Questions) -> dict[str, Texts]:
         """The answers of the variants that the settings name."""
         names, size = self.settings.get("variants") or [], self.settings["batch_size"]
+        if not names:
+            return {}
+        prompts = self.data.prompts(questions)
 
         def answer(backend: Backend, name: str) -> Texts:
-            answers = self.texts(backend, questions, name)
-            self.measure_speed(backend, questions, name)
+            answers = self.texts(backend, prompts, name)
+            self.measure_speed(backend, prompts, name)
             return answers
 
         return variant_answers(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from architectures.inference import gguf_export
+from architectures.inference.speed import check_speed
 from architectures.models import lora
 from architectures.models.compression import check_variants
 from architectures.models.exported import base_identity, exported_folder
@@ -74,9 +75,7 @@ def export_model(
 
 
 def check_export(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the settings export, to, hub, variants, speed and price of a command line, one line
-    each.
-    """
+    """What is wrong with the settings export, to, hub, variants, speed and price, one line each."""
     problems = [f"{key}: is for export" for key in ("to", "hub") if settings[key] and not settings["export"]]
     if settings["compare"]:
         needing = ("export", "variants", "golden")
@@ -84,13 +83,7 @@ def check_export(settings: Mapping[str, Any]) -> list[str]:
     if settings["golden"]:
         others = ("export", "gate", "register")
         problems += [f"golden: is an evaluation of its own, without {key}" for key in others if settings[key]]
-    price = settings["price"]
-    if price is not None and (not isinstance(price, int | float) or price <= 0):
-        problems.append(f"price={price}: must be a number above 0, what an hour of this machine costs")
-    elif price is not None and not settings["speed"]:
-        problems.append("price: is for speed=true")
-    if settings["speed"] not in (None, True, False):
-        problems.append(f"speed={settings['speed']}: must be true or false")
+    problems += check_speed(settings)
     return problems + check_variants(settings["variants"] or [])
 
 

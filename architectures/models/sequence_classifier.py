@@ -155,7 +155,7 @@ class SequenceClassifier(FineTuned):
         with torch.inference_mode():
             for batch in batches:
                 found.append((self.logits_of(batch).cpu(), batch["targets"].cpu()))
-        logits, targets = (torch.cat(parts).clone() for parts in zip(*found, strict=True))
+        logits, targets = (torch.cat(parts) for parts in zip(*found, strict=True))
         several = self.head.multi_label
         loss = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
         losses = [loss(logits / one, targets) for one in TEMPERATURES]

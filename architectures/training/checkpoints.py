@@ -67,16 +67,32 @@ def check_task(ckpt: str, model: FineTuned | Baseline, settings: Mapping[str, An
             raise ValueError(f"{key}: is for models of another task than that of ckpt={ckpt} ({task})")
 
 
-def check_answering(ckpt: str, model: FineTuned | Baseline, tasks: tuple[str, ...] = ANSWERING) -> FineTuned:
-    """The model, if it answers and was trained for one of the tasks. Raises ValueError if it does not, or is
-    of an earlier version.
-    """
-    data, evaluation = model.origin["data"], model.origin["evaluation"]
-    if data["task"] not in tasks or not isinstance(model, FineTuned):
+def _check_trained_for(ckpt: str, model: FineTuned | Baseline, tasks: tuple[str, ...]) -> None:
+    """Raise ValueError if a model was trained for none of the tasks."""
+    data = model.origin["data"]
+    if data["task"] not in tasks:
         raise ValueError(
             f"ckpt={ckpt} was trained on {data['name']} (task {data['task']}); this is for models of the task"
             f" {' or '.join(tasks)}"
         )
+
+
+def load_for_task(path: Path, task: str, ckpt: str) -> FineTuned | Baseline:
+    """Load a model. Raises ValueError, with its name ``ckpt``, if it was trained for another task."""
+    model = load_model(path)
+    if task in ANSWERING:
+        return check_answering(ckpt, model, (task,))
+    _check_trained_for(ckpt, model, (task,))
+    return model
+
+
+def check_answering(ckpt: str, model: FineTuned | Baseline, tasks: tuple[str, ...] = ANSWERING) -> FineTuned:
+    """The model, if it answers and was trained for one of the tasks. Raises ValueError if it does not, or is
+    of an earlier version.
+    """
+    _check_trained_for(ckpt, model, tasks)
+    assert isinstance(model, FineTuned)
+    data, evaluation = model.origin["data"], model.origin["evaluation"]
     missing = {"backend", "baselines"} - set(evaluation) | {"version", "questions"} - set(data)
     if missing:
         names = ", ".join(sorted(missing))

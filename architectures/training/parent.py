@@ -16,11 +16,12 @@ SHAPE = ("base", "adapter", "lora_r", "lora_alpha", "lora_variant", "lora_target
 @dataclass(frozen=True)
 class Parent:
     """The adapter that a run goes on from. lineage: digests of it and of what it goes on from itself, the
-    newest first.
+    newest first. labels: of a classifier; None of another model.
     """
 
     folder: Path
     lineage: list[str]
+    labels: list[str] | None
 
     @property
     def origin(self) -> Settings:
@@ -50,13 +51,18 @@ def find_parent(model: Settings, outputs: Path) -> Parent | None:
     if different or there.get("adapter") != "lora":
         lines = different or ["model.adapter: it is no adapter; set model.base to its folder instead"]
         raise ValueError(f"model.parent={name}: this run cannot go on from it:\n  " + "\n  ".join(lines))
-    return Parent(folder, [model_digest(folder), *record["origin"].get("parents", [])])
+    lineage = [model_digest(folder), *record["origin"].get("parents", [])]
+    return Parent(folder, lineage, _labels_of(there))
+
+
+def _labels_of(model: Settings) -> list[str] | None:
+    """The labels of a classifier's settings; None of another model's."""
+    return model["head"]["labels"] if model.get("head") else None
 
 
 def load_parent(module: FineTuned, parent: Parent) -> None:
     """Give a module its parent's adapter. Raises ValueError if the labels of a classifier differ."""
-    labels = (module.model_settings.get("head") or {}).get("labels")
-    before = (read_record(parent.folder)["model"].get("head") or {}).get("labels")
-    if labels != before:
-        raise ValueError(f"model.parent: its labels are {before}, those of the data are {labels}")
+    labels = _labels_of(module.model_settings)
+    if labels != parent.labels:
+        raise ValueError(f"model.parent: its labels are {parent.labels}, those of the data are {labels}")
     lora.load_adapter_weights(module.net, parent.folder)

@@ -81,24 +81,10 @@ def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataF
 
 def short_records(path: Path, separator: str) -> list[int]:
     """Numbers of the records of a CSV file, the header being 1, that have fewer fields than the header."""
-    from pyarrow import binary, csv
-
-    short: list[int] = []
-
-    def note(record: csv.InvalidRow) -> str:
-        if record.actual_columns < record.expected_columns:
-            short.append(record.number)
-        return "skip"
-
-    reader = csv.open_csv(
-        path,
-        csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
-        csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
-        csv.ConvertOptions(include_columns=["f0"], column_types={"f0": binary()}),
-    )
-    for _ in reader:
-        pass
-    return short
+    reader = csv.reader(_text_lines(path), delimiter=separator)
+    records = (record for record in _readable_records(reader, []) if record)
+    width = len(next(records, []))
+    return [number for number, record in enumerate(records, 2) if len(record) < width]
 
 
 def read_json_lines(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:

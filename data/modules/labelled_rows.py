@@ -137,14 +137,15 @@ def _names_of(
         log.warning(
             "%7d  rows have the label %r, fewer than data.min_label_rows: it is left out", count, label
         )
-    given = names or sorted(found.explode().drop_nulls().unique())
-    for label in given if not names else []:
-        if label.lower() in missing:
-            rows = frame.filter(pl.col("labels").list.contains(label)).height
-            log.warning(
-                "%7d  rows have the label %r, which counts as a class; where it means that the label is"
-                " missing, leave the cells empty", rows, label,
-            )  # fmt: skip
+    if names:
+        return [name for name in names if name not in rare]
+    given = sorted(found.explode().drop_nulls().unique())
+    for label in [name for name in given if name.lower() in missing]:
+        rows = frame.filter(pl.col("labels").list.contains(label)).height
+        log.warning(
+            "%7d  rows have the label %r, which counts as a class; where it means that the label is"
+            " missing, leave the cells empty", rows, label,
+        )  # fmt: skip
     return [name for name in given if name not in rare]
 
 

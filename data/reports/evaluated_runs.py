@@ -53,6 +53,14 @@ class EvaluatedRun:
         return f"{self.results['monitor']} {self.results['validation']:.4f}" if self.results else "-"
 
     @property
+    def deciding_split(self) -> str:
+        """The rows that decide: those of a user's own file, else the test rows, else the validation rows,
+        which also chose the best checkpoint.
+        """
+        present = set(self.rows["split"])
+        return next(split for split in ("other", "test", "validation") if split in present)
+
+    @property
     def tuned(self) -> pl.DataFrame:
         """The tuned model's judged answers."""
         return self.rows.filter(pl.col("model") == "tuned")
@@ -104,8 +112,13 @@ def read_run(folder: Path, label: str = "") -> EvaluatedRun:
     return EvaluatedRun(folder, name, scores, results, rows, metrics)
 
 
-def baseline_classifiers(outputs: Path, digest: str) -> list[EvaluatedRun]:
-    """The newest finished run of each classifier that is not fine-tuned on the data of a digest."""
+def baseline_classifiers(run: EvaluatedRun, outputs: Path) -> list[EvaluatedRun]:
+    """The newest finished run of each classifier that is not fine-tuned, on the data of a classifier's run;
+    [] for a model that answers.
+    """
+    if "splits" not in run.scores:
+        return []
+    digest = run.scores["data_digest"]
     newest: dict[str, EvaluatedRun] = {}
     places = [*outputs.glob("runs/*/scores.json"), *outputs.glob("sweeps/*/*/scores.json")]
     for path in sorted(places, key=lambda place: place.stat().st_mtime):

@@ -10,7 +10,7 @@ from data.scoring.instruction_baselines import BASELINES
 
 def criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None) -> list[Criterion]:
     """Score, failed requests, baselines and incumbent, leakage."""
-    metric, split = instruction_report.headline(run), instruction_report.deciding_split(run.rows)
+    metric, split = instruction_report.headline(run), run.deciding_split
     figures = run.scores["texts"][f"tuned, {split}"]
     scored = figures | {"n": figures[f"{metric}_n"]}  # rows whose reference has a score
     return [
@@ -23,7 +23,7 @@ def criteria(run: EvaluatedRun, limits: Limits, incumbent: EvaluatedRun | None) 
 
 def rivals(run: EvaluatedRun, incumbent: EvaluatedRun | None, margin: float) -> list[Criterion]:
     """Not worse than the best baseline and the incumbent, row by row."""
-    metric, split = instruction_report.headline(run), instruction_report.deciding_split(run.rows)
+    metric, split = instruction_report.headline(run), run.deciding_split
     figures = run.scores["texts"]
     present = [name for name in BASELINES if f"{name}, {split}" in figures]
     others = [(f"incumbent {incumbent.name}", incumbent, "tuned")] if incumbent else []

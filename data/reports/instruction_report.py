@@ -26,19 +26,11 @@ def headline(run: EvaluatedRun) -> str:
     return str(run.scores["metrics"][0])
 
 
-def deciding_split(rows: pl.DataFrame) -> str:
-    """The rows that decide: those of a user's own file, else the test rows, else the validation rows, which
-    also chose the best checkpoint.
-    """
-    present = set(rows["split"])
-    return next(split for split in ("other", "test", "validation") if split in present)
-
-
 def difference(run: EvaluatedRun, other: EvaluatedRun, model: str) -> MeanDifference:
     """The tuned model's headline score minus that of a model of another run, on the rows that decide.
     Raises ValueError if they share no row.
     """
-    split = deciding_split(run.rows)
+    split = run.deciding_split
     tuned, rival = (rows.filter(pl.col("split") == split) for rows in (run.tuned, other.rows))
     return text_metrics.paired(tuned, rival.filter(pl.col("model") == model), headline(run))
 
@@ -58,7 +50,7 @@ def runs_table(runs: list[EvaluatedRun]) -> str:
     """A row for each run: its validation figure and its metrics on the rows that decide."""
     rows: list[list[object]] = []
     for run in runs:
-        split = deciding_split(run.rows)
+        split = run.deciding_split
         figures = run.scores["texts"][f"tuned, {split}"]
         cells = [tables.figure_with_interval(figures, metric) for metric in run.scores["metrics"]]
         rows.append([run.name, run.validation, split, int(figures["n"]), *cells])
@@ -67,7 +59,7 @@ def runs_table(runs: list[EvaluatedRun]) -> str:
 
 def differences_table(best: EvaluatedRun, others: list[EvaluatedRun]) -> str:
     """The best run against its baselines and the other runs, p by Holm's method."""
-    split = deciding_split(best.rows)
+    split = best.deciding_split
     rivals = [(name, best, name) for name in BASELINES if f"{name}, {split}" in best.scores["texts"]]
     rivals += [(other.name, other, "tuned") for other in others]
     if not rivals:
@@ -82,7 +74,7 @@ def differences_table(best: EvaluatedRun, others: list[EvaluatedRun]) -> str:
 
 def _examples_table(run: EvaluatedRun) -> str:
     """Answers of the tuned model, the worst first."""
-    rows = run.tuned.filter(pl.col("split") == deciding_split(run.rows)).sort(headline(run), nulls_last=True)
+    rows = run.tuned.filter(pl.col("split") == run.deciding_split).sort(headline(run), nulls_last=True)
     shown = rows.head(EXAMPLES).select("question", "reference", "prediction", headline(run)).rows()
     cells: list[list[object]] = []
     for question, reference, prediction, score in shown:

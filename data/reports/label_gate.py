@@ -9,12 +9,7 @@ from data.reports.criteria import NO_BASELINE, Criterion, Limits, at_least, figu
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import label_metrics
 
-NOT_FINE_TUNED = " (python train.py with the same data and model=tfidf)"
-
-
-def deciding_split(scores: dict[str, Any]) -> str:
-    """The rows that decide: the test rows, else those of validation, which also chose the best checkpoint."""
-    return "test" if "test" in scores["splits"] else next(iter(scores["splits"]))
+HOW_TO_FIT_ONE = " (python train.py with the same data and model=tfidf)"
 
 
 def criteria(
@@ -25,7 +20,7 @@ def criteria(
     Args:
         baselines: runs of classifiers that are not fine-tuned, on the same data.
     """
-    split = deciding_split(run.scores)
+    split = run.deciding_split
     headline, figures = run.scores["headline"], run.scores["splits"][split]
     return [
         at_least(f"{headline}, {split} rows", figures, headline, limits.score),
@@ -46,9 +41,9 @@ def _rivals(
     run: EvaluatedRun, incumbent: EvaluatedRun | None, baselines: Sequence[EvaluatedRun], margin: float
 ) -> list[Criterion]:
     """Not worse than the best baseline and the incumbent, on the same rows."""
-    split, metric = deciding_split(run.scores), run.scores["headline"]
+    split, metric = run.deciding_split, run.scores["headline"]
     others = [(f"incumbent {incumbent.name}", incumbent)] if incumbent else []
-    found = [] if baselines else [Criterion(NO_BASELINE.name, False, NO_BASELINE.words + NOT_FINE_TUNED)]
+    found = [] if baselines else [Criterion(NO_BASELINE.name, False, NO_BASELINE.words + HOW_TO_FIT_ONE)]
     if baselines:
         best = max(baselines, key=lambda one: one.scores["splits"][split][metric])
         others.insert(0, (f"baseline {best.name}", best))
@@ -61,7 +56,7 @@ def difference(run: EvaluatedRun, other: EvaluatedRun) -> label_metrics.MeanDiff
     """How much higher the headline figure of a run is than another's, on the rows that decide. Raises
     ValueError if the labels differ or no row is shared.
     """
-    scores, split = run.scores, deciding_split(run.scores)
+    scores, split = run.scores, run.deciding_split
     if other.scores["labels"] != scores["labels"]:
         raise ValueError("the two models have different labels")
     mine, theirs = (one.rows.filter(split=split) for one in (run, other))

@@ -10,6 +10,8 @@ import polars as pl
 from data.scoring import model_judge, text_metrics
 from data.scoring.model_judge import METRIC, Chat
 
+NAMES = (*text_metrics.METRICS, *text_metrics.METRICS_BY_SETTING, METRIC)  # of all metrics
+
 
 class InstructionScorer:
     """Scores answers. Raises ValueError for a metric that cannot be used as it is set.

@@ -131,11 +131,10 @@ METRICS: dict[str, Metric] = {
     "number": number,
     "json": _json_match,
 }
-METRICS_BY_SETTING: dict[str, tuple[str, Callable[[str], Metric]]] = {  # metric -> (setting, what makes it)
-    "pattern": ("pattern", _pattern_metric),
-    "json_schema": ("json_schema", _schema_metric),
+METRICS_BY_SETTING: dict[str, Callable[[str], Metric]] = {  # metric and its setting -> what makes it
+    "pattern": _pattern_metric,
+    "json_schema": _schema_metric,
 }
-NAMES = (*METRICS, *METRICS_BY_SETTING, "judge")  # the last: `data.scoring.model_judge`
 
 
 def metrics_of(settings: Mapping[str, Any]) -> dict[str, Metric]:
@@ -151,10 +150,9 @@ def metrics_of(settings: Mapping[str, Any]) -> dict[str, Metric]:
             continue
         if name not in METRICS_BY_SETTING:
             raise ValueError(f"the metric {name} is for evaluations, not for trainer.monitor")
-        setting, build = METRICS_BY_SETTING[name]
-        if not settings.get(setting):
-            raise ValueError(f"the metric {name} needs evaluation.{setting}=...")
-        chosen[name] = build(settings[setting])
+        if not settings.get(name):
+            raise ValueError(f"the metric {name} needs evaluation.{name}=...")
+        chosen[name] = METRICS_BY_SETTING[name](settings[name])
     return chosen
 
 

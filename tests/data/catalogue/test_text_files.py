@@ -177,6 +177,16 @@ def test_short_records_are_counted_and_said(
     assert "record 3" in message
 
 
+def test_a_short_record_beside_a_huge_cell_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"a,b,c\n1,{'x' * 3_000_000},\n2,3\n")
+    with caplog.at_level(logging.WARNING):
+        assert [row[0] for row in rows(path)] == ["1", "2"]
+    assert "1 records have fewer fields" in caplog.text and "record 3" in caplog.text
+
+
 def test_empty_last_fields_are_no_short_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "table.csv"
     path.write_text("a,b\n1,\n,\n2,3\n")
