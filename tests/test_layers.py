@@ -54,7 +54,7 @@ MORE = {
     "data/reports/charts.py": {"matplotlib"},
     "data/reports/page.py": {"markdown_it"},
     "data/scoring/rules.py": {"rapidfuzz"},
-    "data/scoring/text_metrics.py": {"jsonschema", "sacrebleu"},
+    "data/scoring/text_metrics.py": {"jsonschema", "referencing", "sacrebleu"},
     "data/questions/retrieval.py": {"bm25s", "numpy", "rapidfuzz"},
     "data/questions/golden.py": {"rapidfuzz"},
     "data/catalogue/pairing.py": {"yaml"},

@@ -9,7 +9,7 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,21 +107,34 @@ def _pattern_metric(pattern: str) -> Metric:
 def _schema_metric(path: str) -> Metric:
     """1 if the answer is JSON that a JSON Schema, a file, allows. Raises ValueError if it cannot be read."""
     from jsonschema import SchemaError, validators
+    from referencing.exceptions import Unresolvable
 
     try:
         schema = json.loads(Path(path).read_text(encoding="utf-8"))
         checker = validators.validator_for(schema)
         checker.check_schema(schema)
-    except (OSError, ValueError, SchemaError) as error:
+        validator = checker(schema)
+        for reference in _references(schema):
+            validator.evolve(schema={"$ref": reference}).is_valid(None)  # raises if it leads nowhere
+    except (OSError, ValueError, SchemaError, Unresolvable) as error:
         reason = error.message if isinstance(error, SchemaError) else error
         raise ValueError(f"evaluation.json_schema={path}: no JSON Schema: {reason}") from None
-    validator = checker(schema)
 
     def is_valid(answer: str, reference: str) -> float:
         value = _as_json(answer)
         return float(value is not None and validator.is_valid(value))
 
     return is_valid
+
+
+def _references(schema: object) -> Iterator[str]:
+    """Every reference in a JSON Schema to another part of it."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else ():
+        yield from _references(part)
 
 
 METRICS: dict[str, Metric] = {

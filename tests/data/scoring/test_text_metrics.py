@@ -36,7 +36,9 @@ def test_what_a_metric_counts(metric: str, answer: str, reference: str, score: f
     assert found is None if score is None else found == pytest.approx(score)
 
 
-SCHEMA = {"type": "object", "required": ["size"], "properties": {"size": {"enum": ["S", "M"]}}}
+SIZE = {"$ref": "#/$defs/size"}
+SCHEMA = {"type": "object", "required": ["size"], "properties": {"size": SIZE}}
+SCHEMA["$defs"] = {"size": {"enum": ["S", "M"]}}
 
 
 def test_metrics_that_need_a_setting(tmp_path: Path) -> None:
@@ -60,6 +62,7 @@ def test_metrics_that_need_a_setting(tmp_path: Path) -> None:
         ),
         ({"metrics": ["json_schema"], "json_schema": "nowhere.json"}, "No such file"),
         ({"metrics": ["json_schema"], "json_schema": "bad.json"}, "no JSON Schema: 'objct' is not valid"),
+        ({"metrics": ["json_schema"], "json_schema": "dangling.json"}, "no JSON Schema: .*nowhere"),
         ({"metrics": ["json_schema"], "json_schema": "noise.json"}, "no JSON Schema: .*decode"),
     ],
 )
@@ -67,6 +70,7 @@ def test_a_metric_whose_setting_is_wrong_is_named(
     settings: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("dangling.json").write_text('{"properties": {"a": {"$ref": "#/nowhere"}}}')
     Path("bad.json").write_text('{"type": "objct"}')
     Path("noise.json").write_bytes(b"\x80\x81")
     with pytest.raises(ValueError, match=told):
