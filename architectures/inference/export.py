@@ -50,7 +50,7 @@ def export_model(
     cannot be exported.
     """
     if not isinstance(module, FineTuned):
-        raise ValueError("export: a baseline is not exported; its folder is all that it takes")
+        raise ValueError("export: a baseline is not exported; use the folder of its run")
     if kind != "adapter" and isinstance(module, SequenceClassifier):
         raise ValueError(f"export={kind}: is for models that answer; of a classifier, set export=adapter")
     name = path.parent.name if path.name == "model" else path.stem

@@ -21,7 +21,7 @@ LARGE_SHARE = 0.2  # of the time of training, above which a smaller number of qu
 
 
 class MonitoredQuestions(Protocol):
-    """Questions with what scores their answers.
+    """Questions, and the function that scores their answers.
 
     prompts: token ids that prediction starts from. batch_size: prompts in a forward pass.
     """
@@ -32,7 +32,9 @@ class MonitoredQuestions(Protocol):
     batch_size: int
 
     def score(self, places: list[int], answers: list[list[int]]) -> list[float]:
-        """Scores from 0 to 1 of the answers to the questions at some places, as far as they have one."""
+        """Scores from 0 to 1 of the answers to the questions at some places. An answer that cannot be scored
+        has none.
+        """
         ...
 
 
@@ -80,6 +82,6 @@ class AnswerValidation(Callback):
             self.has_warned = True
             fewer = max(1, int(count * LARGE_SHARE / share))
             log.warning(
-                "answering takes %.0f%% of the time: trainer.monitor_questions=%d or a larger"
-                " trainer.validate_every makes it less", 100 * share, fewer,
+                "answering takes %.0f%% of the time; to lower that, set trainer.monitor_questions=%d or a"
+                " larger trainer.validate_every", 100 * share, fewer,
             )  # fmt: skip

@@ -47,17 +47,17 @@ def confusion_chart(counts: list[list[float]], labels: list[str], title: str, pa
 
 
 def reliability_chart(splits: dict[str, list[tuple[int, float, float]]], title: str, path: Path) -> None:
-    """Share that is right by the probability that is stated, one line a split; larger marks hold more."""
+    """Observed frequency by predicted probability, one line a split; a larger mark is of more decisions."""
     figure, (axes,) = _canvas(4.5, 4.5)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for split, bins in splits.items():
         total = sum(count for count, _, _ in bins)
         sizes = [20 + 200 * count / total for count, _, _ in bins]
-        _, stated, right = zip(*bins, strict=True)
-        axes.plot(stated, right, linewidth=1)
-        axes.scatter(stated, right, s=sizes, alpha=0.7, label=split)
+        _, predicted, observed = zip(*bins, strict=True)
+        axes.plot(predicted, observed, linewidth=1)
+        axes.scatter(predicted, observed, s=sizes, alpha=0.7, label=split)
     axes.legend()
-    axes.set(xlabel="probability that is stated", ylabel="share that is right", title=title)
+    axes.set(xlabel="predicted probability", ylabel="observed frequency", title=title)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     figure.savefig(path, dpi=110)
 

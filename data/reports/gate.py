@@ -20,7 +20,8 @@ def check_comparable(runs: list[EvaluatedRun]) -> None:
     """Raise ValueError if there is no run that answered questions."""
     if not runs:
         raise ValueError(
-            "gate: takes one classifier, as ckpt=RUN/model; its baselines are found by themselves"
+            "gate: give one classifier as ckpt=RUN/model; its baselines are the finished runs on the"
+            " same data"
         )
 
 

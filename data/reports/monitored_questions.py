@@ -39,7 +39,9 @@ class MonitoredQuestions:
         self.batch_size = int(settings["batch_size"])
 
     def score(self, places: list[int], answers: list[list[int]]) -> list[float]:
-        """Scores, from 0 to 1, of the answers to the questions at some places, as far as they have one."""
+        """Scores from 0 to 1 of the answers to the questions at some places. An answer that cannot be scored
+        has none.
+        """
         if not places:  # of a process, where there are more processes than questions
             return []
         return self.scores(self.questions[places], [self.data.renderer.decode(ids) for ids in answers])

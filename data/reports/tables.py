@@ -147,7 +147,7 @@ def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) ->
 
 
 def calibration_table(splits: dict[str, dict[str, Any]]) -> str:
-    """One row a split: how far stated probabilities are from the shares that are right."""
+    """One row a split: the expected calibration error of its decisions."""
     rows: list[list[object]] = []
     for split, figures in splits.items():
         decisions = sum(count for count, _, _ in figures["bins"])

@@ -14,29 +14,30 @@ BINS = 15  # of equal width, from 0 to 1
 
 
 def calibration(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> dict[str, Any]:
-    """``ece``: the mean distance between the probability that is stated and the share that is right, over the
-    bins by their size. ``bins``: (decisions, mean probability, share that is right) of each bin with any.
+    """``ece``: the distance between predicted probability and observed frequency, the mean over the bins
+    weighted by their size. ``bins``: (decisions, mean predicted probability, observed frequency) of each bin
+    with any.
 
     Args:
         rows: labels, and probabilities in the order of ``labels``. multi_label: every label of a text is a
         decision of its own; else the likeliest label of a text is.
     """
-    stated, right = _decisions(rows, labels, multi_label)
-    places = (stated * BINS).long().clamp(max=BINS - 1)
+    predicted, right = _decisions(rows, labels, multi_label)
+    places = (predicted * BINS).long().clamp(max=BINS - 1)
     bins: list[tuple[int, float, float]] = []
     for place in range(BINS):
         inside = places == place
         if inside.any():
-            bins.append((int(inside.sum()), float(stated[inside].mean()), float(right[inside].mean())))
+            bins.append((int(inside.sum()), float(predicted[inside].mean()), float(right[inside].mean())))
     distances = sum(count * abs(probability - share) for count, probability, share in bins)
-    return {"ece": distances / len(stated) if len(stated) else float("nan"), "bins": bins}
+    return {"ece": distances / len(predicted) if len(predicted) else float("nan"), "bins": bins}
 
 
 def _decisions(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> tuple[Tensor, Tensor]:
-    """(probability that is stated, whether it is so: 0 or 1) of each decision."""
+    """(predicted probability, whether it is right: 0 or 1) of each decision."""
     truth = one_hot(rows["labels"], labels)
     probabilities = torch.tensor(rows["probabilities"].to_list(), dtype=torch.float64).reshape(truth.shape)
     if multi_label:
         return probabilities.flatten(), truth.flatten()
-    stated, places = probabilities.max(1)
-    return stated, truth.gather(1, places[:, None])[:, 0]
+    predicted, places = probabilities.max(1)
+    return predicted, truth.gather(1, places[:, None])[:, 0]

@@ -132,8 +132,8 @@ def score(rows: pl.DataFrame, labels: list[str], multi_label: bool, seed: int) -
 def difference(
     a: pl.DataFrame, b: pl.DataFrame, metric: str, labels: list[str], multi_label: bool, seed: int = 0
 ) -> MeanDifference:
-    """By how much a figure of one model is above another's on the same rows, with the interval of a bootstrap
-    over rows, and p as the share of draws on the other side of no difference, twice.
+    """The difference of a figure between two models on the same rows, with the interval of a bootstrap over
+    rows. p is twice the share of draws on the other side of no difference.
 
     Args:
         a, b: split, row, labels, predicted. metric: a figure of `measures`.

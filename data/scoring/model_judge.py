@@ -23,6 +23,11 @@ Chat = Callable[[list[list[Message]], dict[str, Any]], list[str | None]]  # (req
 
 METRIC = "judge"  # as evaluation.metrics names it
 CHOICES = ("answer", "reference", "neither")  # what people say is better
+CHOICE_OF: dict[float | None, str] = {
+    1.0: "answer",
+    0.0: "reference",
+    0.5: "neither",
+}  # score -> the judge's choice
 FIELDS = ("question", "answer", "reference", "better")  # of a file with their labels
 MIN_LABELS = 10
 SCHEMA = {
@@ -129,21 +134,18 @@ def _checked(row: Any, number: int) -> dict[str, str]:
 
 
 def agreement(chat: Chat, labels: pl.DataFrame) -> Agreement:
-    """How often the judge says of labelled pairs what people say. Raises ValueError if it never replied."""
-    columns = [labels[name].to_list() for name in ("question", "answer", "reference")]
-    scores = compare(chat, *columns)
-    said = {1.0: "answer", 0.0: "reference", 0.5: "neither"}
-    pairs = [(said[score], better) for score, better in zip(scores, labels["better"], strict=True)
-             if score is not None]  # fmt: skip
-    if not pairs:
+    """The agreement of the judge with people on labelled pairs. Raises ValueError if it never replied."""
+    scores = compare(chat, *(labels[name].to_list() for name in ("question", "answer", "reference")))
+    judged = pl.Series([CHOICE_OF.get(score) for score in scores], dtype=pl.String)
+    pairs = labels.with_columns(judge=judged).drop_nulls("judge")
+    if not pairs.height:
         raise ValueError("the judge gave no verdict on any labelled pair")
-    n, agreed = len(pairs), sum(a == b for a, b in pairs)
+    agreed = int((pairs["judge"] == pairs["better"]).sum())
     by_chance = 0.0
     for choice in CHOICES:
-        of_judge = sum(said_by_judge == choice for said_by_judge, _ in pairs)
-        of_people = sum(said_by_people == choice for _, said_by_people in pairs)
-        by_chance += of_judge * of_people / n**2
-    kappa = 1.0 if by_chance == 1 else (agreed / n - by_chance) / (1 - by_chance)
-    found = Agreement(n, agreed, kappa)
+        rates = [int((pairs[column] == choice).sum()) / pairs.height for column in ("judge", "better")]
+        by_chance += rates[0] * rates[1]
+    kappa = 1.0 if by_chance == 1 else (agreed / pairs.height - by_chance) / (1 - by_chance)
+    found = Agreement(pairs.height, agreed, kappa)
     log.info("%s", found)
     return found
