@@ -79,6 +79,8 @@ def test_what_passes_is_registered_and_gives_the_same_probabilities(
     printed = capsys.readouterr().out
     assert "The gate is open" in printed
     assert "registered as models:/queues/1, alias champion" in printed
+    judged = max((outputs / "evaluations").iterdir())
+    assert "Verdict" in (judged / "report.md").read_text()
     run(ckpt="models:/queues@champion", outputs=outputs)
     newest = max((outputs / "evaluations").iterdir())
     first = pl.read_parquet(outputs / "runs/tuned/predictions.parquet")
@@ -91,8 +93,6 @@ def test_what_passes_is_registered_and_gives_the_same_probabilities(
     assert list(answer["probabilities"].values()) == pytest.approx(
         first["probabilities"][0].to_list(), abs=1e-5
     )
-    card = next((outputs / "evaluations").glob("*/report.md")).read_text()
-    assert "Verdict" in card
     # The champion is now the incumbent: it is not worse than itself.
     gated(outputs, gate=True, limits={"score": 0.5, "calibration": 0.5})
     assert "not worse than the incumbent" in capsys.readouterr().out
