@@ -37,15 +37,19 @@ def _sign_tokens(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"\s+", "").str.replace_all(r"(.)", " $1 ")
 
 
-def stands_beside(text: pl.Expr, value: pl.Expr, name: pl.Expr) -> pl.Expr:
-    """Whether ``text`` holds ``value`` as whole words outside the ``name`` in it, which may hold it, too.
+def stands_beside(text: pl.Expr, value: pl.Expr, name: pl.Expr | None = None) -> pl.Expr:
+    """Whether ``text`` holds ``value`` as whole words outside the ``name`` in it, if any, which may hold it,
+    too.
 
     A value that is the name itself must occur once more. Null where the value is null.
     """
 
     def beside(tokens: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-        whole, part, own = tokens(text), tokens(value), tokens(name)
+        whole, part = tokens(text), tokens(value)
         in_all = whole.str.count_matches(part, literal=True)
+        if name is None:
+            return in_all > 0
+        own = tokens(name)
         in_name = own.str.count_matches(part, literal=True)
         names = whole.str.count_matches(own, literal=True)
         inside = pl.when(part == own).then(1).otherwise(in_name * names)

@@ -1,6 +1,7 @@
 """Kinds of question with which a shopper chooses, before they are worded.
 
-``comparison`` asks for one attribute of two products, ``budget`` for a kind of product at a price.
+``comparison`` asks for one attribute of two products, ``budget`` for a kind of product at a price, and
+``search`` here for a kind of product alone, or one by its brand.
 
 The column ``question`` holds what is asked about, until `data.questions.shoppers` words it.
 """
@@ -36,13 +37,13 @@ def neighbours(products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataF
 
 
 def comparison_questions(products: pl.DataFrame, unseen: pl.Series, seed: int) -> pl.DataFrame:
-    """One question about a third of the products for an attribute that a neighbour on the shelf has, too."""
+    """One question a product for an attribute that a neighbour on the shelf has, too."""
     facts = facts_of(products).select("id", "key", "value")
     key = pl.col("key").str.to_lowercase()
     own = facts.filter(key != "ideal for")
     of_other = facts.rename({"id": "other_id", "value": "other_value"})
-    some = neighbours(products, unseen, seed).filter(pl.col("id").hash(seed + 9) % 3 == 0)
-    both = some.join(own, on="id", maintain_order="left").join(
+    pairs = neighbours(products, unseen, seed)
+    both = pairs.join(own, on="id", maintain_order="left").join(
         of_other, on=["other_id", "key"], maintain_order="left"
     )
     asked = both.sort("id", pl.struct("id", "key").hash(seed)).unique("id", keep="first", maintain_order=True)
@@ -83,5 +84,34 @@ def budget_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         sentence=fill(pick(FOUND, seed + 12), other=pl.col("name")),
         answer_id="id",
         conditions=pl.concat_list(place, ceiling).cast(PAIRS),
+        expected=pl.lit(None, pl.String),
+    )
+
+
+def wish_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question a product that has a brand, and half of the others, for one of its type (else shelf), most
+    often by its brand. They are worded as those for what the catalogue lacks, so that the words alone do not
+    tell whether it has it.
+    """
+    has_brand = pl.col("brand").is_not_null()
+    some = products.filter(has_brand | (pl.col("id").hash(seed + 15) % 2 == 0)).with_columns(
+        draw=pl.col("id"),
+        kind_of=pl.coalesce("type", "shelf"),
+        asked_brand=pl.when(pl.col("id").hash(seed + 16) % 3 > 0).then("brand"),
+    )
+    of_type = pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type"))
+    by_brand = pl.format("{} by {}", "kind_of", "asked_brand")
+    conditions = [
+        pl.struct(key=of_type, value="kind_of"),
+        pl.struct(key=pl.lit("Brand"), value="asked_brand"),
+    ]
+    has_value = pl.element().struct.field("value").is_not_null()
+    return some.select(
+        product_id="id",
+        kind=pl.lit("search"),
+        question=pl.coalesce(by_brand, "kind_of"),
+        sentence=fill(pick(FOUND, seed + 17), other=pl.col("name")),
+        answer_id="id",
+        conditions=pl.concat_list(conditions).cast(PAIRS).list.eval(pl.element().filter(has_value)),
         expected=pl.lit(None, pl.String),
     )

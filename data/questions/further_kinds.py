@@ -25,6 +25,7 @@ from data.questions.phrases import (
 from data.questions.products import without_namesakes
 
 LONGEST_VALUE = 40  # characters of a value that a shopper names
+YES_NO_FACTS = 2  # of a product that are asked about with yes or no
 OTHER_VALUES = 20  # of an attribute, that a question may name in place of the product's own
 
 
@@ -75,7 +76,7 @@ def _with_other_values(asked: pl.DataFrame, facts: pl.DataFrame, seed: int) -> p
     """Add ``other``: a value that the attribute has elsewhere and not in this row; null where there is none.
 
     Args:
-        asked: one fact of each product. facts: of all products (`facts_of`).
+        asked: some facts of each product. facts: of all products (`facts_of`).
     """
     values = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
     some = values.group_by("key", maintain_order=True).head(OTHER_VALUES)
@@ -84,19 +85,19 @@ def _with_other_values(asked: pl.DataFrame, facts: pl.DataFrame, seed: int) -> p
     drawn = (
         asked.join(some, on="key", maintain_order="left")
         .filter(~is_part)  # "regular" is no wrong answer where the row says "regular fit"
-        .sort("id", pl.struct("id", "other").hash(seed))
-        .unique("id", keep="first", maintain_order=True)
+        .sort("id", "key", pl.struct("id", "other").hash(seed))
+        .unique(["id", "key"], keep="first", maintain_order=True)
     )
-    return asked.join(drawn.select("id", "other"), on="id", how="left", maintain_order="left")
+    return asked.join(drawn.select("id", "key", "other"), on=["id", "key"], how="left", maintain_order="left")
 
 
 def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One question a product whether an attribute has a value: half of them name another product's value."""
+    """Two questions a product whether an attribute has a value: half of them name another product's value."""
     key, value = (pl.col(name).str.to_lowercase() for name in ("key", "value"))
     facts = facts_of(products).filter(key != "ideal for", ~value.str.contains(r"^(?:yes|no)\b"))
     order = pl.struct("id", "key").hash(seed)
-    asked = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
-    is_true = pl.col("other").is_null() | (pl.col("id").hash(seed + 3) % 2 == 0)
+    asked = facts.sort("id", order).group_by("id", maintain_order=True).head(YES_NO_FACTS)
+    is_true = pl.col("other").is_null() | (pl.struct("id", "key").hash(seed + 3) % 2 == 0)
     asked = _with_other_values(asked, facts, seed).with_columns(is_true=is_true)
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
     asked_about = pl.when("is_true").then("value").otherwise("other")
@@ -140,8 +141,8 @@ def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def greeting_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """A greeting or thanks in the place of one product in forty."""
-    some = products.filter(pl.col("id").hash(seed + 14) % 40 == 0)
+    """A greeting or thanks beside one product in ten."""
+    some = products.filter(pl.col("id").hash(seed + 14) % 10 == 0)
     return some.select(
         product_id="id",
         kind=pl.lit(GREETING),

@@ -218,21 +218,29 @@ class Retriever:
     def relevant(self, context: str, question: str, count: int) -> list[Product]:
         """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.
 
-        The product that it names and what goes with it (an outfit), others of its shelf (an alternative),
-        or a second one that it names and the rows most like the question; without a product, those alone.
+        What goes with the product that it names (an outfit); others of its shelf (an alternative); the
+        product, or two of them, and the rows most like the question; without a product, those alone. A
+        question for another product needs the row of the one that it names only to complete a partial name.
         """
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.named(text, category)
-        if row and re.search(OUTFIT, text):
-            return _first_of_each_name([row, *self.partners(row)], count)
-        if row and re.search(ALTERNATIVE, text):
-            return _first_of_each_name([row, *self.shelf_mates(row)], count)
+        if row and (others := self._others_meant(text, row)) is not None:
+            known = [] if row["name"].lower() in text else [row]
+            return _first_of_each_name([*known, *others], count)
         found = self.search(text, category, count)
         if row is None or self.is_search(text, row):
             return found
         second = self.second_named(text, category, row)
         named = [row, second] if second else [row]
         return _first_of_each_name([*named, *found], count)
+
+    def _others_meant(self, text: str, row: Product) -> list[Product] | None:
+        """The products that a question asks for in the place of one or with it; None if it asks for none."""
+        if re.search(OUTFIT, text):
+            return self.partners(row)
+        if re.search(ALTERNATIVE, text):
+            return self.shelf_mates(row)
+        return None
 
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.

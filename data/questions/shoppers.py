@@ -8,7 +8,7 @@ product by a part of its name.
 import polars as pl
 
 from data.questions import wordings
-from data.questions.choices import BETWEEN, budget_questions, comparison_questions
+from data.questions.choices import BETWEEN, budget_questions, comparison_questions, wish_questions
 from data.questions.filling import fill, for_training, pick
 from data.questions.follow_ups import follow_up_questions
 from data.questions.further_kinds import (
@@ -117,6 +117,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
         absent_questions(products, shop, seed),
         comparison_questions(products, unseen, seed),
         budget_questions(products, seed),
+        wish_questions(products, seed),
         follow_up_questions(products, seed),
         greeting_questions(products, seed),
     ]
@@ -124,7 +125,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
     frame = _ready_to_word(rows, products, unseen, seed)
     template = (
         pl.when(pl.col("kind") == YES_NO).then(worded(wordings.YES_NO, seed))
-        .when(pl.col("kind") == ABSENT).then(worded(wordings.ABSENT, seed))
+        .when(pl.col("kind").is_in([ABSENT, "search"])).then(worded(wordings.WISH, seed))
         .when(pl.col("kind") == COMPARISON).then(worded(wordings.COMPARISON, seed))
         .when(pl.col("kind") == GREETING).then(worded(wordings.GREETING, seed))
         .when(pl.col("kind") == FOLLOW_UP).then(worded(wordings.FOLLOW_UP, seed))

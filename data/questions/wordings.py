@@ -221,7 +221,8 @@ GREETING = [
     "bye, thanks",
 ]
 
-ABSENT = [
+# For a thing that the shop may have or not.
+WISH = [
     "Do you have {thing}?",
     "I am looking for {thing}. What do you suggest?",
     "Do you sell {thing}?",

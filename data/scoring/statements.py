@@ -7,7 +7,6 @@ from data.questions.phrases import COMPARISON, YES_NO
 
 SO_YES_NO = r"(?s).*\bso (yes|no)\b"  # the last word of an answer that states the value first
 ASKED_ABOUT = r"(?i)^\s*you ask about .+?: the "  # repeats the question: no statement about the product
-NO_NAME = "\u0003"
 
 
 def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
@@ -46,5 +45,5 @@ def compares(sentence: pl.Expr) -> pl.Expr:
     other = normalise(other_product("key"))
     after_one = text.str.split(one).list.slice(1).list.join(" ").str.split(other).list.first()
     after_other = text.str.split(other).list.slice(1).list.join(" ").str.split(one).list.first()
-    says_one = stands_beside(after_one, pl.col("value"), pl.lit(NO_NAME))
-    return says_one & stands_beside(after_other, other_product("value"), pl.lit(NO_NAME))
+    says_one = stands_beside(after_one, pl.col("value"))
+    return says_one & stands_beside(after_other, other_product("value"))

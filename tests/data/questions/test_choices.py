@@ -77,3 +77,31 @@ def test_a_second_turn_names_no_product_and_asks_for_something_else(priced: Any)
 def test_prices_keep_their_case(priced: Any) -> None:
     answers = priced[1]["answer"].str.split("Product Name:").list.first()
     assert not answers.str.contains(r"is rs\.").any()
+
+
+def test_comparisons_are_judged_without_other_kinds(priced: Any) -> None:
+    products, questions, _ = priced
+    rows = questions.filter(pl.col("kind") == "comparison")
+    right = judge(rows.with_columns(prediction="answer"), products)
+    assert set(right["verdict"]) == {"right_facts"}
+    first_alone = pl.concat_str(
+        pl.col("answer").str.extract(r"^(.*?);"), pl.col("answer").str.extract(r"(?s)(\n.*)")
+    )
+    wrong = judge(rows.with_columns(prediction=first_alone), products)
+    assert set(wrong["verdict"]) == {"wrong_fact"}
+
+
+def test_the_words_for_a_wish_do_not_tell_whether_the_shop_has_it(priced: Any) -> None:
+    products, questions, _ = priced
+    asked = questions.filter(pl.col("split") == "train", pl.col("kind").is_in(["search", "absent"]))
+    low = pl.col("question").str.to_lowercase()
+    for start in ("do you sell", "hi, i need", "where do i find"):
+        rows = asked.filter(low.str.starts_with(start), low.str.contains(" by "))
+        counts = dict(rows.group_by("kind").len().rows())
+        assert counts["search"] > counts["absent"] > 0
+    brands = products.select(answer_id="id", brand="brand")
+    conditions = pl.col("conditions").list
+    wished = asked.filter(conditions.len() == 2, conditions.last().struct.field("key") == "Brand")
+    named = wished.join(brands, on="answer_id")
+    assert named.height == wished.height > 100
+    assert (named["brand"] == named["conditions"].list.last().struct.field("value")).all()

@@ -16,7 +16,7 @@ from tests.data.sample_questions import sample_questions
 
 PUBLISHED = {"attribute", "search", "alternative", "outfit"}
 KINDS = PUBLISHED | {"yes_no", "unsaid", "absent", "comparison", "follow_up", "greeting"}
-LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO ABSENT COMPARISON BUDGET FOLLOW_UP".split()
+LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO WISH COMPARISON BUDGET FOLLOW_UP".split()
 
 
 @pytest.fixture(scope="module")
