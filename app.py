@@ -4,7 +4,6 @@ Answers stream; every product that one names is looked up in the catalogue, and 
 `against=` puts a second model beside the first. `space=FOLDER` writes a Hugging Face Space.
 """
 
-import functools
 import html
 import logging
 import shutil
@@ -20,9 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 import architectures
 from data.catalogue.versions import PRODUCTS
 from data.questions import grounding
-from data.questions.phrases import ALTERNATIVES, CONTEXT, OUTFITS
+from data.questions.phrases import CONTEXT
 from data.reports.chat_examples import example_questions
-from data.reports.product_cards import CSS, CatalogueCards, read_products
+from data.reports.product_cards import CSS, BesideAnswer, CatalogueCards, read_products
 from data.tokens.prompts import Renderer
 
 if TYPE_CHECKING:  # Gradio takes seconds to import, and a mistake on the command line is reported at once
@@ -90,7 +89,11 @@ def catalogue_path(config: DictConfig, module: "architectures.FineTuned") -> Pat
 
 
 def reply_function(
-    models: "list[architectures.Assistant]", cards: CatalogueCards, categories: list[str], longest: int
+    models: "list[architectures.Assistant]",
+    shop: CatalogueCards,
+    categories: list[str],
+    feedback: "architectures.FeedbackFile",
+    longest: int,
 ) -> Callable[..., Iterator[list[object]]]:
     """What the page calls with a question: streams (the emptied question box, chats, cards)."""
     import gradio as gr
@@ -104,28 +107,21 @@ def reply_function(
         context = f"{CONTEXT}{category}" if category in categories else ""
         asked = architectures.ChatQuestion(text, context, float(temperature), float(top_p), int(earlier))
         box: object = ""  # then left alone: what a visitor types while the answer comes stays
-        cards_of = functools.partial(cards.html, question=text, context=context)
+
+        def beside(model: "architectures.Assistant", answer: str) -> BesideAnswer:
+            shown = shop.beside(answer, text, context)
+            if shown.faults:
+                feedback.add_faults(model, text, answer, shown.faults)
+            return shown
+
         try:
-            for turns, shown in architectures.reply(models, asked, [*chats], cards_of):
+            for turns, shown in architectures.reply(models, asked, [*chats], beside):
                 yield [box, *turns, *shown]
                 box = gr.skip()
         except ValueError as error:
             raise gr.Error(str(error)) from None
 
     return reply
-
-
-def suggest_function(cards: CatalogueCards) -> Callable[..., str]:
-    """What a suggestion button calls: a question about the known product that the first model named last."""
-    import gradio as gr
-
-    def suggest(template: str, *chats: Turns) -> str:
-        name = cards.last_named([architectures.text_of(turn) for turn in chats[0]])
-        if name is None:
-            raise gr.Error("No product of the catalogue has been named yet.")
-        return template.replace("{name}", name)
-
-    return suggest
 
 
 def chat_column(
@@ -136,7 +132,7 @@ def chat_column(
 
     def store(turns: Turns, event: gr.LikeData) -> None:
         place = event.index if isinstance(event.index, int) else event.index[0]
-        feedback.add(model, turns, int(place), event.liked)
+        feedback.add_opinion(model, turns, int(place), event.liked)
 
     with gr.Column():
         gr.Markdown(f"**{html.escape(model.name)}**")
@@ -165,8 +161,8 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
     """The page: a conversation with each model, what they named, and what a visitor can set."""
     import gradio as gr
 
-    def text_of_example(event: gr.SelectData) -> str:
-        return str(event.value["text"])
+    def chosen_text(event: gr.SelectData) -> str:
+        return str(event.value["text"] if isinstance(event.value, dict) else event.value)
 
     feedback = architectures.FeedbackFile(Path(config.outputs) / "feedback.jsonl")
     examples = [{"text": text} for text in example_questions(shop.products)]
@@ -178,19 +174,15 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
         hint = "What kind of material is ... made of?"
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
-            send, alternative = gr.Button("Ask", variant="primary"), gr.Button("Alternatives")
-            outfit, clear = gr.Button("Complete the outfit"), gr.Button("New conversation")
+            send, clear = gr.Button("Ask", variant="primary"), gr.Button("New conversation")
         inputs = [question, *controls(categories, config), *chats]
         outputs = [question, *chats, *cards]
         limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-        reply = reply_function(models, shop, categories, config.longest)
-        suggest = suggest_function(shop)
+        reply = reply_function(models, shop, categories, feedback, config.longest)
         events = [gr.on([send.click, question.submit], reply, inputs, outputs, api_name="ask", **limits)]
-        for button, template in ((alternative, ALTERNATIVES[0]), (outfit, OUTFITS[0])):
-            named = button.click(suggest, [gr.State(template), *chats], question, api_visibility="private")
-            events.append(named.success(reply, inputs, outputs, api_visibility="private", **limits))
         for chat in chats:
-            chosen = chat.example_select(text_of_example, None, question, api_visibility="private")
+            clicks = [chat.example_select, chat.option_select]
+            chosen = gr.on(clicks, chosen_text, None, question, api_visibility="private")
             events.append(chosen.success(reply, inputs, outputs, api_visibility="private", **limits))
         empty = ["", *([[]] * len(models)), *([""] * len(models))]
         clear.click(lambda: empty, None, outputs, cancels=events, api_visibility="private")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from architectures.inference.conversation import ChatQuestion as ChatQuestion
     from architectures.inference.conversation import FeedbackFile as FeedbackFile
     from architectures.inference.conversation import reply as reply
-    from architectures.inference.conversation import text_of as text_of
     from architectures.inference.endpoint_backend import EndpointBackend as EndpointBackend
     from architectures.inference.endpoint_backend import EndpointSettings as EndpointSettings
     from architectures.inference.export import KINDS as KINDS
@@ -116,7 +115,6 @@ _MODULES = {
     "ChatQuestion": "architectures.inference.conversation",
     "FeedbackFile": "architectures.inference.conversation",
     "reply": "architectures.inference.conversation",
-    "text_of": "architectures.inference.conversation",
     "EndpointBackend": "architectures.inference.endpoint_backend",
     "EndpointSettings": "architectures.inference.endpoint_backend",
     "KINDS": "architectures.inference.export",

@@ -102,6 +102,12 @@ def press(page: Any, button: str, until: str, argument: str = "") -> None:
     raise AssertionError(f"{button} is not heard; the page shows {page.inner_text('body')}")
 
 
+def told_by(outputs: Path) -> str:
+    """The feedback so far."""
+    path = outputs / "feedback.jsonl"
+    return path.read_text() if path.exists() else ""
+
+
 def ask(page: Any, question: str) -> None:
     page.fill("textarea", question)
     press(page, "Ask", "asked => document.querySelectorAll('.chat')[1].innerText.includes(asked)", question)
@@ -135,9 +141,10 @@ def test_ask_stream_card_compare_suggest_and_judge(shop: Any, browser_page: Any)
     assert EVIL in browser_page.inner_text(chat), "text is shown as text"
     assert browser_page.query_selector("img[src='x']") is None
     until = time.monotonic() + 20
-    while not (outputs / "feedback.jsonl").exists() and time.monotonic() < until:
+    while '"liked"' not in told_by(outputs) and time.monotonic() < until:
         time.sleep(0.2)
-    said = json.loads((outputs / "feedback.jsonl").read_text().splitlines()[0])
+    records = [json.loads(line) for line in (outputs / "feedback.jsonl").read_text().splitlines()]
+    said = next(record for record in records if "liked" in record)
     assert said["model"] == "shelf"
     assert said["turns"][0] == f"What is the {name}?"
 
@@ -152,20 +159,24 @@ def test_an_example_on_the_empty_page_is_asked_when_clicked(shop: Any, browser_p
 
 
 @pytest.mark.slow
-def test_a_button_asks_about_what_was_named_last(shop: Any, browser_page: Any) -> None:
-    told = "said => document.body.innerText.includes(said)"
-    press(browser_page, "Alternatives", told, "No product of the catalogue has been named yet")
+def test_a_button_under_an_answer_asks_about_what_it_names(shop: Any, browser_page: Any) -> None:
     ask(browser_page, EVIL)
     browser_page.wait_for_selector(".card.invented", timeout=60_000)
     assert EVIL in browser_page.inner_text(".chat >> nth=0")
     name = shop[1]["name"][3]
     ask(browser_page, f"Tell me of the {name}")
     browser_page.wait_for_selector(f".card:has-text({json.dumps(name)})", timeout=60_000)
+    browser_page.wait_for_selector("button:has-text('Alternatives')", timeout=60_000)
     shown = "document.querySelectorAll('.chat')[1].innerText.includes(said)"
-    press(browser_page, "Complete the outfit", f"said => {shown}", "What goes well with")
+    question = f"What could I buy instead of the {name}?"
+    press(browser_page, "Alternatives", f"said => {shown}", question)
+    assert question in browser_page.inner_text(".chat >> nth=0"), "both models are asked"
     press(
         browser_page, "New conversation", f"said => !{shown}", f"Tell me of the {name}"
     )  # examples are back
+    lines = (shop[2] / "feedback.jsonl").read_text().splitlines()
+    faults = [record["faults"] for record in map(json.loads, lines) if "faults" in record]
+    assert ["Flying Carpet: not in the catalogue"] in faults
 
 
 def test_earlier_turns_go_as_far_as_there_is_room(finished: tuple[Path, str]) -> None:

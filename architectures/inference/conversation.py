@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from architectures.inference.assistant import Assistant
 
@@ -18,7 +18,7 @@ MAX_TURN = 20_000  # characters of an earlier turn that are read
 MAX_EARLIER = 20  # turns that the model sees
 
 
-def text_of(turn: dict[str, Any]) -> str:
+def _text_of(turn: dict[str, Any]) -> str:
     """The text of a turn, which the page holds escaped, as a whole or in pieces."""
     content = turn["content"]
     pieces = [{"text": content}] if isinstance(content, str) else content
@@ -28,7 +28,7 @@ def text_of(turn: dict[str, Any]) -> str:
 
 def earlier_turns(turns: Turns, count: int) -> list[tuple[str, str]]:
     """The last ``count`` questions with their answers."""
-    pairs = [(text_of(a), text_of(b)) for a, b in zip(turns[::2], turns[1::2], strict=False)]
+    pairs = [(_text_of(a), _text_of(b)) for a, b in zip(turns[::2], turns[1::2], strict=False)]
     return pairs[-count:] if count else []
 
 
@@ -43,13 +43,30 @@ class ChatQuestion:
     earlier: int
 
 
+class Beside(Protocol):
+    """What stands beside an answer: the HTML of the products that it names, and questions to go on with."""
+
+    @property
+    def html(self) -> str:
+        """The products."""
+        ...
+
+    @property
+    def options(self) -> list[dict[str, str]]:
+        """Questions, each with label and value."""
+        ...
+
+
 def reply(
-    models: list[Assistant], question: ChatQuestion, chats: list[Turns], cards_of: Callable[[str], str]
+    models: list[Assistant],
+    question: ChatQuestion,
+    chats: list[Turns],
+    beside: Callable[[Assistant, str], Beside],
 ) -> Iterator[tuple[list[Turns], list[str]]]:
     """(conversations, cards) of all models, again and again as the answers grow, one model after the other.
 
     Args:
-        cards_of: the HTML of the products that an answer names.
+        beside: what stands beside a model's answer.
 
     Raises ValueError if a model cannot answer.
     """
@@ -64,25 +81,29 @@ def reply(
         for text in model.stream(ids, temperature, top_p):
             turns[-1]["content"] = html.escape(text)
             yield chats, cards
-        cards[place] = cards_of(text_of(turns[-1]))
+        shown = beside(model, _text_of(turns[-1]))
+        cards[place], turns[-1]["options"] = shown.html, shown.options
         yield chats, cards
 
 
 class FeedbackFile:
-    """Visitors' opinions as JSON lines: time, model, question and answer, whether it was liked."""
+    """What is known of answers, as JSON lines: time, model, question and answer, and a visitor's opinion
+    (liked) or what the answer says against the catalogue (faults).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.lock = path, threading.Lock()
 
-    def add(self, model: Assistant, turns: Turns, place: int, liked: bool | str) -> None:
+    def add_opinion(self, model: Assistant, turns: Turns, place: int, liked: bool | str) -> None:
         """Append an opinion about the answer at ``place``."""
-        texts = [text_of(turn) for turn in turns[max(place - 1, 0) : place + 1]]
-        record = {
-            "time": time.time(),
-            "model": model.name,
-            "digest": model.digest,
-            "turns": texts,
-            "liked": liked,
-        }
+        self._append(model, [_text_of(turn) for turn in turns[max(place - 1, 0) : place + 1]], liked=liked)
+
+    def add_faults(self, model: Assistant, question: str, answer: str, faults: list[str]) -> None:
+        """Append what an answer says against the catalogue."""
+        self._append(model, [question, answer], faults=faults)
+
+    def _append(self, model: Assistant, texts: list[str], **known: bool | str | list[str]) -> None:
+        """Append a record."""
+        record = {"time": time.time(), "model": model.name, "digest": model.digest, "turns": texts, **known}
         with self.lock, self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

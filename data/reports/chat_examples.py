@@ -1,8 +1,9 @@
-"""Questions to click on an empty chat page, about products that the catalogue has."""
+"""Questions to click on a chat page, on an empty one and under an answer, about products of the catalogue."""
 
 import polars as pl
 
 from data.questions.phrases import ALTERNATIVES, OUTFITS
+from data.questions.retrieval import Product, Retriever
 from data.questions.suggestions import SHELVES, top_products
 
 LONGEST_VALUE = 40  # characters of a value that is named
@@ -22,8 +23,7 @@ def example_questions(products: pl.DataFrame) -> list[str]:
         return []
     first, *others = described
     second, third = described[min(1, len(others))], described[-1]
-    key = first["facts"][-1]["key"].lower()
-    examples = [f"What is the {key} of the {first['name']}?"]
+    examples = [_attribute_question(first["facts"][-1]["key"], first["name"])]
     values = [fact["value"] for fact in second["facts"] if len(fact["value"]) <= LONGEST_VALUE]
     kind = second["type"] or second["shelf"]
     if values and kind:
@@ -35,3 +35,25 @@ def example_questions(products: pl.DataFrame) -> list[str]:
         if sold & {(row["category"], kind) for kind in row["partners"] or []}:
             dressed.append(row)
     return examples + [OUTFITS[0].replace("{name}", row["name"]) for row in dressed[:1]]
+
+
+def _attribute_question(key: str, name: str) -> str:
+    """A question for an attribute of a product."""
+    return f"What is the {key.lower()} of the {name}?"
+
+
+def questions_to_go_on(row: Product, answer: str, retriever: Retriever) -> list[dict[str, str]]:
+    """What a visitor may want to ask after an answer that names a product, as buttons: ``label`` and
+    ``value``, the question.
+
+    An attribute that the answer does not state, other products of its shelf, and what goes with it, as far as
+    the catalogue has them.
+    """
+    name, low = row["name"], answer.lower()
+    unstated = [fact["key"] for fact in row["facts"] if fact["value"].lower() not in low]
+    asked = [(key, _attribute_question(key, name)) for key in unstated[:1]]
+    if retriever.shelf_mates(row):
+        asked.append(("Alternatives", ALTERNATIVES[0].replace("{name}", name)))
+    if retriever.partners(row):
+        asked.append(("What goes with it", OUTFITS[0].replace("{name}", name)))
+    return [{"label": label, "value": question} for label, question in asked]

@@ -16,6 +16,7 @@ from data.catalogue.normalisation import normalise, normalised
 from data.questions.phrases import CONTEXT
 from data.questions.products import read_question_products
 from data.questions.retrieval import Product, Retriever
+from data.reports.chat_examples import questions_to_go_on
 from data.scoring.published import NAME
 from data.scoring.verdicts import DECLINES, DETAIL
 
@@ -39,16 +40,20 @@ CSS = """
 
 @dataclass(frozen=True)
 class _ProductCard:
-    """A product that an answer names; ``known``: the catalogue has it.
+    """A product that an answer names, and its row of the catalogue; None: the catalogue does not have it.
 
     contradictions: what the answer says of it against the catalogue, in words.
     """
 
     name: str
-    known: bool
-    category: str = ""
-    facts: Facts = field(default_factory=list)
+    row: Product | None
     contradictions: list[str] = field(default_factory=list)
+
+    @property
+    def facts(self) -> Facts:
+        """What is shown of the row."""
+        rows = self.row["facts"] if self.row else []
+        return [(fact["key"], fact["value"]) for fact in rows[:FACTS_SHOWN]]
 
 
 def read_products(path: Path) -> pl.DataFrame:
@@ -145,28 +150,43 @@ def named_products(answer: str, products: pl.DataFrame) -> list[_ProductCard]:
         if any(f" {key} " in f" {other} " and key != other for other in of_name):
             continue  # a name within a longer one that was named as well is not another product
         against = contradictions(answer, rows) if key in described else []
-        cards.append(_card_of(rows[0], against))
+        cards.append(_ProductCard(rows[0]["name"], rows[0], against))
     for row in keyed(claimed).to_dicts():
         if row["key"] not in of_name:
-            cards.append(_ProductCard(row["text"], known=False))
+            cards.append(_ProductCard(row["text"], None))
     return cards
 
 
-def _card_of(row: Product, against: list[str]) -> _ProductCard:
-    """The card of a product of the catalogue."""
-    facts = [(fact["key"], fact["value"]) for fact in row["facts"][:FACTS_SHOWN]]
-    return _ProductCard(row["name"], True, row["category"], facts, against)
+def _faults(cards: list[_ProductCard]) -> list[str]:
+    """What an answer says against the catalogue."""
+    found = [f"{card.name}: not in the catalogue" for card in cards if card.row is None]
+    for card in cards:
+        found += [f"{card.name}: {said}" for said in card.contradictions]
+    return found
 
 
 def _card_html(card: _ProductCard) -> str:
     """A card; all text in it is escaped."""
     name = html.escape(card.name)
-    if not card.known:
+    if card.row is None:
         return f'<div class="card invented"><b>{name}</b><div class="note">not in the catalogue</div></div>'
     facts = [f"<span>{html.escape(key)}</span>{html.escape(value)}" for key, value in card.facts]
     rows = "".join(f'<div class="fact">{fact}</div>' for fact in facts)
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in card.contradictions)
-    return f'<div class="card"><b>{name}</b><br>{html.escape(card.category)}{notes}{rows}</div>'
+    return f'<div class="card"><b>{name}</b><br>{html.escape(card.row["category"])}{notes}{rows}</div>'
+
+
+@dataclass(frozen=True)
+class BesideAnswer:
+    """What the chat page shows beside an answer.
+
+    html: cards of the products. options: questions to go on with, each with label and value. faults: what the
+    answer says against the catalogue, and the products that it invents.
+    """
+
+    html: str
+    options: list[dict[str, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 class CatalogueCards:
@@ -181,25 +201,24 @@ class CatalogueCards:
 
     @cached_property
     def retriever(self) -> Retriever:
-        """Finds products by a question; indexed when the first answer declines."""
+        """Finds products by a question, and what goes with them; indexed at the first answer."""
         return Retriever(self.products)
 
-    def html(self, answer: str, question: str, context: str) -> str:
+    def beside(self, answer: str, question: str, context: str) -> BesideAnswer:
         """The products that an answer names; where it names none and declines, those nearest to the
         question.
         """
         cards = named_products(answer, self.products)
-        if cards or not re.search(DECLINES, answer):
-            return "".join(map(_card_html, cards))
+        if cards:
+            return BesideAnswer("".join(map(_card_html, cards)), self._options(cards, answer), _faults(cards))
+        if not re.search(DECLINES, answer):
+            return BesideAnswer("")
         category = context.removeprefix(CONTEXT)
         nearest = self.retriever.search(question.lower(), category, NEAREST)
-        shown = "".join(_card_html(_card_of(row, [])) for row in nearest)
-        return f"<div>Nearest in the catalogue</div>{shown}" if nearest else ""
+        shown = "".join(_card_html(_ProductCard(row["name"], row)) for row in nearest)
+        return BesideAnswer(f"<div>Nearest in the catalogue</div>{shown}" if nearest else "")
 
-    def last_named(self, answers: list[str]) -> str | None:
-        """The name of the catalogue's product that was named last, in the newest answer that names one."""
-        for answer in reversed(answers):
-            for card in named_products(answer, self.products):
-                if card.known:
-                    return card.name
-        return None
+    def _options(self, cards: list[_ProductCard], answer: str) -> list[dict[str, str]]:
+        """Questions about the first product of the catalogue that an answer names."""
+        known = [card.row for card in cards if card.row is not None]
+        return questions_to_go_on(known[0], answer, self.retriever) if known else []

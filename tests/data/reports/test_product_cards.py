@@ -21,11 +21,13 @@ def test_cards_know_the_catalogue() -> None:
     found = named_products(
         "Instead of the OLA  top, you may like the Kai Jeans Blue.\n Product Name: Kai Jeans Blue\n", products
     )
-    assert [(card.name, card.known) for card in found] == [("Kai Jeans Blue", True), ("Ola Top", True)]
-    assert found[0].facts == [("Fabric", "Cotton")]
-    assert [(card.name, card.known) for card in named_products("Product Name: Unheard Of", products)] == [
-        ("Unheard Of", False)
+    assert [(card.name, card.row is not None) for card in found] == [
+        ("Kai Jeans Blue", True),
+        ("Ola Top", True),
     ]
+    assert found[0].facts == [("Fabric", "Cotton")]
+    (unheard,) = named_products("Product Name: Unheard Of", products)
+    assert (unheard.name, unheard.row) == ("Unheard Of", None)
     assert named_products("", products) == []
     assert named_products("nothing at all", products) == []
 
@@ -33,7 +35,7 @@ def test_cards_know_the_catalogue() -> None:
 def test_cards_escape_what_they_show() -> None:
     products = products_of(f"Kai {EVIL}")
     for answer in (f"Product Name: Kai {EVIL}", f"Product Name: Other {EVIL}"):
-        shown = CatalogueCards(products).html(answer, "", "")
+        shown = CatalogueCards(products).beside(answer, "", "").html
         assert "<img" not in shown
         assert "&lt;img" in shown
 
@@ -65,7 +67,7 @@ def test_cards_escape_what_they_show() -> None:
 def test_what_contradicts_the_catalogue_is_marked(answer: str, notes: list[str]) -> None:
     products = products_of("Kai Jeans", "Ola Top")
     assert [card.contradictions for card in named_products(answer, products)] == [notes]
-    shown = CatalogueCards(products).html(answer, "", "")
+    shown = CatalogueCards(products).beside(answer, "", "").html
     assert shown.count('class="note"') == len(notes)
 
 
@@ -73,7 +75,7 @@ def test_no_training_answer_contradicts_the_catalogue() -> None:
     products, questions, _ = sample_questions(1)
     cards = [card for answer in questions["answer"].head(400) for card in named_products(answer, products)]
     assert cards
-    assert [card for card in cards if card.contradictions or not card.known] == []
+    assert [card for card in cards if card.contradictions or card.row is None] == []
 
 
 def test_a_number_with_a_point_is_no_contradiction() -> None:
@@ -97,8 +99,36 @@ def test_what_one_of_several_products_of_a_name_has_is_no_contradiction() -> Non
 def test_a_declining_answer_has_the_nearest_products_beside_it() -> None:
     cards = CatalogueCards(products_of("Kai Jeans", "Ola Top", "Blue Kai Jeans"))
     declined = "Sorry, we have nothing that fits."
-    shown = cards.html(declined, "green jeans by nobody", "Online shopping for Clothing")
+    shown = cards.beside(declined, "green jeans by nobody", "Online shopping for Clothing").html
     assert "Nearest in the catalogue" in shown
     assert shown.count('class="card"') == 2
-    assert cards.html(declined, "garden hoses", "") == ""
-    assert cards.html("Here you are.", "green jeans", "") == ""
+    assert cards.beside(declined, "garden hoses", "").html == ""
+    assert cards.beside("Here you are.", "green jeans", "").html == ""
+
+
+def test_questions_to_go_on_with_are_about_what_the_answer_names_and_the_shop_has() -> None:
+    table = products_of("Kai Jeans", "Ola Jeans", "Zed Top").with_columns(
+        product_kind=pl.Series(["bottom", "bottom", "top"]),
+        shelf=pl.Series(["Jeans", "Jeans", "Tops"]),
+        partners=pl.Series([["top"], ["top"], None], dtype=pl.List(pl.String)),
+    )
+    cards = CatalogueCards(table)
+    options = cards.beside("We have the Kai Jeans.\n Product Name: Kai Jeans", "", "").options
+    assert options == [
+        {"label": "Fabric", "value": "What is the fabric of the Kai Jeans?"},
+        {"label": "Alternatives", "value": "What could I buy instead of the Kai Jeans?"},
+        {"label": "What goes with it", "value": "What goes well with the Kai Jeans?"},
+    ]
+    stated = cards.beside("The fabric of the Zed Top is cotton.", "", "").options
+    assert stated == []  # nothing else on its shelf, and nothing goes with it
+    assert cards.beside("Product Name: Unheard Of", "", "").options == []
+
+
+def test_faults_are_inventions_and_contradictions() -> None:
+    cards = CatalogueCards(products_of("Kai Jeans"))
+    answer = "Product Name: Kai Jeans\nProduct Details:\n- Fabric: Silk\n\nProduct Name: Unheard Of"
+    assert cards.beside(answer, "", "").faults == [
+        "Unheard Of: not in the catalogue",
+        "Kai Jeans: Fabric: Silk in the answer, Cotton in the catalogue",
+    ]
+    assert cards.beside("Product Name: Kai Jeans", "", "").faults == []
