@@ -25,7 +25,7 @@ lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, excel, ray, azure, gpu or dev: requirements/EXTRA.txt
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, excel, loggers, ray, azure, gpu or dev: requirements/EXTRA.txt
 
 lock: requirements.txt  ## write requirements/lock.txt again: every file of the core by its hash, Python 3.11 to 3.13 (needs uv)
 	uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \

@@ -163,8 +163,7 @@ def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
     write_json(folder / "results.json", results)
     if (folder / "scores.json").is_file():
         answer_evaluation.write_report([evaluated_runs.read_run(folder)], folder)
-    for path in evaluated_runs.artifacts(folder):
-        logger.log_artifact(path)
+    architectures.log_results(logger, evaluated_runs.artifacts(folder))
     return results
 
 

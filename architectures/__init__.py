@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from architectures.training.settings import describe_plan as describe_plan
     from architectures.training.settings import fit_settings as fit_settings
     from architectures.training.settings import log_prepared_data as log_prepared_data
+    from architectures.training.settings import log_results as log_results
     from architectures.training.settings import process_count as process_count
     from architectures.training.settings import run_baseline as run_baseline
     from architectures.training.settings import run_module as run_module
@@ -181,6 +182,7 @@ _MODULES = {
     "describe_plan": "architectures.training.settings",
     "fit_settings": "architectures.training.settings",
     "log_prepared_data": "architectures.training.settings",
+    "log_results": "architectures.training.settings",
     "process_count": "architectures.training.settings",
     "run_baseline": "architectures.training.settings",
     "run_module": "architectures.training.settings",

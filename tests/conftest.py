@@ -27,6 +27,7 @@ SMALL = [
 SMALL += [
     "trainer.precision=32-true",
     "tracking.system_metrics=false",
+    "tracking.also=[csv]",
     "evaluation.baselines=[same-product,tfidf,untuned]",
 ]
 

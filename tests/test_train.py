@@ -97,10 +97,30 @@ def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
         "config.yaml",
         "model",
         "predictions.parquet",
+        "judged.json",
         "report.html",
     }
     assert run.info.artifact_uri.startswith((folder.parent / "mlartifacts").as_uri())
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.params["data_digest"]
+
+
+def test_mlflow_shows_the_judged_answers_as_a_table(finished: tuple[Path, str]) -> None:
+    import mlflow
+
+    folder, _ = finished
+    run = only_run(folder).info
+    mlflow.set_tracking_uri(f"sqlite:///{folder.parent / 'mlflow.db'}")
+    table = client_of(folder).load_table(run.experiment_id, "judged.json", [run.run_id])
+    rows = pl.read_parquet(folder / "predictions.parquet")
+    assert table.columns.tolist()[:4] == ["model", "split", "kind", "verdict"]
+    for name in ("model", "verdict", "prediction"):
+        assert table[name].tolist() == rows[name].to_list()
+
+
+def test_other_loggers_get_training_and_evaluation(finished: tuple[Path, str]) -> None:
+    table = pl.read_csv(finished[0] / "csv/metrics.csv")
+    assert table["train/loss"].drop_nulls().len() == 6
+    assert {"validation/loss", "evaluation/accuracy"} <= set(table.columns)
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "folder", "run"])

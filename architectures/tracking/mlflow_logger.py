@@ -6,6 +6,7 @@
 import logging
 import os
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from architectures.compatibility.lightning import is_first_process
 from architectures.tracking import sender
 from architectures.tracking.locations import redact
 from architectures.tracking.mlflow_server import flatten_settings
+from architectures.tracking.other_loggers import OtherLoggers
 from architectures.tracking.record import TRACKING_FILE, Record, read_records
 from architectures.tracking.sender import RunTarget, Sender
 
@@ -29,7 +31,8 @@ class RunLogger(Logger):
     Args:
         uri: tracking server. experiment, run_name: of the MLflow run. parent: id of the run to be nested
         under, or ''.
-        tags: of the run. system_metrics: sample the use of CPU, memory and GPU.
+        tags: of the run. system_metrics: sample the use of CPU, memory and GPU. also: names of
+        `architectures.tracking.other_loggers`.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class RunLogger(Logger):
         parent: str,
         tags: dict[str, str],
         system_metrics: bool,
+        also: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.folder, self.experiment = folder, experiment
@@ -49,9 +53,11 @@ class RunLogger(Logger):
         self.target = RunTarget(uri, experiment, run_name, tags)
         self.record: Record | None = None
         self.sender: Sender | None = None
+        self.others: OtherLoggers | None = None
         if is_first_process():
             self.record = Record(folder)
             self.sender = Sender(self.record, self.target, system_metrics, replaying=False)
+            self.others = OtherLoggers(list(also), folder, experiment, run_name)
 
     @property
     def name(self) -> str:
@@ -90,16 +96,26 @@ class RunLogger(Logger):
         """Write to the local record at once; the server receives it with the next batch."""
         if self.record:
             self.record.add_metrics(metrics, step)
+        if self.others:
+            self.others.forward("log_metrics", metrics, step)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object) -> None:
         """Parameters, by their dotted names."""
-        self.order("params", values=flatten_settings(params if isinstance(params, dict) else vars(params)))
+        values = flatten_settings(params if isinstance(params, dict) else vars(params))
+        self.order("params", values=values)
+        if self.others:
+            self.others.forward("log_hyperparams", values)
 
     @rank_zero_only
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """A file or a folder, under the artifact path ``folder``."""
         self.order("artifact", path=str(path.resolve()), folder=folder)
+
+    @rank_zero_only
+    def log_tag(self, key: str, value: str) -> None:
+        """A tag of the run."""
+        self.order("tag", key=key, value=value)
 
     @rank_zero_only
     def log_dataset(self, name: str, digest: str, source: str, rows: int) -> None:
@@ -114,8 +130,9 @@ class RunLogger(Logger):
         """Send what is left, end the run with FINISHED, FAILED or KILLED, and warn if the server lacks a
         part of it.
         """
-        if self.record is None or self.sender is None:
+        if self.record is None or self.sender is None or self.others is None:
             return
+        self.others.close("success" if status == "FINISHED" else "failed")
         self.order("end", status=status)
         complete = self.sender.finish(sender.PATIENCE)
         self.record.close()

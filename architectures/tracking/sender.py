@@ -175,6 +175,8 @@ class Sender:
         elif order["do"] == "dataset":
             dataset = dataset_input(order["name"], order["digest"], order["source"], order["rows"])
             client.log_inputs(self.run_id, datasets=[dataset])
+        elif order["do"] == "tag":
+            client.set_tag(self.run_id, order["key"], order["value"])
         elif order["do"] == "end":
             client.set_terminated(self.run_id, order["status"])
 

@@ -2,6 +2,7 @@
 take.
 """
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -42,6 +43,7 @@ NOT_OF_THE_NET = (
 )
 ADAMW = ("learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
+TABLE = "judged.json"  # which MLflow shows as a table
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
 
 
@@ -158,11 +160,21 @@ def start_tracking(
     uri = tracking_uri(tracking["uri"], Path(settings["outputs"]))
     name = f"{settings['experiment']} {settings['model']['name']} {data['name']}"
     tags = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": commit}
-    logger = RunLogger(folder, uri, tracking["experiment"], name, parent, tags, tracking["system_metrics"])
+    experiment, samples, also = (tracking[field] for field in ("experiment", "system_metrics", "also"))
+    logger = RunLogger(folder, uri, experiment, name, parent, tags, samples, also)
     logger.log_hyperparams({**settings, "git_commit": commit, "data_digest": digest})
     logger.log_artifact(folder / "config.yaml")
     logger.log_dataset(data["name"], digest, data["path"], rows)
     return logger
+
+
+def log_results(logger: RunLogger, paths: list[Path]) -> None:
+    """Send the files of an evaluation to the tracking server, which shows the tables among them as such."""
+    for path in paths:
+        logger.log_artifact(path)
+    tables = [{"path": path.name, "type": "table"} for path in paths if path.name == TABLE]
+    if tables:
+        logger.log_tag("mlflow.loggedArtifacts", json.dumps(tables))
 
 
 def log_prepared_data(logger: RunLogger, folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from config.schema.run import LOGGERS
 from config.schema.trainer import ANSWER_SCORE
 
 Values = dict[str, Any]  # dotted key -> value, of the fields whose own type is right
@@ -17,6 +19,7 @@ def check_combinations(values: Values) -> Iterator[str]:
         _check_columns,
         _check_filters,
         _check_tasks,
+        _check_tracking,
         _check_versions,
         _check_partitions,
         _check_endpoints,
@@ -80,7 +83,7 @@ def _check_filters(values: Values) -> Iterator[str]:
 
 
 def _check_tasks(values: Values) -> Iterator[str]:
-    """Settings that one task alone has, and addresses with a password."""
+    """Settings that one task alone has."""
     if values.get("stage") == "images" and values.get("data.task") != "retail":
         yield "stage=images: is for data.task=retail"
     if values.get("data.grounding") == "rows" and values.get("data.task") != "retail":
@@ -97,11 +100,19 @@ def _check_tasks(values: Values) -> Iterator[str]:
     is_causal_lm = values.get("model.method") == "fine-tune" and values.get("data.task") != "labels"
     if values.get("stage") == "plan" and not is_causal_lm:
         yield "stage=plan: is for fine-tuning causal LMs; classifiers and baselines take minutes"
+
+
+def _check_tracking(values: Values) -> Iterator[str]:
+    """Addresses with a password, loggers that are not installed."""
     if "@" in str(values.get("tracking.uri", "")):
         yield (
             "tracking.uri: contains a user or a password, which would be written into every run; set"
             " MLFLOW_TRACKING_URI instead"
         )
+    for name in values.get("tracking.also", []):
+        package = LOGGERS.get(name)
+        if package and find_spec(package) is None:
+            yield f"tracking.also: {name} is not installed: make install EXTRA=loggers"
 
 
 def _check_versions(values: Values) -> Iterator[str]:

@@ -11,6 +11,8 @@ BACKENDS = ["auto", "transformers", "vllm", "endpoint"]
 LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer", "rules"]
 BASELINES = [*LOOKUPS, "untuned", "untuned-row", "untuned-shots"]
 METRICS = ["exact_match", "token_f1", "chrf", "number", "json", "pattern", "json_schema", "judge"]
+# Loggers of `tracking.also`, with the package that each needs.
+LOGGERS = {"csv": "", "tensorboard": "tensorboard", "wandb": "wandb"}
 STAGES = ["inspect", "prepare", "images", "show", "plan", "fit", "all"]
 
 
@@ -71,6 +73,12 @@ class TrackingConfig:
     uri: str = setting("", "MLflow tracking server; empty: MLFLOW_TRACKING_URI, else SQLite in outputs/")
     experiment: str = setting("strata", "MLflow experiment")
     system_metrics: bool = setting(True, "log CPU, memory and GPU use")
+    also: list[str] = setting(
+        [],
+        "loggers that get parameters and metrics, too (make install EXTRA=loggers); WANDB_MODE=offline keeps"
+        " the record of wandb in the run's folder",
+        items=list(LOGGERS),
+    )
 
 
 @dataclass

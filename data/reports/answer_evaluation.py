@@ -22,6 +22,7 @@ from data.reports import (
     speed_report,
     tables,
 )
+from data.reports.answer_files import write_answers
 from data.reports.evaluated_runs import CLASSIFIERS, EvaluatedRun, kind_of, read_run, run_name
 from data.scoring import forgetting, instruction_baselines, lookups, summaries, text_metrics
 from data.scoring.instruction_scoring import InstructionScorer
@@ -129,7 +130,7 @@ def evaluate_answers(
     questions = data.evaluation_questions(settings["questions"])
     answers, made = _answers_of(model, data, settings, questions)
     judged, scores = judge(questions, answers)
-    judged.write_parquet(folder / "predictions.parquet")
+    write_answers(judged, folder)
     scores |= facts | {"made": made, "general": general, "name": run_name(facts["origin"])}
     scores |= {"speed": model.answerer.speeds, "price": settings.get("price", 0)}
     write_json(folder / "scores.json", scores)

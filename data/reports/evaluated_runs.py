@@ -11,8 +11,10 @@ from typing import Any
 
 import polars as pl
 
+from data.reports.answer_files import JUDGED
+
 ARTIFACTS = (".parquet", ".png", ".md", ".html")
-RECORDS = ("scores.json", "results.json", "metrics.jsonl")  # by which runs are compared
+RECORDS = ("scores.json", "results.json", "metrics.jsonl", JUDGED)  # by which runs are compared
 CLASSIFIERS = "classifiers"
 KINDS = {  # key of the scores -> what such runs trained
     "splits": CLASSIFIERS,

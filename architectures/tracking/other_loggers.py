@@ -1,0 +1,72 @@
+"""Lightning's own loggers beside the record of a run: CSV files, TensorBoard, Weights & Biases.
+
+They get what the MLflow run gets: parameters and metrics. One that fails is left out from then on, with a
+warning, so that an outage never stops training.
+"""
+
+import logging
+from pathlib import Path
+
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+log = logging.getLogger(__name__)
+
+
+def _build(name: str, folder: Path, project: str, run_name: str) -> Logger:
+    """One logger. A resumed run goes on in the run that the service has of it.
+
+    Args:
+        name: csv, tensorboard or wandb. folder: of the run; local files go to ``folder/name``.
+    """
+    if name == "csv":
+        return CSVLogger(folder, name="", version="csv")
+    if name == "tensorboard":
+        return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
+    own_folder = folder / "wandb"
+    own_folder.mkdir(exist_ok=True)
+    return WandbLogger(run_name, save_dir=own_folder, id=folder.name, project=project, resume="allow")
+
+
+class OtherLoggers:
+    """Loggers that get what the run's record gets.
+
+    Args:
+        names: of `tracking.also`. folder: of the run. project: the experiment. run_name: of the run.
+    """
+
+    def __init__(self, names: list[str], folder: Path, project: str, run_name: str) -> None:
+        self._loggers: dict[str, Logger] = {}
+        for name in names:
+            try:
+                self._loggers[name] = _build(name, folder, project, run_name)
+            except Exception as error:  # noqa: BLE001 - a logger must not stop training
+                self._leave_out(name, error)
+
+    def forward(self, method: str, *values: object) -> None:
+        """Call a method of all loggers."""
+        for name, logger in list(self._loggers.items()):
+            try:
+                getattr(logger, method)(*values)
+            except Exception as error:  # noqa: BLE001 - an outage must not stop training
+                self._leave_out(name, error)
+
+    def close(self, status: str) -> None:
+        """End the runs, so that the next run of this process gets one of its own."""
+        self.forward("finalize", status)
+        wandb = self._loggers.get("wandb")
+        if isinstance(wandb, WandbLogger):
+            try:
+                wandb.experiment.finish()  # which Lightning leaves to the end of the process
+            except Exception as error:  # noqa: BLE001 - an outage must not stop training
+                self._warn("wandb", error)
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        """From now on nothing is sent to a logger."""
+        self._loggers.pop(name, None)
+        self._warn(name, error)
+
+    @staticmethod
+    def _warn(name: str, error: Exception) -> None:
+        """Say which logger failed, and why."""
+        lines = str(error).splitlines() or [type(error).__name__]
+        log.warning("tracking.also: %s: %s; the run continues without it", name, lines[0])
