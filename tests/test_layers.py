@@ -37,6 +37,7 @@ MORE = {
     "architectures/models/gguf_file.py": {"filelock", "gguf", "huggingface_hub"},
     "architectures/models/gguf_tokenizer.py": {"tokenizers"},
     "architectures/models/lora.py": {"safetensors"},
+    "architectures/models/optimizers.py": {"bitsandbytes"},
     "architectures/runtime/startup.py": {"psutil"},
     "architectures/tracking/mlflow_server.py": {"mlflow"},
     "architectures/tracking/registry.py": {"mlflow"},

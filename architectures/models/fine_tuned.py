@@ -1,5 +1,5 @@
-"""What every fine-tuned model shares: a net that is built late, AdamW and a schedule on what is trained,
-small checkpoints.
+"""What every fine-tuned model shares: a net that is built late, an optimiser and a schedule on what is
+trained, small checkpoints.
 
 The models themselves, with their training steps, are `causal_lm` and `sequence_classifier`.
 """
@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from architectures.compatibility.lightning import attached_strategy, ends_step
 from architectures.models import lora
+from architectures.models.optimizers import build_optimizer
 from architectures.models.schedule import learning_rate_factor, peak_flops
 from architectures.models.sharding import ShardingStrategy, full_tensor, shard_module
 from architectures.models.types import Batch, Net, Settings
@@ -45,10 +46,9 @@ class FineTuned(LightningModule):
 
     Args:
         model: what the net is built from, plain types.
-        optimization: learning_rate, weight_decay, beta2, warmup_ratio, total_steps, log_every, schedule
-        (cosine, linear,
-            constant, plateau), plateau_factor, plateau_patience, monitor (the validation metric of a plateau
-            schedule).
+        optimization: optimizer (see `architectures.models.optimizers`), learning_rate, weight_decay, beta2,
+        warmup_ratio, total_steps, log_every, schedule (cosine, linear, constant, plateau), plateau_factor,
+        plateau_patience, monitor (the validation metric of a plateau schedule).
         origin: what the run was made of, as plain types, carried in checkpoints for whoever evaluates them.
     """
 
@@ -121,8 +121,8 @@ class FineTuned(LightningModule):
         """Clip by the norm of all gradients together, and keep that norm for the log. bf16 and float32 need
         no scaling.
 
-        A step with non-finite gradients is skipped (without a gradient AdamW changes nothing), and is not
-        logged.
+        A step with non-finite gradients is skipped, and is not logged: without a gradient an optimiser
+        changes nothing.
         """
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm: Tensor = full_tensor(nn.utils.clip_grad_norm_(trained, gradient_clip_val or math.inf))
@@ -226,10 +226,12 @@ class FineTuned(LightningModule):
         return found
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW on what is trained; the schedule's length comes from the data, not from the Trainer."""
+        """The optimiser of what is trained; the schedule's length comes from the data, not from the
+        Trainer.
+        """
         o = self.optimization
-        groups = self.parameter_groups()
-        optimizer = torch.optim.AdamW(groups, lr=o["learning_rate"], betas=(0.9, o["beta2"]), fused=True)
+        name = o.get("optimizer", "adamw")
+        optimizer = build_optimizer(name, self.parameter_groups(), o["learning_rate"], o["beta2"])
         if o["schedule"] == "plateau":
             mode: Literal["min", "max"] = "min" if o["monitor"] == "loss" else "max"
             plateau = ReduceLROnPlateau(optimizer, mode, o["plateau_factor"], o["plateau_patience"])

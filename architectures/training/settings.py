@@ -41,7 +41,7 @@ NOT_OF_THE_NET = (
     "head_dropout",
     "parent",
 )
-ADAMW = ("learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
+OPTIMIZER = ("optimizer", "learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
 TABLE = "judged.json"  # which MLflow shows as a table
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
@@ -130,7 +130,7 @@ def run_module(
         settings["class_weights"] = head["class_weights"]
         settings["head"] = {name: head[name] for name in ("labels", "multi_label", "pad_id")}
         settings["head"] |= {"dropout": model["head_dropout"], "pooling": model["pooling"]}
-    optimization = {name: trainer[name] for name in (*ADAMW, *SCHEDULE)} | {"total_steps": steps}
+    optimization = {name: trainer[name] for name in (*OPTIMIZER, *SCHEDULE)} | {"total_steps": steps}
     local = max(1, process_count(trainer) // trainer["nodes"])
     threads = trainer["threads"] or max(1, (os.cpu_count() or 1) // local)
     sharded = trainer["strategy"] == "fsdp"

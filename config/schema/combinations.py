@@ -27,6 +27,7 @@ def check_combinations(values: Values) -> Iterator[str]:
         _check_general,
         _check_labels,
         _check_folds,
+        _check_optimizer,
         _check_processes,
         _check_batches,
     ):
@@ -210,6 +211,25 @@ def _check_folds(values: Values) -> Iterator[str]:
         yield "data.fold: must be below data.folds, and data.folds at least 2 (or 0)"
     if values.get("data.validation", 0) + values.get("data.test", 0) >= 1:
         yield "data.validation and data.test leave nothing to train on"
+
+
+def _check_optimizer(values: Values) -> Iterator[str]:
+    """What an optimiser can train."""
+    name = values.get("trainer.optimizer", "adamw")
+    if name != "adamw" and values.get("trainer.strategy") == "fsdp":
+        yield f"trainer.optimizer={name}: is for trainer.strategy=ddp; fsdp shards the state of adamw alone"
+    if name == "adafactor" and values.get("model.adapter") == "lora":
+        yield (
+            "trainer.optimizer=adafactor: its steps are relative to the size of the weights, and an adapter"
+            " starts at zero; it is for model.adapter=none"
+        )
+    is_adapter = values.get("model.adapter") == "lora" and values.get("data.task") != "labels"
+    has_vectors = values.get("model.lora_variant") == "dora"
+    if name == "muon" and (not is_adapter or has_vectors):
+        yield (
+            "trainer.optimizer=muon: trains matrices alone, those of an adapter (model.adapter=lora, not"
+            " model.lora_variant=dora) of a language model that answers; set trainer.optimizer=adamw"
+        )
 
 
 def _check_processes(values: Values) -> Iterator[str]:

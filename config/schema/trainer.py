@@ -6,6 +6,7 @@ from config.schema.fields import setting
 
 AVERAGED_F1 = ["macro_f1", "micro_f1", "weighted_f1", "macro_f1_with_none", "micro_f1_with_none"]
 ANSWER_SCORE = "answer_score"
+OPTIMIZERS = ["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor", "muon"]
 MONITORS = ["loss", ANSWER_SCORE, "accuracy", "f1", *AVERAGED_F1]
 
 
@@ -47,6 +48,13 @@ class TrainerConfig:
             "rows in a forward pass; fewer take less memory, the steps stay the same; auto: as many as"
             " surely fit"
         ),
+    )
+    optimizer: str = setting(
+        "adamw",
+        "adamw; adamw_8bit, paged_adamw_8bit: its state in 8 bits, paged: in memory of the CPU where the GPU"
+        " runs short (bitsandbytes); adafactor: less state yet, for model.adapter=none, steps relative to"
+        " the size of the weights; muon: for the matrices of an adapter, at learning rates of adamw",
+        choices=OPTIMIZERS,
     )
     learning_rate: float = setting(
         2e-4, "peak learning rate, after the warm-up", at_least=0, below=1,
