@@ -9,7 +9,7 @@ INSTALL = $(call install,.venv)
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint install lock docs ui chat space audit sample golden pocket benchmark clean
+.PHONY: help train test lint install deploy lock docs ui chat space audit sample golden pocket benchmark clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, excel, loggers, ray, azure, gpu or dev: requirements/EXTRA.txt
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, excel, loggers, ray, azure, kubernetes, gpu or dev: requirements/EXTRA.txt
+
+deploy: .venv/core  ## submit training jobs (LAUNCHER=slurm, azureml or kubernetes; ARGS="hydra.launcher.partition=gpu +experiment=job-0,job-1")
+	$(BIN)/python train.py -m hydra/launcher=$(or $(LAUNCHER),$(error LAUNCHER=slurm, azureml or kubernetes is needed)) $(ARGS)
 
 lock: requirements.txt  ## write requirements/lock.txt again: every file of the core by its hash, Python 3.11 to 3.13 (needs uv)
 	uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \

@@ -18,6 +18,7 @@ YAML_FILES = {
     "hydra/launcher/local.yaml": "Launcher: this machine",
     "hydra/launcher/slurm.yaml": "Launcher: SLURM",
     "hydra/launcher/azureml.yaml": "Launcher: AzureML",
+    "hydra/launcher/kubernetes.yaml": "Launcher: Kubernetes",
     "optuna.yaml": "Sweeper: Optuna",
 }
 INTRODUCTION = """# Configuration

@@ -54,14 +54,14 @@ class Sweep:
         anew = datetime.now().strftime("_%Y-%m-%d_%H-%M-%S") if given.get("resume") == "never" else ""
         experiments = re.sub(r"[^a-z0-9-]+", "_", given.get("experiment", "none"))
         digest = runs.digest({"arguments": decisive})[:8]
-        in_workspace = given.get("hydra/launcher") == "azureml"
+        elsewhere = given.get("hydra/launcher") in ("azureml", "kubernetes")
         outputs = Path(config.outputs)
         outputs.mkdir(parents=True, exist_ok=True)
         return cls(
             name=f"{experiments}-{digest}{anew}",
             outputs=outputs,
             command=f"python train.py {shlex.join(arguments)}",
-            has_own_parent=in_workspace or given.get("hydra.launcher.dry_run") == "true",
+            has_own_parent=elsewhere or given.get("hydra.launcher.dry_run") == "true",
         )
 
     def jobs(self) -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ MORE = {
     "data/catalogue/pairing.py": {"yaml"},
     "data/tokens/prompts.py": {"jinja2"},  # what a chat template raises
     "hydra_plugins/strata_launchers/azureml.py": {"azure"},
+    "hydra_plugins/strata_launchers/kubernetes.py": {"kubernetes", "urllib3", "yaml"},
 }
 HEAVY = {
     "vllm",
