@@ -110,7 +110,7 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         product_id="id",
         kind=pl.lit(YES_NO),
         question=asked_about,
-        sentence=pl.format(YES_OR_NO, "low_asked", key, "name", "low_value", "word"),
+        sentence=pl.format(YES_OR_NO, key, "name", "low_value", "low_asked", "word"),
         answer_id="id",
         conditions=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
         expected=yes_or_no,

@@ -5,8 +5,8 @@ format's tone.
 CONTEXT = "Online shopping for "  # before the category that a question is asked in
 
 DECLINE = "Sorry, we have nothing in the catalogue that fits."
-# What is asked about stands beside what the row says: a model that has written both can tell yes from no.
-YES_OR_NO = "You ask about {}: the {} of the {} is {}, so {}."  # value asked about, attribute, product, value
+# What the row says stands beside what is asked about: a model that has written both can tell yes from no.
+YES_OR_NO = "The {} of the {} is {}; you ask about {}, so {}."  # attribute, product, value, value asked about
 VALUE_SENTENCE = "The {} of the {} is {}."  # attribute, product, value
 COMPARED = "The {} of the {} is {}; that of the {} is {}."  # attribute, product, value, product, value
 WELCOME = "Welcome! Ask me anything about the products of this shop."

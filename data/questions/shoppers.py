@@ -23,7 +23,7 @@ from data.questions.phrases import ABSENT, BUDGET, COMPARISON, FOLLOW_UP, GREETI
 SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 UNSEEN_WORDING = 12  # of so many questions about known products one is in a wording of the test alone
 WORDS_OF_NAME = range(4, 21)  # of names that are also written without one of them
-LOWER, BARE, MISPLACED, SHORT = 20, 30, 8, 15  # per cent of the questions
+LOWER, BARE, MISPLACED, SHORT, POLITE = 20, 30, 8, 15, 12  # per cent of the questions
 ROLES = ["brand", "type", "shelf"]  # keys that a search names otherwise
 
 
@@ -148,8 +148,13 @@ def misspelt(text: pl.Expr, seed: int) -> pl.Expr:
 
 
 def with_noise(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """A share of the questions as people type them."""
+    """A share of the questions as people type them, and some with a polite word before or after it."""
     question = pl.col("question")
+    is_plain = (pl.col("kind") == GREETING) | (drawn("polite", seed, 100) >= 2 * POLITE)
+    before = pl.concat_str(pick(wordings.BEFORE, seed), question)
+    after = pl.concat_str(question, pick(wordings.AFTER, seed))
+    polite = pl.when(drawn("polite", seed, 100) < POLITE).then(before).otherwise(after)
+    question = pl.when(is_plain).then(question).otherwise(polite)
     typed = pl.when(drawn("lower", seed, 100) < LOWER).then(question.str.to_lowercase()).otherwise(question)
     typed = pl.when(drawn("bare", seed, 100) < BARE).then(typed.str.strip_chars_end("?.")).otherwise(typed)
     typed = pl.when(drawn("typo", seed, 100) < MISPLACED).then(misspelt(typed, seed)).otherwise(typed)

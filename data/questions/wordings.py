@@ -221,6 +221,10 @@ GREETING = [
     "bye, thanks",
 ]
 
+# Before and after any question.
+BEFORE = ["Hi! ", "Hello, ", "Hey, ", "Quick question: ", "Sorry to bother you. ", "ok, "]
+AFTER = [" please", " pls", " thx", " Thanks!", " Thank you.", " asap"]
+
 # For a thing that the shop may have or not.
 WISH = [
     "Do you have {thing}?",

@@ -28,7 +28,8 @@ FACTS_SHOWN = 8  # of a product
 PUNCTUATION = ".,;:!?\"'()"  # around a name in running text
 # what an answer says of an attribute
 SENTENCE = (
-    r"(?im)\bthe {} of (?:the )?(.+?) is (.+?)(?:, so (?:yes|no)|; that of the (.+?) is (.+?))?\.?[ \t]*$"
+    r"(?im)\bthe {} of (?:the )?(.+?) is (.+?)"
+    r"(?:(?:; you ask about .+?)?, so (?:yes|no)|; that of the (.+?) is (.+?))?\.?[ \t]*$"
 )
 NEAREST = 3  # products beside an answer that declines
 CSS = """

@@ -25,7 +25,7 @@ SYNONYMS = {
     "price": r"how much|\bprice|\bcosts?\b",
 }
 YES_NO = (
-    r"^(?:hi )?(?:is|are|does|do|can|was|would|will)\b"
+    r"^(?:(?:hi|hello|hey|quick question) )?(?:is|are|does|do|can|was|would|will)\b"
     r"|\b(?:is that right|is its|or not|correct|yes|true|told)\b"
 )
 COMPARISON = r"\b(?:compare|compared|both|vs|differ|and|or|same|each|side by side|another than)\b|/"
@@ -52,14 +52,14 @@ def answer(catalogue: Retriever, context: str, question: str) -> str:
     """The answer to one question."""
     text, category = question.lower(), context.removeprefix(CONTEXT)
     row = catalogue.named(text, category)
-    if row is None and re.search(GREETING, text) and not re.search(SEARCH, text):
-        return WELCOME
     if row and re.search(OUTFIT, text):
         return suggestion(catalogue.partners(row))
     if row and re.search(ALTERNATIVE, text):
         return suggestion(catalogue.shelf_mates(row))
     if row is None or catalogue.is_search(text, row):
-        return search(catalogue, text, category)
+        found = search(catalogue, text, category)
+        only_greets = found == DECLINE and re.search(GREETING, text) and not re.search(SEARCH, text)
+        return WELCOME if only_greets else found
     second = catalogue.second_named(text, category, row) if re.search(COMPARISON, text) else None
     return comparison(row, second, text) if second else attribute(row, text)
 

@@ -6,7 +6,7 @@ from data.catalogue.normalisation import normalise, stands_beside
 from data.questions.phrases import COMPARISON, YES_NO
 
 SO_YES_NO = r"(?s).*\bso (yes|no)\b"  # the last word of an answer that states the value first
-ASKED_ABOUT = r"(?i)^\s*you ask about .+?: the "  # repeats the question: no statement about the product
+ASKED_ABOUT = r"(?i); you ask about .+, so "  # repeats the question: no statement about the product
 
 
 def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
@@ -31,7 +31,7 @@ def _answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
     low = sentence.str.to_lowercase()
     word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SO_YES_NO))
     says_right = (word == pl.col("value").str.to_lowercase()).fill_null(False)
-    return says_right & stands_beside(sentence.str.replace(ASKED_ABOUT, ""), of_row, pl.col("asked_name"))
+    return says_right & stands_beside(sentence.str.replace(ASKED_ABOUT, " "), of_row, pl.col("asked_name"))
 
 
 def other_product(field: str) -> pl.Expr:
