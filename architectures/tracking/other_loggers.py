@@ -13,13 +13,15 @@ log = logging.getLogger(__name__)
 
 
 def _build(name: str, folder: Path, project: str, run_name: str) -> Logger:
-    """One logger. A resumed run goes on in the run that the service has of it.
+    """One logger. A resumed run goes on in the run that the service has of it, and in CSV files of its own,
+    since the logger replaces those that are there.
 
     Args:
         name: csv, tensorboard or wandb. folder: of the run; local files go to ``folder/name``.
     """
     if name == "csv":
-        return CSVLogger(folder, name="", version="csv")
+        attempt = len(list(folder.glob("csv*"))) + 1
+        return CSVLogger(folder, name="", version="csv" if attempt == 1 else f"csv_{attempt}")
     if name == "tensorboard":
         return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
     own_folder = folder / "wandb"

@@ -40,6 +40,14 @@ def test_csv_files_hold_parameters_and_metrics(folder: Path) -> None:
     assert "model.lora_r: '16'" in (folder / "csv/hparams.yaml").read_text()
 
 
+def test_a_resumed_run_replaces_no_csv_file(folder: Path) -> None:
+    logged(folder, "csv")
+    first = (folder / "csv/metrics.csv").read_text()
+    logged(folder, "csv")
+    assert (folder / "csv/metrics.csv").read_text() == first
+    assert "train/loss" in (folder / "csv_2/metrics.csv").read_text()
+
+
 def test_tensorboard_events_hold_the_metrics(folder: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra loggers is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
