@@ -221,6 +221,26 @@ def test_a_cluster_that_is_not_there_is_one_error(tmp_path: Path, monkeypatch: p
         launcher(image="", claim="").start([job(tmp_path)], tmp_path)
 
 
+def test_a_damaged_kubeconfig_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "damaged").write_bytes(b"\x00\x01: [broken")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "damaged"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ValueError, match="no cluster is configured"):
+        launcher().start([job(tmp_path)], tmp_path)
+
+
+def test_a_job_without_a_machine_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        launcher(nodes=0, dry_run=True).start([job(tmp_path)], tmp_path)
+
+
+@pytest.mark.parametrize("setting", ["variables", "node_selector"])
+@pytest.mark.parametrize("text", ["NOEQUALS", "=value"])
+def test_what_is_no_pair_is_named(setting: str, text: str) -> None:
+    with pytest.raises(SystemExit, match=f"hydra.launcher.{setting}: '{text}' is not NAME=VALUE"):
+        launcher(**{setting: [text]})
+
+
 @pytest.mark.slow
 def test_a_sweep_is_written_as_yaml(tmp_path: Path) -> None:
     done = run(*COMMAND, "hydra.launcher.dry_run=true", "+experiment=job-0,job-1", f"outputs={tmp_path}")

@@ -9,7 +9,7 @@ The column ``question`` holds what is asked about, until `data.questions.shopper
 import polars as pl
 
 from data.catalogue.cells import first_number
-from data.questions.filling import PAIRS, fill, in_sentence, pick
+from data.questions.filling import PAIRS, fill, in_sentence, pick, place_condition
 from data.questions.further_kinds import facts_of
 from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE_LIMIT
 from data.questions.products import price_text, without_namesakes
@@ -69,21 +69,17 @@ def budget_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     above = pl.col("id").hash(seed + 11) % SLACK
     limit = ((pl.col("price") / STEP).ceil() + above) * STEP
     currency = pl.col("price_text").str.extract(r"^(\D*)")
-    of_type = pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type"))
     some = some.with_columns(
         limit=limit.cast(pl.Int64).cast(pl.String), kind_of=pl.coalesce("type", "shelf"), draw=pl.col("id")
     )
-    place, ceiling = (
-        pl.struct(key=of_type, value="kind_of"),
-        pl.struct(key=pl.lit(PRICE_LIMIT), value="limit"),
-    )
+    ceiling = pl.struct(key=pl.lit(PRICE_LIMIT), value="limit")
     return some.select(
         product_id="id",
         kind=pl.lit(BUDGET),
         question=pl.concat_str("kind_of", pl.lit(BETWEEN), currency, "limit"),
         sentence=fill(pick(FOUND, seed + 12), other=pl.col("name")),
         answer_id="id",
-        conditions=pl.concat_list(place, ceiling).cast(PAIRS),
+        conditions=pl.concat_list(place_condition(), ceiling).cast(PAIRS),
         expected=pl.lit(None, pl.String),
     )
 
@@ -99,12 +95,8 @@ def wish_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         kind_of=pl.coalesce("type", "shelf"),
         asked_brand=pl.when(pl.col("id").hash(seed + 16) % 3 > 0).then("brand"),
     )
-    of_type = pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type"))
     by_brand = pl.format("{} by {}", "kind_of", "asked_brand")
-    conditions = [
-        pl.struct(key=of_type, value="kind_of"),
-        pl.struct(key=pl.lit("Brand"), value="asked_brand"),
-    ]
+    conditions = [place_condition(), pl.struct(key=pl.lit("Brand"), value="asked_brand")]
     has_value = pl.element().struct.field("value").is_not_null()
     return some.select(
         product_id="id",

@@ -34,6 +34,12 @@ def grammar(template: pl.Expr) -> pl.Expr:
     return fill(template, **forms)
 
 
+def place_condition() -> pl.Expr:
+    """That a product is of the row's type, or of its shelf where it has no type, as a key and a value."""
+    key = pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type"))
+    return pl.struct(key=key, value=pl.coalesce("type", "shelf"))
+
+
 def for_training(wordings: list[str]) -> list[str]:
     """The wordings that occur in training: all but the last third, which is for tests alone."""
     return wordings[: len(wordings) - len(wordings) // 3]

@@ -9,7 +9,7 @@ people).
 import polars as pl
 
 from data.catalogue.pairing import Pairing
-from data.questions.filling import PAIRS, fill, grammar, people, pick
+from data.questions.filling import PAIRS, fill, grammar, people, pick, place_condition
 from data.questions.follow_ups import TURNS
 from data.questions.further_kinds import Shop
 from data.questions.phrases import (
@@ -138,9 +138,6 @@ def _search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
     kind = pl.coalesce("type", "shelf")
     brand = pl.struct(key=pl.lit("Brand"), value=pl.col("brand"))
-    place = pl.struct(
-        key=pl.when(pl.col("type").is_null()).then(pl.lit("Shelf")).otherwise(pl.lit("Type")), value=kind
-    )
     sentence = fill(pick(FOUND, seed + 1), other=pl.col("name"))
     return frame.select(
         product_id="id",
@@ -148,7 +145,7 @@ def _search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         question=fill(template, type=kind, brand=pl.col("brand"), features=pl.col("phrase")),
         sentence=sentence,
         answer_id="id",
-        conditions=pl.concat_list("conditions", place, brand)
+        conditions=pl.concat_list("conditions", place_condition(), brand)
         .cast(PAIRS)
         .list.eval(pl.element().filter(pl.element().struct.field("value").is_not_null())),
         expected=pl.lit(None, pl.String),

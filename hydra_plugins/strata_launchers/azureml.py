@@ -16,7 +16,7 @@ from typing import Any
 
 from config import runs
 from config.compatibility import job_of_node
-from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher
+from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher, pairs_of
 
 log = logging.getLogger("strata")
 YAML_FILE = "job.yml"
@@ -78,8 +78,8 @@ class AzureLauncher(JobLauncher):
         self.place |= {"resource_group_name": resource_group or os.environ.get("AZURE_RESOURCE_GROUP", "")}
         self.place |= {"workspace_name": workspace or os.environ.get("AZURE_WORKSPACE", "")}
         self.compute, self.nodes, self.gpus, self.image = compute, nodes, gpus_per_node, image
-        self.inputs = dict(pair.split("=", 1) for pair in inputs)
-        self.variables = dict(pair.split("=", 1) for pair in variables)
+        self.inputs = pairs_of("azureml", "inputs", inputs)
+        self.variables = pairs_of("azureml", "variables", variables)
         self.datastore = datastore
         self.setup_lines, self.shm_size, self.experiment, self.dry_run = setup, shm_size, experiment, dry_run
 

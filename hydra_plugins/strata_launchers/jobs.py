@@ -59,6 +59,21 @@ class Job:
         return self.state.get("status") == runs.Status.FINISHED
 
 
+def pairs_of(launcher: str, setting: str, texts: list[str]) -> dict[str, str]:
+    """The names and values of a launcher's list of NAME=VALUE. Ends the program with one error for a text
+    without a name or an equals sign.
+    """
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            sys.exit(
+                f"error: hydra/launcher={launcher}: hydra.launcher.{setting}: {text!r} is not NAME=VALUE"
+            )
+        pairs[name] = value
+    return pairs
+
+
 def write_ledger(sweep: Path, jobs: Sequence[Job]) -> None:
     """Set down where each job stands; those that an earlier call wrote stay."""
     path = sweep / sweeps.LEDGER

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from config import runs
-from hydra_plugins.strata_launchers.jobs import Job, JobLauncher
+from hydra_plugins.strata_launchers.jobs import Job, JobLauncher, pairs_of
 
 log = logging.getLogger("strata")
 YAML_FILE = "jobs.yml"
@@ -82,8 +82,8 @@ class KubernetesLauncher(JobLauncher):
             {"nvidia.com/gpu": str(self.gpus)} if self.gpus else {}
         )
         self.restarts, self.grace, self.queue, self.secrets = restarts, grace, queue, secrets
-        self.variables = dict(pair.split("=", 1) for pair in variables)
-        self.node_selector = dict(pair.split("=", 1) for pair in node_selector)
+        self.variables = pairs_of("kubernetes", "variables", variables)
+        self.node_selector = pairs_of("kubernetes", "node_selector", node_selector)
         self.setup_lines, self.dry_run = setup, dry_run
 
     def name(self, job: Job) -> str:
@@ -176,6 +176,11 @@ class KubernetesLauncher(JobLauncher):
         lacking = [name for name in ("image", "claim") if not getattr(self, name)]
         if lacking:
             raise ValueError(f"hydra/launcher=kubernetes: set {' and '.join(lacking)} in hydra.launcher")
+        if self.nodes < 1 or self.gpus < 0:
+            raise ValueError(
+                "hydra/launcher=kubernetes: hydra.launcher.nodes must be at least 1, and"
+                " hydra.launcher.gpus_per_node at least 0"
+            )
         client = None if self.dry_run else self.client()
         written = []
         for job in jobs:
@@ -206,9 +211,10 @@ class KubernetesLauncher(JobLauncher):
                 config.load_incluster_config()
             else:
                 config.load_kube_config(os.environ.get("KUBECONFIG"), self.context or None)
-        except config.ConfigException as error:
+        except (config.ConfigException, yaml.YAMLError) as error:
+            reason = str(error).splitlines()[0]
             raise ValueError(
-                f"hydra/launcher=kubernetes: no cluster is configured ({error}): set KUBECONFIG, or"
+                f"hydra/launcher=kubernetes: no cluster is configured ({reason}): set KUBECONFIG, or"
                 " hydra.launcher.dry_run=true"
             ) from None
         return client
