@@ -19,7 +19,7 @@ from config import command_line, runs, schema, sweeps
 from config.schema import TrainConfig
 from data.catalogue import images, inspection
 from data.files import write_json
-from data.reports import answer_evaluation, evaluated_runs, next_steps, sweep
+from data.reports import answer_evaluation, answer_files, evaluated_runs, next_steps, sweep
 from data.reports.monitored_questions import monitored_questions
 from data.scoring import summaries
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
@@ -163,7 +163,7 @@ def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
     write_json(folder / "results.json", results)
     if (folder / "scores.json").is_file():
         answer_evaluation.write_report([evaluated_runs.read_run(folder)], folder)
-    architectures.log_results(logger, evaluated_runs.artifacts(folder))
+    architectures.log_results(logger, evaluated_runs.artifacts(folder), answer_files.JUDGED)
     return results
 
 

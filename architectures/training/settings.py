@@ -43,7 +43,6 @@ NOT_OF_THE_NET = (
 )
 OPTIMIZER = ("optimizer", "learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
-TABLE = "judged.json"  # which MLflow shows as a table
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
 
 
@@ -168,13 +167,14 @@ def start_tracking(
     return logger
 
 
-def log_results(logger: RunLogger, paths: list[Path]) -> None:
-    """Send the files of an evaluation to the tracking server, which shows the tables among them as such."""
+def log_results(logger: RunLogger, paths: list[Path], table: str) -> None:
+    """Send the files of an evaluation to the tracking server, which shows the one called ``table`` as a
+    table.
+    """
     for path in paths:
         logger.log_artifact(path)
-    tables = [{"path": path.name, "type": "table"} for path in paths if path.name == TABLE]
-    if tables:
-        logger.log_tag("mlflow.loggedArtifacts", json.dumps(tables))
+    if table in [path.name for path in paths]:
+        logger.log_tag("mlflow.loggedArtifacts", json.dumps([{"path": table, "type": "table"}]))
 
 
 def log_prepared_data(logger: RunLogger, folder: Path) -> None:

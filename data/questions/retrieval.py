@@ -146,7 +146,11 @@ class Retriever:
         for row in self.all:
             self.on_shelf[row["category"], row["shelf"]].append(row)
             self.of_kind[row["category"], row["product_kind"]].append(row)
-        self.names = _WordIndex([row["name"] for row in self.all])
+
+    @cached_property
+    def names(self) -> _WordIndex:
+        """Which names hold which words."""
+        return _WordIndex([row["name"] for row in self.all])
 
     @cached_property
     def index(self) -> "bm25s.BM25":
