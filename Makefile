@@ -9,10 +9,10 @@ INSTALL = $(call install,.venv)
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint install deploy lock docs ui chat space audit sample golden pocket benchmark clean
+.PHONY: help train test lint install deploy lock docs ui chat space audit sample golden pocket benchmark check-gpu clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: .venv/core $(if $(filter smollm2%,$(MODEL)),.venv/smollm2)  ## the main job: sample data, embedded model, minutes on a CPU (LOCKED=1: from the lock file; MODEL=smollm2-135m: a pretrained model, an hour)
 	$(BIN)/python train.py $(if $(MODEL),model=$(MODEL))
@@ -61,6 +61,9 @@ pocket: .venv/core  ## train the embedded base model again from nothing (over an
 
 benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, half an hour (TABLE=flipkart.csv for Flipkart's rows)
 	$(BIN)/python -m tests.benchmarks.speed .venv-peers/bin/python $(TABLE)
+
+check-gpu: .venv/core  ## whether everything works on the GPUs of this machine, and how fast: one page, ten minutes
+	$(BIN)/python -m tests.benchmarks.check_gpu
 
 clean:  ## remove the virtual environment and all outputs
 	rm -rf .venv .venv-peers .venv-vllm outputs

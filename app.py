@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,6 +23,7 @@ from data.questions.phrases import CONTEXT
 from data.reports.chat_examples import example_questions
 from data.reports.product_cards import CSS, BesideAnswer, CatalogueCards, read_products
 from data.tokens.prompts import Renderer
+from data.values import Json, JsonObject
 
 if TYPE_CHECKING:  # Gradio takes seconds to import, and a mistake on the command line is reported at once
     import gradio as gr
@@ -34,7 +35,7 @@ RANGES = {"temperature": (0, 2), "earlier": (0, MAX_EARLIER), "port": (0, 65_535
 RANGES |= {"longest": (1, 20_000), "waiting": (1, 10_000)}
 TITLE = "Virtual Retail Assistant"
 INTRODUCTION = "An answer is a model's: what it says of a product is compared with the catalogue."
-Turns = list[dict[str, Any]]  # role and content, as a chat page holds them
+Turns = list[JsonObject]  # role and content, as a chat page holds them
 
 
 def load(ckpt: str, outputs: Path) -> "tuple[architectures.FineTuned, Path]":
@@ -125,7 +126,9 @@ def reply_function(
 
 
 def chat_column(
-    model: "architectures.Assistant", feedback: "architectures.FeedbackFile", examples: list[Any]
+    model: "architectures.Assistant",
+    feedback: "architectures.FeedbackFile",
+    examples: list[Json],
 ) -> "tuple[gr.Chatbot, gr.HTML]":
     """(a conversation with one model, the cards of what it names); ``examples`` stand on the empty page."""
     import gradio as gr
@@ -177,7 +180,7 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
             send, clear = gr.Button("Ask", variant="primary"), gr.Button("New conversation")
         inputs = [question, *controls(categories, config), *chats]
         outputs = [question, *chats, *cards]
-        limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+        limits: JsonObject = {"concurrency_limit": 1, "concurrency_id": "model"}
         reply = reply_function(models, shop, categories, feedback, config.longest)
         events = [gr.on([send.click, question.submit], reply, inputs, outputs, api_name="ask", **limits)]
         for chat in chats:
@@ -217,8 +220,8 @@ def run(config: DictConfig) -> None:
         return
     outputs.mkdir(parents=True, exist_ok=True)
     address = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
-    safety: dict[str, Any] = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
-    style: dict[str, Any] = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
+    safety: JsonObject = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
+    style: JsonObject = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
     page(models, CatalogueCards(products), config).launch(**address, **safety, **style)
 
 

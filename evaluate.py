@@ -1,7 +1,6 @@
 """python evaluate.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: a verdict.
 
-A model that answers is compared in one table with what it must beat: look-ups in the catalogue or the
-training answers, and its untuned base. A classifier is scored by label and slice. `compare=` compares
+A model stands in one table with what it must beat: baselines, and its untuned base. `compare=` compares
 finished runs on one page; `gate=true` decides, and `register=true` registers what passes.
 """
 
@@ -9,7 +8,6 @@ import functools
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import hydra
 import polars as pl
@@ -17,28 +15,25 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 import architectures
+from architectures.values import Model
 from data.catalogue.versions import PRODUCTS
 from data.modules.interface import prepare_as_trained, with_table
 from data.questions import grounding
 from data.reports import answer_evaluation, evaluated_runs, gate, label_evaluation, model_card
 from data.reports.answer_evaluation import JudgedModel
 from data.reports.criteria import Limits, check_limits, gate_table, is_open
-from data.reports.evaluated_runs import EvaluatedRun, best_run, dated_folder, evaluation_settings, read_run
+from data.reports.evaluated_runs import EvaluatedRun, best_run, evaluation_settings, read_run
 from data.reports.label_evaluation import LabelModel
 from data.scoring import instruction_scoring, lookups
 from data.tokens.prompts import Renderer
-
-# Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
-if TYPE_CHECKING:
-    from data.modules.opening import LabelledText
+from data.values import DataModule, JsonObject, Settings
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-Settings = dict[str, Any]  # plain values by name, as the configuration gives them
 
 
-def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | None = None) -> Any:
-    """The data module of a run with that origin (a `data.modules.opening.AnyData`); nothing is read yet."""
+def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | None = None) -> DataModule:
+    """The data module of a run with that origin; nothing is read yet."""
     from data.modules import opening
 
     settings, seed, cache = origin["data"], origin["seed"], outputs / "cache"
@@ -47,31 +42,36 @@ def open_data(origin: Settings, base: str, outputs: Path, labels: list[str] | No
     return opening.open_data(settings, base, cache, seed, chat, architectures.download_data, labels)
 
 
-def data_of(model: Any, outputs: Path, origin: Settings | None = None) -> Any:
+def data_of(model: Model, outputs: Path, origin: Settings | None = None) -> DataModule:
     """The data module of a model's run, or of another origin (see `open_data`)."""
     base, labels = architectures.tokenizer_base(model), architectures.labels_of(model)
     return open_data(origin or model.origin, base, outputs, labels)
 
 
 def evaluate(
-    model: Any, data: Any, settings: Settings, folder: Path, exported: Path, other: pl.DataFrame | None = None
-) -> Settings:
+    model: Model,
+    data: DataModule,
+    settings: Settings,
+    folder: Path,
+    exported: Path,
+    rows: pl.DataFrame | None = None,
+) -> JsonObject:
     """Predict and score into predictions.parquet and scores.json; the scores, with tables as ``text``.
 
     Args:
         model: one that answers, or a classifier. settings: fields of the configuration group `evaluation`.
-        exported: the model's folder. other: rows for a classifier, in the place of those of its data.
+        exported: the model's folder. rows: for a classifier, in the place of those of its data.
     """
     facts = {"data_digest": data.digest, "trained_on": model.origin["digest"], "origin": model.origin}
     facts |= {"model_digest": architectures.model_digest(exported), "machine": architectures.machine_facts()}
     if data.settings["task"] == "labels":
         labeller = label_model(model, data, settings["batch_size"])
-        return label_evaluation.evaluate_labels(labeller, data, settings, folder, facts, other)
+        return label_evaluation.evaluate_labels(labeller, data, settings, folder, facts, rows)
     judged = judged_model(model, data, settings, exported)
     return answer_evaluation.evaluate_answers(judged, data, settings, folder, facts)
 
 
-def judged_model(model: Any, data: Any, settings: Settings, exported: Path) -> JudgedModel:
+def judged_model(model: Model, data: DataModule, settings: Settings, exported: Path) -> JudgedModel:
     """A model that answers, as the evaluation takes it."""
     losses = functools.partial(architectures.tuned_and_base_losses, model)
     answerer = architectures.Answerer(model, exported, settings, data)
@@ -79,7 +79,7 @@ def judged_model(model: Any, data: Any, settings: Settings, exported: Path) -> J
     return JudgedModel(answerer, losses, architectures.nearest, chat)
 
 
-def label_model(model: "architectures.Classifier", data: "LabelledText", batch_size: int) -> LabelModel:
+def label_model(model: "architectures.Classifier", data: DataModule, batch_size: int) -> LabelModel:
     """A classifier as the reports take it."""
     batches = functools.partial(data.text_batches, batch_size=batch_size)
     classify = functools.partial(architectures.classify, model, batches)
@@ -88,10 +88,10 @@ def label_model(model: "architectures.Classifier", data: "LabelledText", batch_s
 
 def compare(config: DictConfig) -> None:
     """Print runs side by side and write them to one page; decide by the best one where that is asked for."""
-    outputs, names = Path(config.outputs), config.compare
-    names = [names] if isinstance(names, str) else list(names)
+    outputs = Path(config.outputs)
+    names = [config.compare] if isinstance(config.compare, str) else list(config.compare)
     folders = evaluated_runs.find_all(names, outputs, architectures.download_runs)
-    target = dated_folder(outputs, "comparisons")
+    target = architectures.new_folder(outputs / "comparisons")
     text, runs = answer_evaluation.compare_folders(folders, names, target)
     print(text)
     for name in filter(evaluated_runs.is_run_id, names):
@@ -109,7 +109,7 @@ def incumbent_run(config: DictConfig, run: EvaluatedRun, folder: Path) -> Evalua
         log.info("there is no incumbent to compare with")
         return None
     path = architectures.locate(name, outputs)
-    model: Any = architectures.on_device(architectures.load_for_task(path, origin["data"]["task"], name))
+    model: Model = architectures.on_device(architectures.load_for_task(path, origin["data"]["task"], name))
     data = data_of(model, outputs, origin)
     data.prepare_data()
     (place := folder / "incumbent").mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def decide(config: DictConfig, runs: list[EvaluatedRun], model: Path, folder: Pa
         print(f"next:  python evaluate.py ckpt=models:/{name}@{alias}")
 
 
-def export(config: DictConfig, module: Any, path: Path) -> None:  # fine-tuned
+def export(config: DictConfig, module: Model, path: Path) -> None:
     """Write the model with tokenizer, chat template and card, and push it to the Hub if that is set."""
     outputs = Path(config.outputs)
     if architectures.labels_of(module):
@@ -157,7 +157,7 @@ def export(config: DictConfig, module: Any, path: Path) -> None:  # fine-tuned
 
 def _load_pyfunc(path: str) -> "architectures.AnsweringModel | label_evaluation.TextLabeller":
     """What MLflow calls with the path of a registered model."""
-    model: Any = architectures.on_device(architectures.load_model(Path(path)))  # of any task
+    model: Model = architectures.on_device(architectures.load_model(Path(path)))
     if architectures.labels_of(model):
         data = data_of(model, Path("outputs"))
         labeller = label_model(model, data, model.origin["evaluation"]["batch_size"])
@@ -167,7 +167,7 @@ def _load_pyfunc(path: str) -> "architectures.AnsweringModel | label_evaluation.
     return architectures.AnsweringModel(model, renderer)
 
 
-def run_classifier(config: DictConfig, model: Any, path: Path) -> None:  # fine-tuned, or a baseline
+def run_classifier(config: DictConfig, model: Model, path: Path) -> None:
     """Label one text, or evaluate a classifier, and decide."""
     data, outputs = data_of(model, Path(config.outputs)), Path(config.outputs)
     settings = architectures.override(evaluation_settings(model.origin), config)
@@ -177,10 +177,10 @@ def run_classifier(config: DictConfig, model: Any, path: Path) -> None:  # fine-
         return
     if config.path is None:
         prepare_as_trained(data, model.origin["digest"])
-    other = None if config.path is None else data.other_rows(config.path)
-    folder = dated_folder(outputs, "evaluations")
+    rows = None if config.path is None else data.other_rows(config.path)
+    folder = architectures.new_folder(outputs / "evaluations")
     exported = architectures.exported_folder(model, path, folder)
-    print(evaluate(model, data, settings, folder, exported, other)["text"])
+    print(evaluate(model, data, settings, folder, exported, rows)["text"])
     conclude(config, path, exported, folder)
 
 
@@ -194,13 +194,13 @@ def conclude(config: DictConfig, path: Path, exported: Path, folder: Path) -> No
         answer_evaluation.write_report(runs, folder)
 
 
-def run_answers(config: DictConfig, model: Any, path: Path) -> None:  # fine-tuned
+def run_answers(config: DictConfig, model: Model, path: Path) -> None:
     """Evaluate a model that answers questions, on its own table or another, and decide."""
     module = architectures.check_answering(config.ckpt, model)
     outputs, origin = Path(config.outputs), with_table(module.origin, config.path)
     data = data_of(module, outputs, origin)
     prepare_as_trained(data, origin["digest"])
-    folder = dated_folder(outputs, "evaluations")
+    folder = architectures.new_folder(outputs / "evaluations")
     exported = architectures.exported_folder(module, path, folder)
     settings = architectures.override(evaluation_settings(origin), config)
     if config.golden:
@@ -225,12 +225,12 @@ def run(config: DictConfig) -> None:
 
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
-    keys, kinds = OmegaConf.load(ROOT / "config/evaluate.yaml"), {"export": architectures.KINDS}
-    choices = {"baselines": lookups.BASELINES, "metrics": instruction_scoring.NAMES}
-    problems = architectures.check_settings(config, keys, kinds, {})
+    keys, limits = OmegaConf.load(ROOT / "config/evaluate.yaml"), dict(config.limits or {})
+    choices = {"export": architectures.KINDS, "baselines": lookups.BASELINES}
+    choices |= {"metrics": instruction_scoring.NAMES}
+    problems = architectures.check_settings(config, keys, choices, {}) + check_limits(limits)
     problems += architectures.missing_checkpoint(config, "evaluate.py") + architectures.check_export(config)
-    problems += architectures.check_backend(config.backend, config.served_model)
-    return problems + architectures.check_choices(config, choices) + check_limits(dict(config.limits or {}))
+    return problems + architectures.check_backend(config.backend, config.served_model)
 
 
 @hydra.main(config_path="config", config_name="evaluate", version_base="1.3")

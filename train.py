@@ -8,13 +8,13 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import architectures
+from architectures.values import Model
 from config import command_line, runs, schema, sweeps
 from config.schema import TrainConfig
 from data.catalogue import images, inspection
@@ -23,11 +23,11 @@ from data.reports import answer_evaluation, answer_files, evaluated_runs, next_s
 from data.reports.monitored_questions import monitored_questions
 from data.scoring import summaries
 from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.values import DataModule, JsonObject
 from evaluate import evaluate, open_data
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-Results = dict[str, Any]  # plain values by name
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Run:
     """
 
     config: TrainConfig
-    data: Any  # one of data.modules.opening.AnyData: what it offers depends on the task
+    data: DataModule
     folder: Path
     signals: "architectures.Signals"
     timer: "architectures.StartupTimer"
     parent: "architectures.Parent | None" = None
 
     @property
-    def groups(self) -> tuple[Results, Results]:
+    def groups(self) -> tuple[JsonObject, JsonObject]:
         """The configuration groups `model` and `trainer`."""
         return asdict(self.config.model), asdict(self.config.trainer)
 
@@ -89,7 +89,7 @@ def run(config: TrainConfig, folder: Path, signals: "architectures.Signals") -> 
         runs.write_state(folder, experiment=config.experiment, status=runs.Status.FINISHED)
 
 
-def prepare(config: TrainConfig) -> Any:  # one of data.modules.opening.AnyData
+def prepare(config: TrainConfig) -> DataModule:
     """The data module of the task, its data prepared or found in the cache."""
     base = config.model.base if config.model.method == "fine-tune" else ""
     data = open_data({"data": asdict(config.data), "seed": config.seed}, base, Path(config.outputs))
@@ -127,7 +127,7 @@ def train(this: Run) -> None:
         runs.start_run(folder, config)
     parent, settings = os.environ.get(sweeps.PARENT_VARIABLE, ""), asdict(config)
     logger = architectures.start_tracking(folder, ROOT, settings, parent, data.digest, data.training_rows)
-    status, results = runs.Status.FAILED, Results()
+    status, results = runs.Status.FAILED, JsonObject()
     try:
         results = fit_and_judge(this, logger)
         status = runs.Status.FINISHED
@@ -148,7 +148,7 @@ def train(this: Run) -> None:
 STAGES = {"show": show, "images": fetch_images, "plan": plan, "fit": train, "all": train}
 
 
-def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
+def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> JsonObject:
     """Fit the model; in the first process evaluate it, and write results, report and artifacts."""
     config, data, folder = this.config, this.data, this.folder
     if config.data.task == "retail":
@@ -167,7 +167,7 @@ def fit_and_judge(this: Run, logger: "architectures.RunLogger") -> Results:
     return results
 
 
-def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  # fine-tuned, or a baseline
+def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Model, JsonObject]:
     """(the best model, results): fine-tuned, or a baseline that is fitted on the training texts."""
     config, data, folder = this.config, this.data, this.folder
     if config.model.method != "fine-tune":
@@ -192,7 +192,7 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Any, Results]:  #
     return architectures.fit(settings, inputs, context, this.timer)
 
 
-def judge(this: Run, model: Any, logger: "architectures.RunLogger") -> Results:  # fine-tuned, or a baseline
+def judge(this: Run, model: Model, logger: "architectures.RunLogger") -> JsonObject:
     """Predict, score, print the tables; what the results keep of the scores."""
     settings, folder = asdict(this.config.evaluation), this.folder
     scores = evaluate(model, this.data, settings, folder, folder / "model")
@@ -238,7 +238,8 @@ def main() -> None:
         is_sweep, configs = command_line.check(arguments)
         if is_sweep:
             sys.exit(min(run_sweep(arguments, configs[0]), 1))
-        folder = command_line.run_folder(arguments, configs, architectures.is_alone())
+        new_folder = architectures.new_folder if architectures.is_alone() else None
+        folder = command_line.run_folder(arguments, configs, new_folder)
     except ValueError as error:
         sys.exit(f"error: {error}")
     sys.argv += [f"hydra.run.dir={architectures.quoted(str(folder))}"] if folder else []

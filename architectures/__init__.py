@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from architectures.inference.conversation import reply as reply
     from architectures.inference.endpoint_backend import EndpointBackend as EndpointBackend
     from architectures.inference.endpoint_backend import EndpointSettings as EndpointSettings
-    from architectures.inference.export import KINDS as KINDS
     from architectures.inference.export import ModelText as ModelText
-    from architectures.inference.export import check_export as check_export
     from architectures.inference.export import export_model as export_model
     from architectures.inference.export import push_to_hub as push_to_hub
     from architectures.inference.losses import tuned_and_base_losses as tuned_and_base_losses
-    from architectures.inference.selection import check_backend as check_backend
+    from architectures.inference.options import KINDS as KINDS
+    from architectures.inference.options import check_backend as check_backend
+    from architectures.inference.options import check_export as check_export
     from architectures.inference.selection import on_device as on_device
     from architectures.inference.space import write_space as write_space
     from architectures.inference.transformers_backend import TransformersBackend as TransformersBackend
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from architectures.models.lora import has_adapter as has_adapter
     from architectures.models.run_file import model_digest as model_digest
     from architectures.models.sequence_classifier import SequenceClassifier as SequenceClassifier
-    from architectures.runtime.command_line import check_choices as check_choices
     from architectures.runtime.command_line import check_settings as check_settings
     from architectures.runtime.command_line import missing_checkpoint as missing_checkpoint
     from architectures.runtime.command_line import override as override
     from architectures.runtime.command_line import plain_arguments as plain_arguments
     from architectures.runtime.command_line import quoted as quoted
     from architectures.runtime.command_line import report_problems as report_problems
+    from architectures.runtime.folders import new_folder as new_folder
     from architectures.runtime.machine import git_commit as git_commit
     from architectures.runtime.machine import machine_facts as machine_facts
     from architectures.runtime.process import configure_process as configure_process
@@ -118,13 +118,13 @@ _MODULES = {
     "reply": "architectures.inference.conversation",
     "EndpointBackend": "architectures.inference.endpoint_backend",
     "EndpointSettings": "architectures.inference.endpoint_backend",
-    "KINDS": "architectures.inference.export",
+    "KINDS": "architectures.inference.options",
     "ModelText": "architectures.inference.export",
-    "check_export": "architectures.inference.export",
+    "check_export": "architectures.inference.options",
     "export_model": "architectures.inference.export",
     "push_to_hub": "architectures.inference.export",
     "tuned_and_base_losses": "architectures.inference.losses",
-    "check_backend": "architectures.inference.selection",
+    "check_backend": "architectures.inference.options",
     "on_device": "architectures.inference.selection",
     "write_space": "architectures.inference.space",
     "TransformersBackend": "architectures.inference.transformers_backend",
@@ -140,7 +140,6 @@ _MODULES = {
     "has_adapter": "architectures.models.lora",
     "model_digest": "architectures.models.run_file",
     "SequenceClassifier": "architectures.models.sequence_classifier",
-    "check_choices": "architectures.runtime.command_line",
     "check_settings": "architectures.runtime.command_line",
     "missing_checkpoint": "architectures.runtime.command_line",
     "override": "architectures.runtime.command_line",
@@ -148,6 +147,7 @@ _MODULES = {
     "quoted": "architectures.runtime.command_line",
     "report_problems": "architectures.runtime.command_line",
     "configure_process": "architectures.runtime.process",
+    "new_folder": "architectures.runtime.folders",
     "git_commit": "architectures.runtime.machine",
     "machine_facts": "architectures.runtime.machine",
     "StartupTimer": "architectures.runtime.startup",

@@ -1,5 +1,6 @@
 """The command line, checked whole before anything is loaded: every job of a sweep, every mistake at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -105,16 +106,24 @@ def _compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list
     return True, [compose("train", job) for job in jobs], _direction_problems(composed)
 
 
-def run_folder(arguments: list[str], configs: list[schema.TrainConfig], is_alone: bool) -> Path | None:
+def run_folder(
+    arguments: list[str],
+    configs: list[schema.TrainConfig],
+    new_folder: Callable[[Path, str], Path] | None,
+) -> Path | None:
     """The folder of the run: of a resumed one its own, else a new one that no other run has; None where the
     command line sets one.
 
     Args:
-        is_alone: whether no launcher has numbered this process; several processes of one run share a folder.
+        new_folder: makes a folder in a parent folder, named by the time and a label; None for one of several
+        processes of a run, which share a folder.
 
     Raises ValueError if the folder to resume holds no such run.
     """
     is_set = any(argument.startswith("hydra.run.dir=") for argument in arguments)
     if is_set or not configs:
         return None
-    return runs.folder_of(configs[0]) or (runs.claim_folder(configs[0]) if is_alone else None)
+    found = runs.folder_of(configs[0])
+    if found or not new_folder:
+        return found
+    return new_folder(Path(configs[0].outputs) / "runs", configs[0].experiment)

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from config.schema import TrainConfig
+from config.schema.fields import Values
 
 STATE_FILE = "state.json"
 # what may change between two attempts at one run: where and how it works, not what its result is
@@ -50,11 +50,11 @@ class Status(StrEnum):
         return {Status.FINISHED: "FINISHED", Status.INTERRUPTED: "KILLED"}.get(self, "FAILED")
 
 
-def identity(config: TrainConfig) -> dict[str, Any]:
+def identity(config: TrainConfig) -> Values:
     """What decides the result: dotted key -> value."""
 
-    def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
-        decisive: dict[str, Any] = {}
+    def walk(tree: Values, prefix: str) -> Values:
+        decisive: Values = {}
         for name, value in tree.items():
             key = f"{prefix}{name}"
             if key not in FREE:
@@ -64,12 +64,12 @@ def identity(config: TrainConfig) -> dict[str, Any]:
     return walk(asdict(config), "")
 
 
-def digest(settings: dict[str, Any]) -> str:
+def digest(settings: Values) -> str:
     """Hex digest (16 digits) of an identity."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+def differences(there: Values, here: Values) -> list[str]:
     """What differs between two identities, one line each."""
     keys = sorted(there.keys() | here.keys())
     return [
@@ -79,7 +79,7 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ]
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> Values:
     """What a run's folder says of it (config, status, run_id, ...); empty if no run was started there.
     Raises ValueError.
     """
@@ -129,21 +129,6 @@ def folder_of(config: TrainConfig) -> Path | None:
     return folder
 
 
-def claim_folder(config: TrainConfig) -> Path:
-    """A new folder for a run, named by the time; of several runs that start in one second, each gets its
-    own.
-    """
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{config.experiment}"
-    folder, number = Path(config.outputs) / "runs" / name, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{name}_{number}")
-
-
 def check_same(folder: Path, config: TrainConfig) -> None:
     """Raises ValueError, with the differences, if the folder holds a run of another configuration, or one
     not to be resumed.
@@ -182,7 +167,7 @@ def start_run(folder: Path, config: TrainConfig) -> None:
     OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
 
 
-def description(config: TrainConfig, data_digest: str, commit: str) -> dict[str, Any]:
+def description(config: TrainConfig, data_digest: str, commit: str) -> Values:
     """What names a finished run in tables of several."""
     return {
         "digest": data_digest,
@@ -199,14 +184,14 @@ def description(config: TrainConfig, data_digest: str, commit: str) -> dict[str,
     }
 
 
-def origin(config: TrainConfig) -> dict[str, Any]:
+def origin(config: TrainConfig) -> Values:
     """What a model is made of, kept with it for whoever evaluates it or continues its training."""
     names = {"name": config.model.name, "experiment": config.experiment, "monitor": config.trainer.monitor}
     groups = {"data": asdict(config.data), "evaluation": asdict(config.evaluation)}
     return groups | names | {"seed": config.seed, "settings": identity(config)}
 
 
-def baseline_settings(config: TrainConfig, answers: Path) -> dict[str, Any]:
+def baseline_settings(config: TrainConfig, answers: Path) -> Values:
     """What a baseline classifier takes. answers: file of cached answers of an endpoint."""
     model = asdict(config.model)
     settings = {name: model[name] for name in ("method", "base", "dtype", "quantization", "attention")}

@@ -7,10 +7,10 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from config import runs
 from config.schema import TrainConfig
+from config.schema.fields import Values
 
 log = logging.getLogger("strata")
 
@@ -64,13 +64,13 @@ class Sweep:
             has_own_parent=elsewhere or given.get("hydra.launcher.dry_run") == "true",
         )
 
-    def jobs(self) -> list[dict[str, Any]]:
+    def jobs(self) -> list[Values]:
         """The ledger: number, status, folder and overrides of each job."""
         path = self.folder / LEDGER
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
-def unfinished(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def unfinished(jobs: list[Values]) -> list[Values]:
     """The jobs that are not finished, each with a warning."""
     left = [job for job in jobs if job["status"] != runs.Status.FINISHED]
     for job in left:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 import evaluate
 import train
 from architectures.training.signals import Signals
+from config.schema import TrainConfig
 from tests.conftest import ROOT, SMALL, typed
 
 
@@ -21,14 +22,22 @@ def report_of(folder: Path) -> str:
     return " ".join((folder / "report.md").read_text(encoding="utf-8").split())
 
 
-def test_a_grounded_run_carries_its_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder := tmp_path / "run").mkdir()
+@pytest.fixture(scope="module")
+def grounded_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainConfig]:
+    """The folder of a short grounded run with prices, and its configuration."""
+    outputs = tmp_path_factory.mktemp("grounded")
+    (folder := outputs / "run").mkdir()
     grounded = ["data.grounding=rows", "data.grounding_rows=2", "data.max_seq_length=768"]
     priced = ["data.columns.price=discounted_price", 'data.currency="Rs. "']
-    config = typed("+experiment=quickstart", *grounded, *priced, *SMALL, f"outputs={tmp_path}")
+    config = typed("+experiment=quickstart", *grounded, *priced, *SMALL, f"outputs={outputs}")
     train.run(config, folder, Signals())
+    return folder, config
+
+
+def test_a_grounded_run_carries_its_catalogue(grounded_run: tuple[Path, TrainConfig], tmp_path: Path) -> None:
+    folder, config = grounded_run
     catalogue = pl.read_parquet(folder / "model/products.parquet")
-    assert "tuned" in capsys.readouterr().out
+    assert "tuned" in report_of(folder)
     assert re.search(r"rows in the prompt \| 2; one of them answers \d+ of", report_of(folder))
     model = evaluate._load_pyfunc(str(folder / "model"))
     product = catalogue.row(0, named=True)
@@ -64,14 +73,12 @@ def test_the_example_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert re.search(r"(?m)^- .+ Pattern: ", shown), "a row of the catalogue"
 
 
-def test_a_space_of_a_grounded_model_answers(tmp_path: Path) -> None:
+def test_a_space_of_a_grounded_model_answers(grounded_run: tuple[Path, TrainConfig], tmp_path: Path) -> None:
     """The catalogue in a Space holds all that rows in prompts are made of, not only what cards show."""
     pytest.importorskip("gradio")
     import app
 
-    (folder := tmp_path / "run").mkdir()
-    grounded = ["data.grounding=rows", "data.grounding_rows=2", "data.max_seq_length=768"]
-    train.run(typed("+experiment=quickstart", *grounded, *SMALL, f"outputs={tmp_path}"), folder, Signals())
+    folder, trained = grounded_run
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         config = compose(
             "app", [f"ckpt={folder / 'model'}", f"space={tmp_path / 'space'}", f"outputs={tmp_path}"]
@@ -84,6 +91,4 @@ def test_a_space_of_a_grounded_model_answers(tmp_path: Path) -> None:
     catalogue = pl.read_parquet(tmp_path / "space/model/products.parquet")
     name = catalogue["name"][0]
     prompt = assistant.prompt("", [], f"What is the {name}?")
-    assert f"- {name} |" in train.prepare(
-        typed("+experiment=quickstart", *grounded, *SMALL, f"outputs={tmp_path}")
-    ).renderer.tokenizer.decode(prompt)
+    assert f"- {name} |" in train.prepare(trained).renderer.tokenizer.decode(prompt)

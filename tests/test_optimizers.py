@@ -16,10 +16,12 @@ from config.schema.trainer import OPTIMIZERS
 from tests.config.test_schema import wrong
 from tests.test_resume import config, losses, sums
 
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("adamw_8bit", "paged_adamw_8bit", "adafactor")
+]
 
-@pytest.mark.parametrize(
-    "name", ["adamw_8bit", pytest.param("paged_adamw_8bit", marks=pytest.mark.slow), "adafactor", "muon"]
-)
+
+@pytest.mark.parametrize("name", ["muon", *SLOW])
 def test_an_interrupted_run_goes_on_to_the_bit(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,9 +128,9 @@ def test_messages_of_the_troubleshooting_page_exist() -> None:
 def test_commands_in_the_documentation_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = set(
-        re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    used = set(re.findall(r"^\s*make ([a-z]+)", text, re.MULTILINE))
+    used = set(re.findall(r"^\s*make ([a-z-]+)", text, re.MULTILINE))
     assert used <= targets, used - targets
     for experiment in set(re.findall(r"\+experiment=([\w,-]+)", text)):
         for one in experiment.split(","):

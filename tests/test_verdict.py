@@ -185,10 +185,10 @@ def test_wrong_settings_are_told_at_once() -> None:
     found = evaluate.problems_of(OmegaConf.create(NOTHING | wrong))
     assert [line.split(":")[0].split("=")[0] for line in found] == [
         "gates",
-        "ckpt",
-        "backend",
         "baselines",
         "limits.accuracy",
+        "ckpt",
+        "backend",
     ]
     assert evaluate.problems_of(OmegaConf.create(NOTHING | {"ckpt": "x", "backend": "endpoint"}))[
         0

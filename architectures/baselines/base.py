@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from architectures.models.run_file import write_record
-from architectures.models.types import Settings
+from architectures.models.thresholds import decide
+from architectures.values import Settings
 
 STATE_FILE = "baseline.pt"
-THRESHOLD = 0.5  # probability from which a label is given, where a text can have several
 Progress = Callable[[int], object]  # is called with the number of texts that are done
 
 
@@ -72,12 +72,3 @@ class Baseline:
         torch.save(self.state, folder / STATE_FILE)
         names = {"labels": self.labels, "multi_label": self.multi_label}
         write_record(folder, {"model": self.settings, **names, "origin": self.origin})
-
-
-def decide(probabilities: Tensor, multi_label: bool) -> Tensor:
-    """The most probable label, or all from `THRESHOLD` on. (rows, labels) -> int64 (rows, labels) of 0 and
-    1
-    """
-    if multi_label:
-        return (probabilities >= THRESHOLD).long()
-    return functional.one_hot(probabilities.argmax(1), probabilities.shape[1])

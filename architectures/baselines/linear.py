@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from architectures.baselines.base import Baseline, Progress, no_progress
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -39,7 +39,7 @@ class Linear(Baseline):
     def search(
         self,
         steps: list[tuple[str, "TfidfVectorizer"]],
-        grid: dict[str, Any],
+        grid: Settings,
         features: Features,
         targets: Tensor,
     ) -> "Pipeline":

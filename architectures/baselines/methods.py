@@ -9,7 +9,7 @@ from architectures.baselines.embedding import Embedding
 from architectures.baselines.linear import Tfidf
 from architectures.baselines.prompted import Prompted
 from architectures.baselines.simple import Keywords, Majority, Random
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 BASELINE_CLASSES: dict[str, type[Baseline]] = {
     "random": Random,

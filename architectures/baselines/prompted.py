@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from architectures.baselines.base import Baseline, Progress, decide, no_progress
+from architectures.baselines.base import Baseline, Progress, no_progress
 from architectures.inference.answer_cache import AnswerCache
 from architectures.inference.chat_client import Message, RequestSettings, request_all
 from architectures.models import bases, batch_layout, loading
-from architectures.models.types import Net, Tokenizer
+from architectures.models.thresholds import decide
+from architectures.values import Net, Tokenizer
 
 MAX_ANSWER_TOKENS = 64  # of an endpoint
 NONE = "none"  # the answer where no label applies

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from architectures.baselines.base import Baseline, Progress, decide, no_progress
+from architectures.baselines.base import Baseline, Progress, no_progress
+from architectures.models.thresholds import decide
 
 KEYWORDS_PER_LABEL = 20
 MIN_KEYWORD_ROWS = 3  # that a keyword must occur in

@@ -1,10 +1,10 @@
 """Private APIs of Lightning: loop counters, signal handlers, the attached Trainer, the process rank."""
 
-from typing import Any
-
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.strategies import Strategy
+
+from architectures.values import State
 
 
 def ends_step(trainer: Trainer) -> bool:
@@ -37,7 +37,7 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     return callbacks
 
 
-def reset_loop_counters(saved: dict[str, Any], steps: int, accumulate: int, interval: int, last: int) -> None:
+def reset_loop_counters(saved: State, steps: int, accumulate: int, interval: int, last: int) -> None:
     """Set the Trainer's loop counters, in place, to those of a run that stands between two steps.
 
     Args:
@@ -58,6 +58,6 @@ def reset_loop_counters(saved: dict[str, Any], steps: int, accumulate: int, inte
     saved["state_dict"]["combined_loader"] = [{"steps": steps}]
 
 
-def both(counts: dict[str, int]) -> dict[str, Any]:
+def both(counts: dict[str, int]) -> State:
     """Counters as Lightning keeps them: in total, and of the current epoch."""
     return {"total": dict(counts), "current": dict(counts)}

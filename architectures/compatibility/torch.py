@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from architectures.values import State
+
 
 def cpu_multiplies_bfloat16() -> bool:
     """Whether the CPU has instructions for products in bfloat16 (AVX-512 or AMX)."""
@@ -21,9 +23,9 @@ def softmax_gradient(gradient: Tensor, output: Tensor) -> Tensor:
     return result
 
 
-def map_tensors(function: Callable[[Any], Any], tree: dict[str, Any]) -> dict[str, Any]:
+def map_tensors(function: Callable[[Any], Any], tree: State) -> State:
     """Apply a function to every leaf of nested dictionaries and lists."""
-    result: dict[str, Any] = tree_map(function, tree)
+    result: State = tree_map(function, tree)
     return result
 
 

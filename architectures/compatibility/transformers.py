@@ -1,26 +1,26 @@
 """Private attributes of transformers' models and configurations."""
 
-from typing import Any
+from architectures.values import Configuration, JsonObject, Net
 
 
-def supports_attention_backends(net: Any) -> bool:  # transformers' own classes carry the flag
+def supports_attention_backends(net: Net) -> bool:
     """Whether the model's attention can be replaced by a registered function."""
     return bool(net._supports_attention_backend)
 
 
-def own_attention(net: Any) -> str:  # as above
+def own_attention(net: Net) -> str:
     """The fastest attention implementation of transformers that computes the model's attention on any
     device.
     """
     return "sdpa" if net._supports_sdpa else "eager"
 
 
-def attention_name(config: Any) -> str:  # any configuration class of transformers
+def attention_name(config: Configuration) -> str:
     """The attention implementation that a model uses."""
     return str(config._attn_implementation)
 
 
-def commit_hash(config: Any) -> str | None:  # any configuration class of transformers
+def commit_hash(config: Configuration) -> str | None:
     """The Hub's commit of a downloaded model; None of a local folder."""
     return getattr(config, "_commit_hash", None)
 
@@ -35,5 +35,5 @@ def gguf_fields_read(architecture: str) -> set[str]:
     """Names of the metadata of a GGUF file (without their first part) that transformers reads."""
     from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
-    fields: dict[str, Any] = dict(GGUF_CONFIG_MAPPING).get(architecture, {})  # type: ignore[assignment]
+    fields: JsonObject = dict(GGUF_CONFIG_MAPPING).get(architecture, {})  # type: ignore[assignment]
     return set(fields)

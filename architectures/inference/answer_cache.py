@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from architectures.values import JsonObject
+
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +26,7 @@ class AnswerCache:
 
     def __init__(self, path: Path) -> None:
         self.path, self.lock = path, threading.Lock()
-        self.answers: dict[str, Any] = {}
+        self.answers: JsonObject = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes() if path.is_file() else b""
         for line in content.splitlines():

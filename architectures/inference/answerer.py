@@ -13,7 +13,7 @@ from architectures.inference.speed import measure
 from architectures.inference.variants import variant_answers
 from architectures.models import lora
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 log = logging.getLogger(__name__)
 Texts = list[str | None]

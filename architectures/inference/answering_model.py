@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from architectures.inference.backend import Decoding
 from architectures.inference.transformers_backend import generate_answers
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 
 class _QuestionRenderer(Protocol):

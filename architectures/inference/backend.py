@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from architectures.inference.answer_cache import AnswerCache, cache_key
-from architectures.models.types import Identity
+from architectures.values import Identity
 
 log = logging.getLogger(__name__)
 

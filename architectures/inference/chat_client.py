@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from architectures.inference.answer_cache import AnswerCache, cache_key
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 if TYPE_CHECKING:
     from openai import OpenAI

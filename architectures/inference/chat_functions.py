@@ -8,7 +8,7 @@ from pathlib import Path
 
 from architectures.inference.answer_cache import AnswerCache
 from architectures.inference.chat_client import ChatResults, Message, RequestSettings, request_all
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 log = logging.getLogger(__name__)
 

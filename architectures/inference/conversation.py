@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from architectures.inference.assistant import Assistant
+from architectures.values import JsonObject
 
-Turns = list[dict[str, Any]]  # role and content, as a chat page holds them
+Turns = list[JsonObject]  # role and content, as a chat page holds them
 MAX_TURN = 20_000  # characters of an earlier turn that are read
 MAX_EARLIER = 20  # turns that the model sees
 
 
-def _text_of(turn: dict[str, Any]) -> str:
+def _text_of(turn: JsonObject) -> str:
     """The text of a turn, which the page holds escaped, as a whole or in pieces."""
     content = turn["content"]
     pieces = [{"text": content}] if isinstance(content, str) else content

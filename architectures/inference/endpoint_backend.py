@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from architectures.inference.backend import Answers, Decoding, Sampling
 from architectures.inference.chat_client import error_message
-from architectures.models.types import Identity
+from architectures.values import Identity
 
 if TYPE_CHECKING:
     from openai import OpenAI

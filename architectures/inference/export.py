@@ -4,23 +4,19 @@ Face Hub.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from architectures.inference import gguf_export
-from architectures.inference.speed import check_speed
+from architectures.inference.options import GGUF_TYPES
 from architectures.models import lora
-from architectures.models.compression import check_variants
 from architectures.models.exported import base_identity, exported_folder
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import read_record, write_record
 from architectures.models.sequence_classifier import SequenceClassifier
-
-KINDS = ("adapter", "merged", *gguf_export.TYPES)
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def export_model(
     """Write the model at ``path``, with its tokenizer; (the folder, the model's name).
 
     Args:
-        kind: one of `KINDS`. to: folder, new or empty; None: in ``outputs``.
+        kind: one of `architectures.inference.options.KINDS`. to: folder, new or empty; None: in ``outputs``.
 
     Raises ValueError if the folder cannot be used, the converter to GGUF is missing or fails, or such a model
     cannot be exported.
@@ -55,7 +51,7 @@ def export_model(
         raise ValueError(f"export={kind}: is for models that answer; of a classifier, set export=adapter")
     name = path.parent.name if path.name == "model" else path.stem
     folder = Path(to or outputs / "exports" / f"{name}-{kind}")
-    as_gguf = kind in gguf_export.TYPES
+    as_gguf = kind in GGUF_TYPES
     if as_gguf:
         gguf_export.converter()  # before the work
     _check_empty(folder)
@@ -72,19 +68,6 @@ def export_model(
             gguf_export.write_gguf(work, file, kind, module.model_settings["base"])
             (folder / "Modelfile").write_text(text.modelfile(file.name), encoding="utf-8")
     return folder, name
-
-
-def check_export(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the settings export, to, hub, variants, speed and price, one line each."""
-    problems = [f"{key}: is for export" for key in ("to", "hub") if settings[key] and not settings["export"]]
-    if settings["compare"]:
-        needing = ("export", "variants", "golden")
-        problems += [f"{key}: needs ckpt, not compare" for key in needing if settings[key]]
-    if settings["golden"]:
-        others = ("export", "gate", "register")
-        problems += [f"golden: is an evaluation of its own, without {key}" for key in others if settings[key]]
-    problems += check_speed(settings)
-    return problems + check_variants(settings["variants"] or [])
 
 
 def _check_empty(folder: Path) -> None:

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from architectures.inference.options import GGUF_TYPES
 from architectures.models.bases import resolve_base
 
-TYPES = {"gguf": "bf16", "gguf-q8_0": "q8_0"}  # kinds of export -> what the converter calls them
 SCRIPT = "convert_hf_to_gguf.py"
 INSTALLED = Path(sys.prefix) / "gguf-converter"  # where the Makefile puts the package
 SENTENCEPIECE = "tokenizer.model"  # which the converter reads where a base has it
@@ -36,7 +36,7 @@ def write_gguf(merged: Path, target: Path, kind: str, base: str) -> None:
     """Convert a merged model with its tokenizer.
 
     Args:
-        kind: one of `TYPES`. base: the model's base, whose SentencePiece file is used if there is one.
+        kind: one of `GGUF_TYPES`. base: the model's base, whose SentencePiece file is used if there is one.
 
     Raises ValueError if the converter is missing, or fails.
     """
@@ -48,7 +48,15 @@ def write_gguf(merged: Path, target: Path, kind: str, base: str) -> None:
     )
     if sentencepiece:
         shutil.copy(sentencepiece, merged / SENTENCEPIECE)
-    command = [sys.executable, str(script), str(merged), "--outfile", str(target), "--outtype", TYPES[kind]]
+    command = [
+        sys.executable,
+        str(script),
+        str(merged),
+        "--outfile",
+        str(target),
+        "--outtype",
+        GGUF_TYPES[kind],
+    ]
     # not installed beside the other packages: its folder comes first on the path of its own process alone
     environment = os.environ | {"PYTHONPATH": str(script.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

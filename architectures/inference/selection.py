@@ -17,9 +17,8 @@ from architectures.models import lora
 from architectures.models.exported import base_identity
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import model_digest
-from architectures.models.types import Settings
+from architectures.values import Settings
 
-BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 Model = TypeVar("Model")
 
 
@@ -29,15 +28,6 @@ class Prompting:
 
     decoding: Decoding
     encode: Callable[[str], list[int]]
-
-
-def check_backend(backend: str | None, served_model: str | None) -> list[str]:
-    """What is wrong with the choice of a back end, one line each."""
-    if backend not in (None, *BACKENDS):
-        return [f"backend={backend}: must be one of {', '.join(BACKENDS)}"]
-    if backend == "endpoint" and not served_model:
-        return ["served_model: what does the endpoint call the model? set served_model=..."]
-    return []
 
 
 def on_device(model: Model) -> Model:

@@ -1,12 +1,10 @@
 """How fast a back end answers, and how much memory its weights take."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from architectures.inference.backend import Backend
 from architectures.inference.transformers_backend import TransformersBackend
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 ALONE, TOGETHER = 5, 64  # prompts that are answered one at a time, and at once
 
@@ -34,19 +32,6 @@ def measure(backend: Backend, prompts: list[list[int]]) -> Settings:
         "seconds_alone": seconds_alone,
         "weights_mib": weights,
     }
-
-
-def check_speed(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the settings speed and price of a command line, one line each."""
-    speed, price = settings["speed"], settings["price"]
-    problems = [] if speed in (None, True, False) else [f"speed={speed}: must be true or false"]
-    if price is None:
-        return problems
-    if not isinstance(price, int | float) or price <= 0:
-        problems.append(f"price={price}: must be a number above 0, what an hour of this machine costs")
-    elif not speed:
-        problems.append("price: is for speed=true")
-    return problems
 
 
 def _answer(backend: Backend, prompts: list[list[int]]) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from architectures.inference.backend import Answers, Decoding, Sampling
 from architectures.models import lora
-from architectures.models.types import Identity, Net, Settings
+from architectures.values import Identity, Net, Settings
 
 
 def _left_padded(prompts: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from architectures.inference import gguf_export
 from architectures.inference.backend import Decoding
 from architectures.inference.export import write_merged
+from architectures.inference.options import GGUF_TYPES
 from architectures.inference.transformers_backend import TransformersBackend
 from architectures.models import gguf_file
 from architectures.models.compression import load_variant
@@ -39,7 +40,7 @@ def variant_answers(
             save_tokenizer(merged)
         for name in names:
             folder = merged
-            if name in gguf_export.TYPES:
+            if name in GGUF_TYPES:
                 file, folder = Path(place) / f"{name}.gguf", Path(place) / name
                 gguf_export.write_gguf(merged, file, name, module.model_settings["base"])
                 gguf_file.write_converted(file, folder)

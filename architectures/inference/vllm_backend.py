@@ -18,7 +18,7 @@ import torch
 
 from architectures.inference.backend import Answers, Decoding
 from architectures.models.bases import resolve_base
-from architectures.models.types import Identity, Settings
+from architectures.values import Identity, Settings
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from architectures.compatibility.torch import softmax_gradient
 from architectures.models.documents import Documents, Group
 from architectures.models.fused_ops import matmul_dtype
-from architectures.models.types import Context, Layer
+from architectures.values import Context, Layer
 
 ATTENTION = "documents"
 

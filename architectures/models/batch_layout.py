@@ -21,7 +21,7 @@ from architectures.models import attention
 from architectures.models.documents import Documents
 from architectures.models.fused_ops import matmul_dtype
 from architectures.models.lora import base_model, language_tower
-from architectures.models.types import Net, Settings
+from architectures.values import Net, Settings
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,12 @@
 operations in place.
 """
 
+from collections.abc import Sequence
+
 from architectures.models.fused_ops import fuse
 from architectures.models.loading import BaseSettings, ClassifierHead, load_base, load_classifier
 from architectures.models.lora import LoraSettings, attach_lora
-from architectures.models.types import Net
+from architectures.values import Net
 
 
 def build_net(
@@ -24,12 +26,13 @@ def build_net(
     base_dropout: float | None,
     head: ClassifierHead | None = None,
     lora_variant: str = "lora",
+    lora_layers: Sequence[str] = (),
 ) -> Net:
     """The net to train: a base with an adapter, or (``adapter='none'``) a base of which every parameter is
     trained.
 
     With ``head`` it is a classifier, whose head is trained in any case. The other arguments are the fields of
-    the configuration group `model`; models of earlier versions have no ``lora_variant``.
+    the configuration group `model`; models of earlier versions lack the last two.
     """
     frozen = adapter == "lora"
     settings = BaseSettings(base, init, dtype, quantization, attention, frozen, base_dropout)
@@ -42,6 +45,6 @@ def build_net(
         net.gradient_checkpointing_enable({"use_reentrant": False})
         net.enable_input_require_grads()
     if frozen:
-        adapted = LoraSettings(lora_r, lora_alpha, lora_dropout, lora_targets, lora_variant)
+        adapted = LoraSettings(lora_r, lora_alpha, lora_dropout, lora_targets, lora_variant, lora_layers)
         net = attach_lora(net, adapted, new)
     return fuse(net)

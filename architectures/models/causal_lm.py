@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection, SumMetric
 
 from architectures.models import batch_layout, building
+from architectures.models.embedding_noise import embedding_noise
 from architectures.models.fine_tuned import COUNTED, Counts, FineTuned
 from architectures.models.fused_ops import AnswerLoss
-from architectures.models.types import Batch, Settings
+from architectures.values import Batch, Settings
 
 INPUTS = ("input_ids", "lengths", "places", "targets")  # of a batch
 
@@ -41,7 +42,9 @@ class CausalLM(FineTuned):
         """Hidden states of documents. input_ids: (tokens,) -> (tokens, width)"""
         if self.on_end is None:
             self.on_end = batch_layout.keeps_documents_apart(self.net)
-        return batch_layout.hidden_states(self.net, input_ids, lengths, self.on_end)
+        alpha = float(self.optimization.get("neftune_alpha", 0)) if self.training else 0.0
+        with embedding_noise(self.net, lengths, alpha):
+            return batch_layout.hidden_states(self.net, input_ids, lengths, self.on_end)
 
     def sums(
         self, input_ids: Tensor, lengths: list[int], places: Tensor, targets: Tensor

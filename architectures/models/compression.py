@@ -4,7 +4,6 @@ Magnitude pruning: Han et al. 2015, https://arxiv.org/abs/1506.02626. LLM.int8()
 https://arxiv.org/abs/2208.07339.
 """
 
-import re
 from pathlib import Path
 
 import torch
@@ -12,16 +11,7 @@ from torch import nn
 
 from architectures.models.fused_ops import fuse
 from architectures.models.loading import BaseSettings, load_base
-from architectures.models.types import Net
-
-VARIANT_NAMES = "merged, nf4, int8, gguf, gguf-q8_0, and pruned-SHARE such as pruned-0.3"
-VARIANT = re.compile(r"merged|nf4|int8|gguf|gguf-q8_0|pruned-0\.\d+")
-
-
-def check_variants(names: list[str]) -> list[str]:
-    """What is wrong with the names of variants, one line each."""
-    invalid = [name for name in names if not VARIANT.fullmatch(str(name))]
-    return [f"variants: unknown {name!r}; valid are {VARIANT_NAMES}" for name in invalid]
+from architectures.values import Net
 
 
 def load_variant(merged: Path, name: str) -> Net:
@@ -29,8 +19,8 @@ def load_variant(merged: Path, name: str) -> Net:
     layer.
 
     Args:
-        name: one of `VARIANT_NAMES`; for a GGUF file, ``merged`` is the folder that it was converted back
-        into.
+        name: as `architectures.inference.options` names them; for a GGUF file, ``merged`` is the folder that
+        it was converted back into.
     """
     quantization = name if name in ("nf4", "int8") else "none"
     net = load_base(BaseSettings(str(merged), dtype="bfloat16", quantization=quantization))

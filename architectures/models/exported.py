@@ -9,7 +9,7 @@ from architectures.models import bases, lora
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import write_record
-from architectures.models.types import Identity
+from architectures.values import Identity
 
 
 def export(module: FineTuned, folder: Path) -> None:

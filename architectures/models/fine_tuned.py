@@ -23,7 +23,7 @@ from architectures.models import lora
 from architectures.models.optimizers import build_optimizer
 from architectures.models.schedule import learning_rate_factor, peak_flops
 from architectures.models.sharding import ShardingStrategy, full_tensor, shard_module
-from architectures.models.types import Batch, Net, Settings
+from architectures.values import Batch, Net, Settings
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from architectures.compatibility.torch import replace_parameters
-from architectures.models.types import Context, Layer, Net
+from architectures.values import Context, Layer, Net
 
 LOGITS_AT_ONCE = {"cpu": 2**21, "cuda": 2**27}  # logits that exist at once: on a CPU what stays in its caches
 

@@ -15,7 +15,7 @@ import torch
 
 from architectures.compatibility.transformers import gguf_fields_read
 from architectures.models import gguf_tokenizer
-from architectures.models.types import Net, Settings
+from architectures.values import Net, Settings
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import json
 import logging
 from pathlib import Path
 
-from architectures.models.types import Settings, Tokenizer
+from architectures.values import Settings, Tokenizer
 
 log = logging.getLogger(__name__)
 

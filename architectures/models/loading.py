@@ -18,7 +18,7 @@ from architectures.compatibility.transformers import (
 )
 from architectures.models import attention as documents
 from architectures.models.bases import resolve_base
-from architectures.models.types import Configuration, Net, Settings
+from architectures.values import Configuration, Net, Settings
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,9 @@ class ClassifierHead:
         labels: names, in order. multi_label: whether a text can have several. dropout: before the head.
         pad_id: id of the padding token. pooling: what the head reads. native: what transformers gives it for
         this kind of model; mean: the mean over all tokens (`architectures.models.pooling`). temperature: by
-        which logits are divided before they become probabilities.
+        which logits are divided before they become probabilities. thresholds: probabilities from which the
+        labels are given, one each (of one of two labels, that of the last counts); None: 0.5, or the most
+        probable label.
     """
 
     labels: list[str]
@@ -45,6 +47,7 @@ class ClassifierHead:
     pad_id: int
     pooling: str
     temperature: float = 1.0
+    thresholds: list[float] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2312.03732. DoRA: Liu et al. 2024, https://arxiv.org/abs/2
 import copy
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import nn
 from architectures.compatibility.peft import without_bitsandbytes
 from architectures.models.bases import resolve_base
 from architectures.models.loading import causal_lm_class
-from architectures.models.types import Net
+from architectures.values import Net
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ UNADAPTED = {"gate", "router", "shared_expert_gate", "per_layer_input_gate", "pe
 @dataclass(frozen=True)
 class LoraSettings:
     """An adapter: its rank, the scale alpha / r of its output, dropout of its inputs, last parts of its
-    layers' names (['auto']: those that `_family_targets` finds), and its variant: lora, rslora, dora.
+    layers' names (['auto']: those that `_family_targets` finds), its variant: lora, rslora, dora, and the
+    numbers of the blocks that it adapts, as '3' or '0-7' (none: all).
     """
 
     r: int
@@ -39,6 +40,7 @@ class LoraSettings:
     dropout: float
     targets: list[str]
     variant: str = "lora"
+    layers: Sequence[str] = ()
 
 
 def linear_names(net: nn.Module) -> set[str]:
@@ -78,11 +80,29 @@ def _wrap(net: Net, settings: LoraSettings, targets: list[str], new: list[str]) 
         use_dora=settings.variant == "dora",
         task_type="CAUSAL_LM",
         exclude_modules=_other_towers(net),
+        layers_to_transform=_layer_numbers(net, settings.layers) or None,
     )
     if new:
         config.task_type, config.modules_to_save = "SEQ_CLS", new
         config.exclude_modules = rf"(?:.*\.)?(?:{'|'.join(new)})(?:\..*)?"
     return get_peft_model(net, config)
+
+
+def _layer_numbers(net: Net, spans: Sequence[str]) -> list[int]:
+    """The blocks that '3' and '0-7' name. Raises ValueError for one that the net does not have."""
+    count = net.config.get_text_config().num_hidden_layers
+    numbers: set[int] = set()
+    for span in spans:
+        first, _, last = span.partition("-")
+        if not (
+            first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first) < count
+        ):
+            raise ValueError(
+                f"model.lora_layers: {span!r} names no blocks; this model has 0 to {count - 1}, as"
+                f" model.lora_layers=[0-{count - 1}]"
+            )
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return sorted(numbers)
 
 
 def _family_targets(net: Net) -> list[str]:

@@ -9,7 +9,7 @@ the step size of Liu et al. 2025, https://arxiv.org/abs/2502.16982, so that lear
 import torch
 from torch.optim import Optimizer
 
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 
 def build_optimizer(name: str, groups: list[Settings], learning_rate: float, beta2: float) -> Optimizer:

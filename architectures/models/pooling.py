@@ -13,7 +13,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from architectures.compatibility.transformers import AnyAttention
-from architectures.models.types import Configuration, Net
+from architectures.values import Configuration, Net
 
 HEAD_FILE = "head.pt"
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from architectures.models.types import Settings
+from architectures.values import Settings
 
 RUN_FILE = "run.json"
 

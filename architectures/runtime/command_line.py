@@ -3,7 +3,8 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+
+from architectures.values import CommandLine, Settings
 
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[\w./@-]+)=(.*)", re.DOTALL)
 STRUCTURES = ("[", "{", "'", '"')  # with which a value begins whose mistakes Hydra tells
@@ -66,7 +67,7 @@ def _parses(parse: Callable[[str], object], argument: str) -> bool:
 
 
 def check_settings(
-    settings: Mapping[str, Any],
+    settings: CommandLine,
     keys: Iterable[str],
     choices: Mapping[str, Collection[str]],
     ranges: Mapping[str, tuple[float, float]],
@@ -80,7 +81,7 @@ def check_settings(
     """
     known = list(keys)
     problems = [unknown(str(key), known) for key in settings if str(key) not in known]
-    problems += check_choices(settings, choices)
+    problems += _check_choices(settings, choices)
     for key, (lowest, highest) in ranges.items():
         value = settings[key]
         if not isinstance(value, int | float) or not lowest <= value <= highest:
@@ -88,7 +89,7 @@ def check_settings(
     return problems
 
 
-def check_choices(settings: Mapping[str, Any], choices: Mapping[str, Collection[str]]) -> list[str]:
+def _check_choices(settings: CommandLine, choices: Mapping[str, Collection[str]]) -> list[str]:
     """Values that are not valid, one line each. choices: as for `check_settings`."""
     problems: list[str] = []
     for key, valid in choices.items():
@@ -101,7 +102,7 @@ def check_choices(settings: Mapping[str, Any], choices: Mapping[str, Collection[
     return problems
 
 
-def missing_checkpoint(settings: Mapping[str, Any], entry: str) -> list[str]:
+def missing_checkpoint(settings: CommandLine, entry: str) -> list[str]:
     """The problem of a command line that names neither a model nor runs to compare. entry: the script, for
     example `evaluate.py`.
     """
@@ -116,12 +117,12 @@ def unknown(key: str, known: Sequence[str]) -> str:
     return f"{key}: no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
 
 
-def override(settings: Mapping[str, Any], command_line: Mapping[str, Any]) -> dict[str, Any]:
+def override(settings: CommandLine, command_line: CommandLine) -> Settings:
     """Settings with the values that the command line sets; null sets nothing. One text for a list is its only
     entry.
     """
     given = {str(key): value for key, value in command_line.items() if key in settings and value is not None}
-    lists: dict[str, list[Any]] = {}
+    lists: Settings = {}
     for key, value in given.items():
         if isinstance(settings[key], list):
             lists[key] = [value] if isinstance(value, str) else list(value)

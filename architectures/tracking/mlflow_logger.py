@@ -8,7 +8,6 @@ import os
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -20,6 +19,7 @@ from architectures.tracking.mlflow_server import flatten_settings
 from architectures.tracking.other_loggers import OtherLoggers
 from architectures.tracking.record import TRACKING_FILE, Record, read_records
 from architectures.tracking.sender import RunTarget, Sender
+from architectures.values import Settings
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class RunLogger(Logger):
             self.others.forward("log_metrics", metrics, step)
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object) -> None:
+    def log_hyperparams(self, params: Settings | Namespace, *args: object, **kwargs: object) -> None:
         """Parameters, by their dotted names."""
         values = flatten_settings(params if isinstance(params, dict) else vars(params))
         self.order("params", values=values)

@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from architectures.tracking.locations import redact
+from architectures.values import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +24,7 @@ SQLITE = "sqlite:///"
 RUN_TAG = "strata.run"  # tag by which a run is found whose id never arrived
 
 
-def flatten_settings(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten_settings(tree: Settings, prefix: str = "") -> dict[str, str]:
     """Nested settings -> dotted names with short values."""
     pairs: dict[str, str] = {}
     for key, value in tree.items():

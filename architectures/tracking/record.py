@@ -9,14 +9,15 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+
+from architectures.values import JsonObject
 
 METRICS_FILE, TRACKING_FILE = "metrics.jsonl", "tracking.jsonl"
 NOT_METRICS = ("step", "time")
-Order = dict[str, Any]  # what the server is to do: the key "do", and plain values
+Order = JsonObject  # what the server is to do: the key "do", and plain values
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[JsonObject]:
     """The records of a file. A last line that was being written when its process was killed is cut off the
     file.
     """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from architectures.tracking.locations import redact
 from architectures.tracking.mlflow_server import RUN_TAG, dataset_input, experiment_id, mlflow_client
 from architectures.tracking.record import NOT_METRICS, Order, Record
+from architectures.values import JsonObject
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -149,7 +150,7 @@ class Sender:
                 self.follow(client, order)
             self.done += 1
 
-    def new_metrics(self, client: "MlflowClient", lines: list[dict[str, Any]]) -> "list[Metric]":
+    def new_metrics(self, client: "MlflowClient", lines: list[JsonObject]) -> "list[Metric]":
         """The finite metrics of some lines that the server does not have."""
         from mlflow.entities import Metric
 

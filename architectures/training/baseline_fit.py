@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from architectures.baselines.base import Baseline
-from architectures.models.types import Settings
 from architectures.tracking.mlflow_logger import RunLogger
+from architectures.values import Settings
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ import hashlib
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
+
+from architectures.values import State
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def write_checkpoint(content: object, path: Path) -> None:
         ) from None
 
 
-def read_checkpoint(path: Path) -> Any:
+def read_checkpoint(path: Path) -> State:
     """Read a checkpoint: plain types and tensors, on the CPU. Raises ValueError if it is not the one that
     was written.
     """
@@ -99,15 +100,13 @@ def newest_intact(folder: Path) -> Path | None:
 class AtomicCheckpointIO(CheckpointIO):
     """What the Trainer writes and reads checkpoints with."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: State, path: str | Path, storage_options: object = None) -> None:
         """As `write`."""
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: object = None, weights_only: bool | None = None
-    ) -> Any:
+    ) -> State:
         """As `read`."""
         return read_checkpoint(Path(path))
 

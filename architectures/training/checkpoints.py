@@ -2,9 +2,7 @@
 baseline's folder.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,8 +13,8 @@ from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import RUN_FILE, read_record
 from architectures.models.sequence_classifier import SequenceClassifier
-from architectures.models.types import Settings
 from architectures.training.checkpoint_io import read_checkpoint
+from architectures.values import CommandLine, Settings
 
 LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
@@ -59,7 +57,7 @@ def load_model(path: Path) -> FineTuned | Baseline:
     return module.eval()
 
 
-def check_task(ckpt: str, model: FineTuned | Baseline, settings: Mapping[str, Any]) -> None:
+def check_task(ckpt: str, model: FineTuned | Baseline, settings: CommandLine) -> None:
     """Raise ValueError if the command line sets what is for another task than the model's."""
     task = str(model.origin["data"]["task"])
     for key in OTHER_TASKS.get(task, ()):

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from architectures.baselines.base import Baseline, decide
+from architectures.baselines.base import Baseline
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.sequence_classifier import SequenceClassifier
-from architectures.models.types import Batch
+from architectures.models.thresholds import decide
+from architectures.values import Batch
 
 Classifier = SequenceClassifier | Baseline
 
@@ -48,4 +49,4 @@ def classify(
         for batch in batches_of(texts):
             probabilities[batch["rows"]] = model.predict_proba(batch)
             bar.update(len(batch["rows"]))
-    return probabilities, decide(probabilities, model.head.multi_label)
+    return probabilities, decide(probabilities, model.head.multi_label, model.head.thresholds)

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from architectures.compatibility.torch import map_tensors
 from architectures.models.sharding import full_tensor, sharded_like
+from architectures.values import State
 
 Value = TypeVar("Value")
 
@@ -65,21 +66,17 @@ class ShardedStrategy(ModelParallelStrategy):
         assert self.lightning_module is not None
         return {name: p for name, p in self.lightning_module.named_parameters() if p.requires_grad}
 
-    def lightning_module_state_dict(self) -> dict[str, Any]:
+    def lightning_module_state_dict(self) -> State:
         """Full tensors of what is trained."""
         return {name: full_tensor(parameter.detach()) for name, parameter in self.trained().items()}
 
-    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+    def optimizer_state(self, optimizer: Optimizer) -> State:
         """Full tensors, by the numbers that the optimiser itself gives its parameters."""
         return map_tensors(full_tensor, optimizer.state_dict())
 
-    def load_checkpoint(
-        self, checkpoint_path: str | Path, weights_only: bool | None = None
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> State:
         """Read by every process, as a whole."""
-        content: dict[str, Any] = self.checkpoint_io.load_checkpoint(
-            checkpoint_path, weights_only=weights_only
-        )
+        content: State = self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)
         return content
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:

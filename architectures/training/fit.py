@@ -18,7 +18,6 @@ from architectures.compatibility import lightning as internals
 from architectures.models import exported
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.sequence_classifier import SequenceClassifier
-from architectures.models.types import Batch, Settings
 from architectures.runtime.machine import peak_gib
 from architectures.runtime.startup import StartupTimer
 from architectures.tracking.mlflow_logger import RunLogger
@@ -28,6 +27,7 @@ from architectures.training.recovery import NonFiniteGradients
 from architectures.training.signals import Interrupted
 from architectures.training.sweep_pruning import SweepPruning
 from architectures.training.trainer import RunContext, TrainingBatches, build_trainer
+from architectures.values import Batch, Settings
 
 log = logging.getLogger(__name__)
 

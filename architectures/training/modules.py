@@ -6,8 +6,8 @@ import torch
 from lightning import seed_everything
 
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.types import Settings
 from architectures.training.checkpoints import model_class
+from architectures.values import Settings
 
 
 def build_module(

@@ -6,11 +6,11 @@ from pathlib import Path
 from architectures.models import lora
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import model_digest, read_record
-from architectures.models.types import Settings
 from architectures.tracking.registry import locate
+from architectures.values import Settings
 
 # Settings of a net with an adapter, which must be those of its parent.
-SHAPE = ("base", "adapter", "lora_r", "lora_alpha", "lora_variant", "lora_targets")
+SHAPE = ("base", "adapter", "lora_r", "lora_alpha", "lora_variant", "lora_targets", "lora_layers")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.fused_ops import LOGITS_AT_ONCE, MIN_LOGIT_ROWS
 from architectures.models.loading import base_dtype, load_config
-from architectures.models.types import Configuration, Settings
 from architectures.training.trainer import TrainingBatches
+from architectures.values import Configuration, Settings
 
 MEMORY_SHARE = 0.85  # of the free memory that a plan may take: allocators need room
 NF4_BYTES = 0.53  # a weight in 4 bits, with the constants of its block

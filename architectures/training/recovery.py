@@ -21,11 +21,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from architectures.compatibility import lightning as internals
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.types import Batch, Settings
 from architectures.training.checkpoint_io import PREFIX
 from architectures.training.distributed import SideChannel
 from architectures.training.random_state import random_state, set_random_state
 from architectures.training.signals import Interrupted, Signals
+from architectures.values import Batch, Settings
 
 log = logging.getLogger(__name__)
 

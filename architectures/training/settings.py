@@ -11,7 +11,6 @@ from pathlib import Path
 from architectures.baselines.base import Baseline
 from architectures.baselines.methods import BASELINE_CLASSES
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.types import Settings
 from architectures.runtime.machine import git_commit
 from architectures.tracking.locations import tracking_uri
 from architectures.tracking.mlflow_logger import RunLogger
@@ -29,6 +28,7 @@ from architectures.training.planning import (
     plan_text,
 )
 from architectures.training.trainer import local_processes, resolve_precision
+from architectures.values import Settings
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,16 @@ NOT_OF_THE_NET = (
     "head_dropout",
     "parent",
 )
-OPTIMIZER = ("optimizer", "learning_rate", "lora_plus", "weight_decay", "beta2", "warmup_ratio", "log_every")
+OPTIMIZER = (
+    "optimizer",
+    "learning_rate",
+    "lora_plus",
+    "weight_decay",
+    "beta2",
+    "warmup_ratio",
+    "neftune_alpha",
+    "log_every",
+)
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")
 LARGEST_DATA = 2**30  # bytes of prepared data that the tracking server gets with a run
 

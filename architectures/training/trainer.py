@@ -18,7 +18,6 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from architectures.models.loading import base_dtype, has_fast_bfloat16, load_config
-from architectures.models.types import Batch, Settings
 from architectures.training.answer_validation import AnswerValidation, MonitoredQuestions
 from architectures.training.checkpoint_io import AtomicCheckpointIO
 from architectures.training.distributed import build_strategy
@@ -26,6 +25,7 @@ from architectures.training.progress import ProgressBar
 from architectures.training.recovery import CheckpointSchedule, Recovery
 from architectures.training.signals import Signals
 from architectures.training.sweep_pruning import SweepPruning
+from architectures.values import Batch, Settings
 
 WIDE = 256  # hidden size from which products in bfloat16 are worth their conversion
 

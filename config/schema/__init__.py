@@ -2,11 +2,10 @@
 a configuration.
 """
 
-from typing import Any
-
 from omegaconf import DictConfig, OmegaConf
 
 from config.schema.checks import KEYS, RULES, is_known, problems_of, unknown_key
+from config.schema.fields import Values
 from config.schema.model import PROJECTIONS
 from config.schema.run import TrainConfig
 
@@ -24,14 +23,14 @@ __all__ = [
 ]
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> Values:
     """A configuration as plain dictionaries and lists."""
     tree = OmegaConf.to_container(config, resolve=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
 
 
-def defaults() -> dict[str, Any]:
+def defaults() -> Values:
     """The schema's defaults as a plain tree, on which YAML groups and the command line build."""
     return plain(OmegaConf.structured(TrainConfig))
 

@@ -12,7 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from config.schema.combinations import check_combinations
 from config.schema.data import COLUMNS
-from config.schema.fields import Rule, walk
+from config.schema.fields import Rule, Values, walk
 from config.schema.run import TrainConfig
 
 OPEN_GROUPS = ("evaluation.slices", "data.mixture")  # dictionaries whose keys are the user's own
@@ -56,14 +56,14 @@ def unknown_key(key: str) -> str:
 
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with a composed configuration, one line each; empty if nothing is."""
-    values: dict[str, Any] = {}
+    values: Values = {}
     problems = list(_check_types(config, TrainConfig, "", values))
     for key, value in values.items():
         problems += _check_value(key, value, RULES[key])
     return problems + list(check_combinations(values))
 
 
-def _check_types(node: Any, cls: type, prefix: str, values: dict[str, Any]) -> Iterator[str]:
+def _check_types(node: Any, cls: type, prefix: str, values: Values) -> Iterator[str]:
     """Compare one level with its dataclass: keys and types. Values of the right type are collected in
     ``values``.
     """

@@ -4,12 +4,10 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from config.schema.fields import Values
 from config.schema.run import LOGGERS
 from config.schema.trainer import ANSWER_SCORE
-
-Values = dict[str, Any]  # dotted key -> value, of the fields whose own type is right
 
 
 def check_combinations(values: Values) -> Iterator[str]:
@@ -95,6 +93,8 @@ def _check_tasks(values: Values) -> Iterator[str]:
         yield "data.pairing: is for data.task=retail"
     if values.get("data.thinking") and values.get("data.task") not in ("retail", "instructions"):
         yield "data.thinking: is for data.task=retail and data.task=instructions"
+    if values.get("data.task") == "labels" and values.get("trainer.neftune_alpha"):
+        yield "trainer.neftune_alpha: is for models that answer, not for data.task=labels"
     columns = values.get("data.columns") or {}
     if values.get("data.currency") and not (columns.get("price") or columns.get("list_price")):
         yield "data.currency: is for data.columns.price and data.columns.list_price"

@@ -1,11 +1,10 @@
 """`data`: which table is learnt, and how it becomes prompts."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import MISSING
 
-from config.schema.fields import setting
+from config.schema.fields import Values, setting
 from config.schema.questions import ImagesConfig, QualityConfig, QuestionsConfig
 
 COLUMNS = ["id", "name", "category", "description", "specifications", "image", "brand", "rating", "group"]
@@ -61,7 +60,7 @@ class DataConfig:
             " prepared elsewhere"
         ),
     )
-    columns: dict[str, Any] = setting(
+    columns: Values = setting(
         dict.fromkeys(COLUMNS, ""),
         "role -> the table's column for it; empty: the table has none. category may be a list of columns, one"
         " for each level, the highest first",

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
+Values = dict[str, Any]  # values by key or dotted key; each field has a type of its own
+
 RULE = "rule"  # the key of a field's metadata
 
 

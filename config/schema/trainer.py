@@ -66,6 +66,13 @@ class TrainerConfig:
         at_least=1,
         at_most=1000,
     )
+    neftune_alpha: float = setting(
+        0.0,
+        "NEFTune: noise on the embeddings of training texts, at most alpha / sqrt(tokens * width); 5 is"
+        " usual; 0: none",
+        at_least=0,
+        at_most=1000,
+    )
     weight_decay: float = setting(0.001, "AdamW's weight decay, on matrices only", at_least=0, at_most=1)
     beta2: float = setting(0.999, "AdamW's second beta", at_least=0, below=1)
     schedule: str = setting(

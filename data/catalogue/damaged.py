@@ -1,21 +1,24 @@
-"""Text tables with damaged records: the rows that can be read, and those that cannot with line and reason."""
+"""Text tables with damaged records: a sound copy of what can be read, and what cannot with line and reason.
+
+A file is read record by record, so that only the damaged records are in memory.
+"""
 
 import csv
 import gzip
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from data.catalogue.text_files import open_unpacked
+from data.values import Json, JsonObject
 
 UNREADABLE = {"row": pl.Int64, "reason": pl.String, "raw": pl.String}
 SHOWN = 2000  # characters of a damaged record
+INSIDE = "\0"  # between the names of a path into a value
 
-Json = Any  # a value that JSON can hold
 Bad = list[tuple[int, str, str]]  # (line, reason, the record's beginning)
 
 
@@ -31,19 +34,6 @@ def _text_lines(path: Path) -> Iterator[str]:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
 
-def _unique_names(header: list[str]) -> list[str]:
-    """The names of columns as polars makes them: twins get a number."""
-    names: list[str] = []
-    repeats: dict[str, int] = {}
-    for name in header:
-        if name in names:
-            number = repeats.get(name, 0)
-            repeats[name] = number + 1
-            name = f"{name}_duplicated_{number}"
-        names.append(name)
-    return names
-
-
 def _readable_records(reader: Any, bad: Bad) -> Iterator[list[str]]:  # what csv.reader returns
     """The records that Python's reader can take apart; the others go to ``bad``."""
     while True:
@@ -55,28 +45,32 @@ def _readable_records(reader: Any, bad: Bad) -> Iterator[list[str]]:  # what csv
             return
 
 
-def read_damaged_csv(path: Path, separator: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A CSV file of which some records are damaged: (rows, unreadable records with the reason)."""
-    good: list[list[str | None]] = []
+def repair_csv(path: Path, separator: str, copy: Path) -> pl.DataFrame:
+    """Write the sound records of a CSV file to ``copy``; the others, with the reason.
+
+    Raises ValueError if its first line cannot be read.
+    """
     bad: Bad = []
     reader = csv.reader(_text_lines(path), delimiter=separator)
     try:
         header = [name.removeprefix("\ufeff") for name in next(reader)]
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read as a table: its first line: {error}") from None
-    for record in _readable_records(reader, bad):
-        text = separator.join(record)
-        if not record:
-            continue
-        if len(record) != len(header):
-            reason = f"{len(record)} fields where the header has {len(header)}"
-            bad.append((reader.line_num, reason, text[:SHOWN]))
-        elif "\ufffd" in text:
-            bad.append((reader.line_num, "bytes that are not UTF-8", text[:SHOWN]))
-        else:
-            good.append([value or None for value in record])
-    rows = pl.DataFrame(good, schema=dict.fromkeys(_unique_names(header), pl.String), orient="row")
-    return rows, pl.DataFrame(bad, schema=UNREADABLE, orient="row")
+    with copy.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=separator, lineterminator="\n")
+        writer.writerow(header)
+        for record in _readable_records(reader, bad):
+            text = separator.join(record)
+            if not record:
+                continue
+            if len(record) != len(header):
+                reason = f"{len(record)} fields where the header has {len(header)}"
+                bad.append((reader.line_num, reason, text[:SHOWN]))
+            elif "\ufffd" in text:
+                bad.append((reader.line_num, "bytes that are not UTF-8", text[:SHOWN]))
+            else:
+                writer.writerow(record)
+    return pl.DataFrame(bad, schema=UNREADABLE, orient="row")
 
 
 def short_records(path: Path, separator: str) -> list[int]:
@@ -87,22 +81,63 @@ def short_records(path: Path, separator: str) -> list[int]:
     return [number for number, record in enumerate(records, 2) if len(record) < width]
 
 
-def read_json_lines(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """JSON lines of which some are damaged: (rows, lines that are no object, with the reason).
+def repair_json(values: Callable[[Bad], Iterable[JsonObject]], copy: Path) -> pl.DataFrame:
+    """Write JSON objects to ``copy``, one a line, so that each column has one type; what is no object, with
+    the reason.
 
-    NaN counts as null. A column of several types is text, with lists and objects as JSON.
+    NaN counts as null. A column of several types becomes text, with lists and objects as JSON.
+
+    Args:
+        values: gives the objects, and appends what is none to its argument. It is called twice.
     """
-    rows: list[dict[str, Json]] = []
     bad: Bad = []
+    kinds: dict[str, set[str]] = {}
+    for value in values(bad):
+        for name, item in value.items():
+            for path, kind in _kinds_of(item, name):
+                kinds.setdefault(path, set()).add(kind)
+    names = [path for path in kinds if INSIDE not in path]
+    mixed = {path.split(INSIDE)[0] for path, found in kinds.items() if len(found - {"null"}) > 1}
+    with copy.open("w", encoding="utf-8") as file:
+        for value in values([]):
+            row = {name: value.get(name) for name in names}
+            row |= {name: json_text(row[name]) for name in mixed}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return pl.DataFrame(bad, schema=UNREADABLE, orient="row")
+
+
+def _kinds_of(value: Json, name: str) -> Iterator[tuple[str, str]]:
+    """(path, kind) of a value and of all that it holds, at any depth."""
+    waiting = [(name, value)]
+    while waiting:
+        path, item = waiting.pop()
+        yield path, _kind_of(item)
+        if isinstance(item, list):
+            waiting += [(f"{path}{INSIDE}", inner) for inner in item]
+        elif isinstance(item, dict):
+            waiting += [(f"{path}{INSIDE}{key}", inner) for key, inner in item.items()]
+
+
+def _kind_of(value: Json) -> str:
+    """The type that a column of such values has."""
+    if value is None:
+        return "null"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "number" if abs(value) < 2**63 else "large number"
+    return "number" if isinstance(value, float) else type(value).__name__
+
+
+def json_line_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
+    """The objects of JSON lines; the lines that are none go to ``bad``."""
     for number, line in enumerate(_text_lines(path), 1):
         line = line.strip().removeprefix("\ufeff")
         if not line:
             continue
-        reason = ""
+        reason, value = "", {}
         try:
             value = json.loads(line, parse_constant=lambda _: None)
         except (ValueError, RecursionError) as error:
-            value, reason = None, f"not JSON: {error}"
+            reason = f"not JSON: {error}"
         if not reason and not isinstance(value, dict):
             reason = "not a JSON object"
         if not reason and "\ufffd" in line:
@@ -110,26 +145,27 @@ def read_json_lines(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         if reason:
             bad.append((number, reason, line[:SHOWN]))
         else:
-            rows.append(value)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {}
-    for name in names:
-        columns[name] = _column_of(name, [row.get(name) for row in rows])
-    return pl.DataFrame(columns), pl.DataFrame(bad, schema=UNREADABLE, orient="row")
+            yield value
 
 
-def _column_of(name: str, values: list[Json]) -> pl.Series:
-    """Values of JSON as a column of their common type, else as text."""
-    try:
-        return pl.Series(name, values, strict=True)
-    except (TypeError, pl.exceptions.PolarsError, OverflowError):
-        return pl.Series(name, [json_text(value) for value in values], dtype=pl.String)
+def json_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
+    """The objects of a JSON file that holds a list of them, or an object around one such list; an entry that
+    is none goes to ``bad``, with its number.
+
+    Raises ValueError if it is no JSON or holds no such list.
+    """
+    value = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    inner = value.values() if isinstance(value, dict) else [value]
+    lists = [item for item in inner if isinstance(item, list)]
+    if len(lists) != 1:
+        raise ValueError("it holds no list of objects, or several")
+    for number, item in enumerate(lists[0], 1):
+        if isinstance(item, dict):
+            yield item
+        else:
+            bad.append((number, "not a JSON object", json.dumps(item)[:SHOWN]))
 
 
 def json_text(value: Json) -> str | None:
     """A value as text: strings as they are, the rest as JSON writes it."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

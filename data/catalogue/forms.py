@@ -7,13 +7,11 @@ import ast
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
 from data.catalogue.cells import clean_text, with_letters
-
-Value = Any  # a value that JSON or a Python literal can hold
+from data.values import Json
 
 STRING = r'"(?:[^"\\]|\\.)*"'
 
@@ -145,7 +143,7 @@ def read_pairs(text: str) -> list[tuple[str, str]] | None:
     return [(match.group(1), match.group(2)) for match in matches if match]
 
 
-def _read_ruby(text: str) -> Value:
+def _read_ruby(text: str) -> Json:
     """A Ruby hash that JSON can express. Raises ValueError for any other."""
     outside = re.split(rf"({STRING})", text)
     for place in range(0, len(outside), 2):
@@ -153,7 +151,7 @@ def _read_ruby(text: str) -> Value:
     return json.loads("".join(outside))
 
 
-def _pairs_of(value: Value, prefix: str = "") -> list[tuple[str, str]]:
+def _pairs_of(value: Json, prefix: str = "") -> list[tuple[str, str]]:
     """Pairs of an object, or of a list of {key, value}, {name, value} or one-pair objects; nested keys are
     joined by a space. A value without a key has ''.
     """
@@ -168,7 +166,7 @@ def _pairs_of(value: Value, prefix: str = "") -> list[tuple[str, str]]:
     return [pair for key, inner in value.items() for pair in _nested_pairs(f"{prefix}{key}", inner)]
 
 
-def _entry_pairs(item: Value, prefix: str) -> list[tuple[str, str]]:
+def _entry_pairs(item: Json, prefix: str) -> list[tuple[str, str]]:
     """Pairs of one item of a list."""
     if not isinstance(item, dict):
         return _nested_pairs(prefix.strip(), item)
@@ -180,7 +178,7 @@ def _entry_pairs(item: Value, prefix: str) -> list[tuple[str, str]]:
     return _pairs_of(item, prefix)
 
 
-def _nested_pairs(key: str, value: Value) -> list[tuple[str, str]]:
+def _nested_pairs(key: str, value: Json) -> list[tuple[str, str]]:
     """Pairs of a value below ``key``."""
     if value is None or value == "":
         return []
@@ -191,7 +189,7 @@ def _nested_pairs(key: str, value: Value) -> list[tuple[str, str]]:
     return [(key, value_text(value))]
 
 
-def value_text(value: Value) -> str:
+def value_text(value: Json) -> str:
     """A value as shoppers read it: yes and no, whole numbers without a point, lists with commas."""
     if isinstance(value, bool):
         return "yes" if value else "no"

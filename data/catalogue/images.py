@@ -25,9 +25,11 @@ import polars as pl
 
 from data.catalogue.partitions import parse_shard
 from data.markdown import markdown_table
+from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
+Client = Any  # of the package httpx, which is imported where it is used
 REDIRECTS = 5
 
 MAX_WAIT = 30.0  # seconds that a server may ask to wait before the next try
@@ -90,7 +92,7 @@ async def _check_host(url: str, private: bool) -> None:
         raise ImageRejected("a private address")
 
 
-async def download(client: Any, url: str, how: FetchSettings) -> bytes:
+async def download(client: Client, url: str, how: FetchSettings) -> bytes:
     """The file behind an address, through redirects that are checked one by one. Raises Refused."""
     import httpx
 
@@ -152,7 +154,7 @@ def write_file(target: str, name: str, content: bytes) -> None:
     system.mv(part, path)
 
 
-async def fetch(client: Any, row: dict[str, Any], how: FetchSettings) -> dict[str, Any]:
+async def fetch(client: Client, row: JsonObject, how: FetchSettings) -> JsonObject:
     """One picture: fetched, decoded, written; with further tries where that may help."""
     outcome = dict.fromkeys(MANIFEST) | row
     for attempt in range(how.retries + 1):
@@ -182,7 +184,7 @@ def _host_of(url: str) -> str:
 
 
 async def _fetch_all(
-    rows: list[dict[str, Any]], how: FetchSettings, record: Callable[[dict[str, Any]], None]
+    rows: list[JsonObject], how: FetchSettings, record: Callable[[JsonObject], None]
 ) -> None:
     """All of them, ``concurrency`` at once, of one host ``per_host`` at most."""
     import httpx
@@ -191,7 +193,7 @@ async def _fetch_all(
     waiting = iter(rows)
     limits = httpx.Limits(max_connections=how.concurrency, max_keepalive_connections=how.concurrency)
 
-    async def worker(client: Any) -> None:
+    async def worker(client: Client) -> None:
         for row in waiting:
             place = hosts.setdefault(_host_of(row["url"]), asyncio.Semaphore(how.per_host))
             async with place:
@@ -237,7 +239,7 @@ def _fetch_missing(missing: pl.DataFrame, how: FetchSettings, path: Path, total:
     progress = tqdm(total=total, initial=total - missing.height, desc="images", unit="image")
     with path.open("a", encoding="utf-8") as file, progress:
 
-        def record(outcome: dict[str, Any]) -> None:
+        def record(outcome: JsonObject) -> None:
             nonlocal fetched
             fetched += outcome["status"] == "ok"
             file.write(json.dumps(outcome) + "\n")
@@ -257,7 +259,7 @@ def _end_last_line(path: Path) -> None:
             file.write(b"\n")
 
 
-def fetch_catalogue_images(version: Path, settings: dict[str, Any], folder: Path) -> str:
+def fetch_catalogue_images(version: Path, settings: Settings, folder: Path) -> str:
     """Fetch the pictures of a catalogue; the outcomes, and where pictures and manifest are, as text.
 
     Args:
@@ -276,7 +278,7 @@ def fetch_catalogue_images(version: Path, settings: dict[str, Any], folder: Path
     return f"{table}\npictures: {target}    manifest: {folder / 'manifest.parquet'}"
 
 
-def _read_outcomes(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
+def _read_outcomes(path: Path) -> dict[tuple[str, int, str], JsonObject]:
     """(id, place, url) -> the last outcome recorded; a line that was cut off is left out."""
     outcomes = {}
     for line in path.read_bytes().splitlines() if path.is_file() else []:

@@ -7,7 +7,6 @@ before it is typed.
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -16,6 +15,7 @@ from data.catalogue.reading import read_table
 from data.catalogue.text_files import FOUND, TextForm
 from data.catalogue.versions import Download, describe_versions
 from data.markdown import markdown_table
+from data.values import JsonObject, Settings
 
 SAMPLE = 20_000  # rows that are looked at
 
@@ -78,7 +78,7 @@ def profile(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def _fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
+def _fits_role(role: str, column: JsonObject, rows: int) -> bool:
     """Whether a column's values may be what the role needs."""
     if not column["distinct"]:
         return False
@@ -98,7 +98,7 @@ def _fits_role(role: str, column: dict[str, Any], rows: int) -> bool:
     }[role]
 
 
-def _propose_columns(columns: list[dict[str, Any]], rows: int) -> tuple[dict[str, str], list[str]]:
+def _propose_columns(columns: list[JsonObject], rows: int) -> tuple[dict[str, str], list[str]]:
     """(role -> column, columns that look like attributes), of profiles of all columns."""
     found: dict[str, str] = {}
     for role, words in NAMES.items():
@@ -209,7 +209,7 @@ def inspect_table(path: Path, form: TextForm = FOUND) -> str:
     return "\n\n".join(parts)
 
 
-def _profile_table(columns: list[dict[str, Any]], roles: dict[str, str]) -> str:
+def _profile_table(columns: list[JsonObject], roles: dict[str, str]) -> str:
     """The profile of the columns in Markdown, with the role that each looks like."""
     rows = []
     for column in columns:
@@ -220,7 +220,7 @@ def _profile_table(columns: list[dict[str, Any]], roles: dict[str, str]) -> str:
     return markdown_table(["column", "looks like", "filled", "distinct", "characters", "for example"], rows)
 
 
-def inspect(settings: dict[str, Any], outputs: Path, download: Download) -> str:
+def inspect(settings: Settings, outputs: Path, download: Download) -> str:
     """What is in a table; or in a version of prepared data, or what changed between two.
 
     Args:

@@ -5,9 +5,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+
+from data.values import JsonObject
 
 SHIPPED = Path(__file__).parent / "pairings"
 NONE = "none"  # the value of data.pairing for a shop in which nothing goes with anything
@@ -67,7 +68,7 @@ def read_pairing(name: str) -> Pairing:
     return Pairing(content.get("kinds") or {}, goes_with, worn, attributes)
 
 
-def _problem_of(content: Any) -> str:  # what YAML gives
+def _problem_of(content: object) -> str:  # what YAML gives
     """What is wrong with the content of a pairing file; empty if nothing is."""
     if not isinstance(content, dict):
         return f"expected the keys {', '.join(FIELDS)}"
@@ -85,7 +86,7 @@ def _problem_of(content: Any) -> str:  # what YAML gives
     return _problem_of_kinds(kinds) or _problem_of_partners(goes_with, list(kinds))
 
 
-def _problem_of_kinds(kinds: dict[Any, Any]) -> str:
+def _problem_of_kinds(kinds: JsonObject) -> str:
     """What is wrong with the kinds and the patterns that name them; empty if nothing is."""
     for kind, pattern in kinds.items():
         if not (isinstance(kind, str) and isinstance(pattern, str) and pattern):
@@ -95,7 +96,7 @@ def _problem_of_kinds(kinds: dict[Any, Any]) -> str:
     return ""
 
 
-def _problem_of_partners(goes_with: dict[Any, Any], kinds: list[str]) -> str:
+def _problem_of_partners(goes_with: JsonObject, kinds: list[str]) -> str:
     """What is wrong with what goes with what; empty if nothing is."""
     for kind, partners in goes_with.items():
         if not isinstance(partners, list):

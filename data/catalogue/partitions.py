@@ -13,13 +13,13 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from tqdm import tqdm
 
 from data.catalogue.reading import Choose, write_partitions
 from data.catalogue.text_files import TextForm
+from data.values import JsonObject, Settings
 
 PARTITION_ROWS = 50_000  # rows of a part
 
@@ -52,8 +52,8 @@ def write_atomically(frame: pl.DataFrame, path: Path) -> None:
 
 
 def run_partition(
-    item: dict[str, Any], folder: Path, step: str, sources: list[str], function: Step, given: dict[str, Any]
-) -> dict[str, Any]:
+    item: JsonObject, folder: Path, step: str, sources: list[str], function: Step, given: Settings
+) -> JsonObject:
     """One part of a step: read, call, write. The mark that it is done comes last."""
     part = int(item["part"])
     if not partition_file(folder, step, part).exists():
@@ -163,9 +163,7 @@ class Partitions:
                     f"data.ray_address={self.address}: no Ray cluster answers ({str(error)[:200]})"
                 ) from None
 
-    def on_ray(
-        self, do: Callable[[dict[str, Any]], dict[str, Any]], parts: list[int]
-    ) -> Iterator[dict[str, Any]]:
+    def on_ray(self, do: Callable[[JsonObject], JsonObject], parts: list[int]) -> Iterator[JsonObject]:
         """Parts as they get done by the cluster."""
         import ray
 

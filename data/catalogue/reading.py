@@ -2,15 +2,24 @@
 aside with its line and the reason.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 from tqdm import tqdm
 
-from data.catalogue.damaged import UNREADABLE, read_damaged_csv, read_json_lines, short_records
+from data.catalogue.damaged import (
+    UNREADABLE,
+    json_line_objects,
+    json_objects,
+    repair_csv,
+    repair_json,
+    short_records,
+)
 from data.catalogue.text_files import COMPRESSIONS, FOUND, TextForm, kind_of, plain_text
 
 log = logging.getLogger(__name__)
@@ -49,14 +58,15 @@ def read_table(path: Path, form: TextForm = FOUND) -> tuple[pl.DataFrame, pl.Dat
     try:
         return pl.concat(_read_batches(path, form)), pl.DataFrame(schema=UNREADABLE)
     except _DamagedRecords:
-        return _read_damaged(path, form)
+        with _repaired(path, form) as (rows, unread):
+            return pl.concat(_collect_in_order(rows)), unread
 
 
 def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choose: Choose) -> pl.DataFrame:
     """Some columns of a table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so on.
     Gives what could not be read, as `read_table` does.
 
-    Only a damaged text file, .json and Excel are in memory as a whole.
+    Only .json and Excel are in memory as a whole.
 
     Args:
         choose: the table's columns -> those to keep. It sees them before a row is read.
@@ -65,19 +75,21 @@ def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choo
     """
     folder.mkdir(parents=True)
     try:
-        frames = (frame.select(choose(frame.columns)) for frame in _read_batches(path, form))
-        _write_even(tqdm(frames, desc="reading", unit="batch", delay=2), folder, height)
+        _write_even(_read_batches(path, form), folder, height, choose)
         return pl.DataFrame(schema=UNREADABLE)
     except _DamagedRecords:
-        rows, unread = _read_damaged(path, form)
-    _write_even([rows.select(choose(rows.columns))], folder, height)
-    return unread
+        with _repaired(path, form) as (rows, unread):
+            _write_even(_collect_in_order(rows), folder, height, choose)
+            return unread
 
 
-def _write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int) -> None:
-    """Frames of any height -> files of one height, the last one of the rest; one at least."""
+def _write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int, choose: Choose) -> None:
+    """Chosen columns of frames of any height -> files of one height, the last one of the rest; one at
+    least.
+    """
     part, held = 0, None
-    for frame in frames:
+    for whole in tqdm(frames, desc="reading", unit="batch", delay=2):
+        frame = whole.select(choose(whole.columns))
         held = frame if held is None else pl.concat([held, frame])
         while held.height > height:
             held.head(height).write_parquet(folder / f"{part:05}.parquet")
@@ -142,17 +154,27 @@ def _read_csv(path: Path, plain: Path, separator: str) -> Iterator[pl.DataFrame]
         )  # fmt: skip
 
 
-def _read_damaged(path: Path, form: TextForm) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A text table of which some records are damaged: (rows, unreadable records with line and reason)."""
-    with plain_text(path, form) as text:
-        if kind_of(path) in CSV_KINDS:
-            return read_damaged_csv(text.path, text.separator)
-        if kind_of(path) == "json" and not _is_json_lines(text.path):
-            try:
-                json.loads(text.path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{path} cannot be read as .json: {error}") from None
-        return read_json_lines(text.path)
+@contextmanager
+def _repaired(path: Path, form: TextForm) -> Iterator[tuple[pl.LazyFrame, pl.DataFrame]]:
+    """A text table of which some records are damaged: (the others, unreadable records with line and
+    reason). The table is of a copy, which is deleted afterwards.
+    """
+    kind = kind_of(path)
+    with plain_text(path, form) as text, TemporaryDirectory(prefix="strata-") as folder:
+        copy = Path(folder) / "sound"
+        if kind in CSV_KINDS:
+            unread = repair_csv(text.path, text.separator, copy)
+            rows = pl.scan_csv(copy, infer_schema=False, separator=text.separator)
+            yield rows.with_columns(pl.all().replace("", None)), unread
+            return
+        is_one_value = kind == "json" and not _is_json_lines(text.path)
+        objects = json_objects if is_one_value else json_line_objects
+        try:
+            unread = repair_json(partial(objects, text.path), copy)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read as .{kind}: {error}") from None
+        has_rows = copy.stat().st_size > 0
+        yield pl.scan_ndjson(copy, infer_schema_length=None) if has_rows else pl.LazyFrame(), unread
 
 
 def _is_json_lines(path: Path) -> bool:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
+
+from data.values import Settings
 
 log = logging.getLogger(__name__)
 csv.field_size_limit(sys.maxsize)  # a cell may be of any length
@@ -53,7 +55,7 @@ class TextForm:
     separator: str = ""
 
     @classmethod
-    def of(cls, settings: dict[str, Any]) -> Self:
+    def of(cls, settings: Settings) -> Self:
         """As the fields of the configuration group `data` say."""
         return cls(settings["encoding"], settings["separator"])
 

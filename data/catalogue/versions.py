@@ -10,12 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.files import Cache, digest_of
 from data.markdown import markdown_table
+from data.values import JsonObject
 
 RUN_ID_LENGTH = 32  # hex digits of an MLflow run; a digest has 16
 Download = Callable[
@@ -42,7 +42,7 @@ def write_lineage(folder: Path, digest: str, **made_from: object) -> None:
     (folder / LINEAGE).write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def read_lineage(folder: Path) -> dict[str, Any]:
+def read_lineage(folder: Path) -> JsonObject:
     """What a version was made from. Raises ValueError if it is not one, or not whole."""
     try:
         record = dict(json.loads((folder / LINEAGE).read_text(encoding="utf-8")))

@@ -6,13 +6,13 @@ and counted.
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.catalogue.normalisation import normalise
 from data.scoring import lookups, verdicts
 from data.tokens.prompts import Renderer
+from data.values import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _wrong_answers(questions: pl.DataFrame, folder: Path) -> pl.DataFrame:
     return judged_wrong(questions, questions["answer"], products.filter(is_named).collect())
 
 
-def check_tokenizer(renderer: Renderer, questions: pl.DataFrame, products: pl.DataFrame) -> dict[str, Any]:
+def check_tokenizer(renderer: Renderer, questions: pl.DataFrame, products: pl.DataFrame) -> JsonObject:
     """How many of a sample of answers are no longer right once they were encoded and decoded, and one of
     them.
 
@@ -77,7 +77,7 @@ def check_tokenizer(renderer: Renderer, questions: pl.DataFrame, products: pl.Da
     return counts
 
 
-def log_changed(counts: dict[str, Any]) -> None:
+def log_changed(counts: JsonObject) -> None:
     """Warn of answers that the tokenizer does not give back."""
     if counts["changed"]:
         log.warning(

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -30,6 +29,7 @@ from data.tokens.display import show_tokens
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
+from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ OTHER = "other"  # split of a file that is not of the data
 class InstructionData(TokenDataModule):
     """Conversations of ``path`` and, as often as their weights say, of ``mixture`` (path -> weight)."""
 
-    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
+    def __init__(self, settings: Settings, base: str, cache: Path, seed: int) -> None:
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
         self.renderer = Renderer(base, bool(settings.get("thinking")))
@@ -86,7 +86,7 @@ class InstructionData(TokenDataModule):
         distinct = good.unique("messages", keep="first", maintain_order=True)
         rows = conversations.named_splits(distinct, s["validation"], s["test"], self.seed)
         folder = cache.begin()
-        quality: list[dict[str, Any]] = []
+        quality: list[JsonObject] = []
         if s["quality"]["filters"]:
             text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join("\n")
             result = filters.apply_filters(rows, text, pl.col("source"), s["quality"], folder)
@@ -113,7 +113,7 @@ class InstructionData(TokenDataModule):
 
     def read_files(
         self, files: list[Path], weights: dict[str, float]
-    ) -> tuple[pl.DataFrame, pl.DataFrame, list[dict[str, Any]]]:
+    ) -> tuple[pl.DataFrame, pl.DataFrame, list[JsonObject]]:
         """(sound conversations, those set aside, counts of each file)"""
         good: list[pl.DataFrame] = []
         aside: list[pl.DataFrame] = []
@@ -178,7 +178,7 @@ class InstructionData(TokenDataModule):
         return self.renderer.render_conversations(rows["messages"].to_list(), rows["untrained"].to_list())
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Settings:
         """What a model keeps of the data that it was trained on."""
         return super().origin | {"max_new_tokens": self.max_new_tokens}
 

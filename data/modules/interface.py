@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from data.tokens.batches import Batching, TrainingBatches
-from data.tokens.rows import Rows
+from data.values import Settings
+
+if TYPE_CHECKING:  # these import PyTorch, which takes seconds
+    from data.tokens.batches import Batching, TrainingBatches
+    from data.tokens.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +21,11 @@ class _DataModule(Protocol):
     texts, questions or conversations to learn from. rows: token rows of each split, after `setup`.
     """
 
-    settings: dict[str, Any]
+    settings: Settings
     digest: str
 
     @property
-    def rows(self) -> Mapping[str, Rows]:
+    def rows(self) -> "Mapping[str, Rows]":
         """Token rows of each split."""
         ...
 
@@ -32,7 +35,7 @@ class _DataModule(Protocol):
         ...
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Settings:
         """What a model keeps of the data that it was trained on."""
         ...
 
@@ -56,7 +59,7 @@ class _DataModule(Protocol):
         """Name training rows in a message."""
         ...
 
-    def train_batches(self, batching: Batching) -> TrainingBatches:
+    def train_batches(self, batching: "Batching") -> "TrainingBatches":
         """The training rows, shuffled by (seed, epoch)."""
         ...
 
@@ -65,7 +68,7 @@ class _DataModule(Protocol):
         ...
 
 
-def with_table(origin: dict[str, Any], table: str | None) -> dict[str, Any]:
+def with_table(origin: Settings, table: str | None) -> Settings:
     """What a model was made of, with another table in the place of its own; as it is without one. A model
     trained on instructions keeps its own, and is asked what the other one holds.
 

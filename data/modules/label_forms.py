@@ -3,12 +3,12 @@
 import json
 import logging
 from collections import defaultdict
-from typing import Any
 
 import polars as pl
 
 from data.catalogue.cells import cell_text
 from data.catalogue.forms import list_items
+from data.values import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _warn_of_case(labels: pl.Series) -> None:
 
 def without_rare(frame: pl.DataFrame, least: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """(rows without the labels that fewer than ``least`` rows have, those labels with their rows)"""
-    counts: dict[str, Any] = dict(frame["labels"].explode().drop_nulls().value_counts().rows())
+    counts: JsonObject = dict(frame["labels"].explode().drop_nulls().value_counts().rows())
     rare = {label: count for label, count in sorted(counts.items()) if count < least}
     if not rare:
         return frame, {}

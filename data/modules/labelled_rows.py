@@ -7,7 +7,6 @@ wrong with it.
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -17,6 +16,7 @@ from data.catalogue.sources import SPLITS, find_files, split_of_name
 from data.catalogue.text_files import TextForm
 from data.modules.label_forms import parse_labels, without_rare
 from data.questions.splits import every_nth, round_robin
+from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def _table_name(column: str) -> str:
     return f"table_{column}" if column in OWN_COLUMNS else column
 
 
-def _read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
+def _read_labelled(path: str, settings: Settings) -> pl.DataFrame:
     """All rows of all files, as the files have them, with ``file`` (its name) and ``line`` (from 0).
 
     A column of the table that is called as one of ``OWN_COLUMNS`` becomes ``table_NAME``. A file without the
@@ -55,7 +55,7 @@ def _read_labelled(path: str, settings: dict[str, Any]) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal_relaxed")
 
 
-def _read_file(file: Path, settings: dict[str, Any]) -> pl.DataFrame:
+def _read_file(file: Path, settings: Settings) -> pl.DataFrame:
     """The rows of a table, or of a file of texts of one label."""
     if file.suffix[1:] in settings["label_names"]:
         try:
@@ -88,7 +88,7 @@ def text_expression(columns: list[str], clean: list[str]) -> pl.Expr:
 
 
 def load_labelled(
-    path: str, settings: dict[str, Any], names: list[str]
+    path: str, settings: Settings, names: list[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
     """Files -> (rows with ``text``, ``labels`` and ``words``; rows set aside with the reason; the labels in
     order).
@@ -157,7 +157,7 @@ def _text_cell(column: str, frame: pl.DataFrame) -> pl.Expr:
     return cell_text(column, kind)
 
 
-def with_splits(frame: pl.DataFrame, settings: dict[str, Any], seed: int) -> pl.DataFrame:
+def with_splits(frame: pl.DataFrame, settings: Settings, seed: int) -> pl.DataFrame:
     """Add ``split``: as the files' names say, else as ``split_by`` says, else drawn so that every label
     has its share in each.
     """
@@ -213,7 +213,7 @@ def _draw_split(frame: pl.DataFrame, split: str, chosen: pl.Expr, seed: int) -> 
     return pl.concat([frame.filter(pl.col("split") != "train"), stays, lined_up.drop("order")])
 
 
-def check_counts(counts: dict[str, dict[str, Any]], labels: list[str]) -> None:
+def check_counts(counts: dict[str, JsonObject], labels: list[str]) -> None:
     """Raise ValueError for data that nothing can be learnt from, or by which nothing can be chosen."""
     if len(labels) < 2:
         raise ValueError(

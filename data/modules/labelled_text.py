@@ -10,7 +10,6 @@ import json
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import torch
@@ -30,6 +29,7 @@ from data.tokens.cache import Counts, cached_tokens
 from data.tokens.chat_templates import Tokenizer
 from data.tokens.labelled import LabelledRows
 from data.tokens.rows import Rows
+from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class LabelledText(TokenDataModule):
     rows: dict[str, LabelledRows]
 
     def __init__(
-        self, settings: dict[str, Any], base: str, cache: Path, seed: int, labels: list[str] | None = None
+        self, settings: Settings, base: str, cache: Path, seed: int, labels: list[str] | None = None
     ) -> None:
         super().__init__()
         self.settings, self.base, self.seed, self.cache = settings, base, seed, cache
@@ -208,7 +208,7 @@ class LabelledText(TokenDataModule):
             lines.insert(1, f"tokens: {' '.join(tokens)}")
         return "\n".join(lines)
 
-    def head(self, weighted: bool) -> dict[str, Any]:
+    def head(self, weighted: bool) -> JsonObject:
         """What a classifier's head must know of the labels; ``weighted``: with weights of the labels'
         losses.
         """
@@ -258,7 +258,7 @@ class LabelledText(TokenDataModule):
         return TrainingBatches(self.rows["train"], batching, self.seed, POOL)
 
 
-def _count_labels(frame: pl.DataFrame, labels: list[str]) -> dict[str, Any]:
+def _count_labels(frame: pl.DataFrame, labels: list[str]) -> JsonObject:
     """Rows of a split, and rows of each label."""
     counted = frame.select(pl.col("labels").explode().value_counts(name="rows")).unnest("labels")
     rows = dict(counted.rows())

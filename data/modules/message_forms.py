@@ -8,14 +8,13 @@ weight), ShareGPT (from, value) and TRL (prompt and completion of messages) have
 import ast
 import json
 from collections.abc import Iterable
-from typing import Any
 
 import polars as pl
 
 from data.catalogue.cells import cell_text
+from data.values import Json, JsonObject
 
-Value = Any  # a value that JSON can hold
-Turn = dict[str, Any]  # role, content, weight
+Turn = JsonObject  # role, content, weight
 
 TURNS = pl.List(pl.Struct({"role": pl.String, "content": pl.String, "weight": pl.Float64}))
 
@@ -107,7 +106,7 @@ def turn(role: str, content: pl.Expr) -> pl.Expr:
     return pl.struct(role=pl.lit(role), content=content, weight=pl.lit(None, pl.Float64))
 
 
-def json_text(value: Value) -> str | None:
+def json_text(value: Json) -> str | None:
     """A nested value as JSON, without the keys that are null (a table has every row's keys in each)."""
     if value is None:
         return None
@@ -115,7 +114,7 @@ def json_text(value: Value) -> str | None:
     return json.dumps(_without_nulls(plain), ensure_ascii=False, default=str)
 
 
-def _without_nulls(value: Value) -> Value:
+def _without_nulls(value: Json) -> Json:
     """An object without keys of null, at any depth."""
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
@@ -161,7 +160,7 @@ def _parse_messages(text: str | None) -> list[Turn] | None:
     return None
 
 
-def _turns_of(messages: Iterable[Value] | None) -> list[Turn] | None:
+def _turns_of(messages: Iterable[Json] | None) -> list[Turn] | None:
     """Messages as objects, or texts of user and assistant in turn. Raises AttributeError for others."""
     if messages is None:
         return None
@@ -175,7 +174,7 @@ def _turns_of(messages: Iterable[Value] | None) -> list[Turn] | None:
     return turns
 
 
-def _content_text(content: Value) -> str | None:
+def _content_text(content: Json) -> str | None:
     """The content of a message: text, or parts of which each is text; a part that is none marks it."""
     if isinstance(content, str) and content.startswith('[{"type"'):
         try:

@@ -4,7 +4,6 @@ does not forget how to answer others.
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -13,11 +12,12 @@ from data.catalogue.sources import find_files
 from data.modules.conversations import read_conversations, weight_rows
 from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
+from data.values import Settings
 
 log = logging.getLogger(__name__)
 
 
-def with_mixture(rows: TokenRows, settings: dict[str, Any], renderer: Renderer, seed: int) -> TokenRows:
+def with_mixture(rows: TokenRows, settings: Settings, renderer: Renderer, seed: int) -> TokenRows:
     """Training rows, followed by those of ``settings['mixture']`` (path -> how often its rows are seen in an
     epoch).
 

@@ -1,7 +1,6 @@
 """The data module of a task, by its settings."""
 
 from pathlib import Path
-from typing import Any
 
 from data.catalogue.versions import Download
 from data.modules.instructions import InstructionData
@@ -9,12 +8,13 @@ from data.modules.labelled_text import LabelledText
 from data.modules.pocket import PocketData
 from data.modules.retail import RetailData
 from data.questions.written import ChatFunction
+from data.values import Settings
 
 AnyData = RetailData | LabelledText | InstructionData | PocketData
 
 
 # Fields of `data` that the runs of earlier versions lack.
-LATER_FIELDS: dict[str, Any] = {
+LATER_FIELDS: Settings = {
     "encoding": "",
     "separator": "",
     "missing": [],
@@ -30,7 +30,7 @@ LATER_FIELDS: dict[str, Any] = {
 
 
 def open_data(
-    settings: dict[str, Any],
+    settings: Settings,
     base: str,
     cache: Path,
     seed: int,

@@ -5,7 +5,6 @@ from nothing.
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import pocket_products, pocket_rows, pocket_text
@@ -17,6 +16,7 @@ from data.tokens.display import show_tokens
 from data.tokens.example import Example
 from data.tokens.prompts import END, START, Renderer
 from data.tokens.rows import TokenRows
+from data.values import Settings
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class PocketData(TokenDataModule):
     ``base`` is not read.
     """
 
-    def __init__(self, settings: dict[str, Any], base: str, cache: Path, seed: int) -> None:
+    def __init__(self, settings: Settings, base: str, cache: Path, seed: int) -> None:
         super().__init__()
         self.settings, self.seed, self.cache = settings, seed, cache
 

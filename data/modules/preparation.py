@@ -5,7 +5,6 @@ Between the steps stand the few numbers that depend on the whole table. `prepare
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from tqdm import tqdm
@@ -43,6 +42,7 @@ from data.questions.suggestions import SHELVES, top_of_partition, top_products
 from data.questions.templates import make_questions
 from data.questions.written import ChatFunction
 from data.reports import charts
+from data.values import Json, JsonObject, Settings
 
 Frames = dict[str, pl.DataFrame]
 Counts = list[tuple[str, int]]  # (what, rows)
@@ -91,7 +91,7 @@ def clean_catalogue(
     return counts
 
 
-def _clean_by_settings(table: Path, partitions: Partitions, s: dict[str, Any], seed: int) -> Counts:
+def _clean_by_settings(table: Path, partitions: Partitions, s: Settings, seed: int) -> Counts:
     """`clean_catalogue` by the fields of the configuration group `data`."""
     rule = CatalogueFilter(s["root"], tuple(s["departments"]), s["min_rows"], s["drop_missing_levels"])
     columns = {name: column for name, column in s["columns"].items() if column}
@@ -150,7 +150,7 @@ def _suggestions_step(
 
 
 def _questions_step(
-    products: pl.DataFrame, part: int, unseen: int | None, seed: int, **settings: Any
+    products: pl.DataFrame, part: int, unseen: int | None, seed: int, **settings: Json
 ) -> Frames:
     """Step ``question``. settings: further arguments of `make_questions`."""
     held_out = products.filter(within_limit(name_order(seed), unseen))["id"]
@@ -174,7 +174,7 @@ def _shop_of(partitions: Partitions) -> Shop:
 
 
 def ask_questions(
-    partitions: Partitions, s: dict[str, Any], seed: int, written: pl.DataFrame | None = None
+    partitions: Partitions, s: Settings, seed: int, written: pl.DataFrame | None = None
 ) -> None:
     """Partitions ``catalogue`` -> partitions ``products`` and ``questions`` with their splits.
 
@@ -208,7 +208,7 @@ def ask_questions(
 
 
 def _write_questions(
-    chat: ChatFunction, catalogue: pl.DataFrame, s: dict[str, Any], system: str
+    chat: ChatFunction, catalogue: pl.DataFrame, s: Settings, system: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """(questions that a language model has written, what was set aside, what was repaired)
 
@@ -231,12 +231,12 @@ def _write_questions(
 def prepare(
     table: Path,
     partitions: Partitions,
-    s: dict[str, Any],
+    s: Settings,
     seed: int,
     chat: ChatFunction | None,
     system: str,
     folder: Path,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Table -> catalogue.parquet, products.parquet, questions.parquet and what was set aside in ``folder``; a
     report of all counts.
 
@@ -267,7 +267,7 @@ def prepare(
     return report | {"disagreeing": disagreeing} | _question_counts(folder)
 
 
-def _filter_questions(settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+def _filter_questions(settings: Settings, folder: Path) -> list[JsonObject]:
     """Apply the filters of training rows to questions.parquet; their report."""
     text = pl.format("{}\n{}", "question", "answer")
     category = pl.col("context").str.strip_prefix(CONTEXT)
@@ -283,7 +283,7 @@ def _count_reasons(aside: pl.DataFrame) -> Counts:
     return aside.group_by("reason").len().sort("reason").rows()
 
 
-def _question_counts(folder: Path) -> dict[str, Any]:
+def _question_counts(folder: Path) -> JsonObject:
     """Questions of each split and kind, and what leaks from training."""
     questions = pl.scan_parquet(folder / "questions.parquet")
     return {

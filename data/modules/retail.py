@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -38,6 +37,7 @@ from data.tokens.escaping import escape_frame
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
+from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class RetailData(TokenDataModule):
 
     def __init__(
         self,
-        settings: dict[str, Any],
+        settings: Settings,
         base: str,
         cache: Path,
         seed: int,
@@ -113,7 +113,7 @@ class RetailData(TokenDataModule):
                     raise
         return cache.path
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> Settings:
         """The settings as far as they change the questions."""
         content = settings_of_questions(self.settings)
         if content["questions"]["system_prompt"]:
@@ -124,14 +124,14 @@ class RetailData(TokenDataModule):
         content["pairing"] = asdict(read_pairing(content["pairing"]))
         return content
 
-    def make_questions(self, table: Path, table_digest: str, content: dict[str, Any], cache: Cache) -> None:
+    def make_questions(self, table: Path, table_digest: str, content: Settings, cache: Cache) -> None:
         """Table -> products, questions with splits, quarantine, and a report of counts and leakage."""
         s = self.settings
         partitions = Partitions(cache.shared, s["engine"], s["ray_address"], parse_shard(s["shard"]))
         folder = cache.begin()
         report = preparation.prepare(table, partitions, s, self.seed, self.chat, self.system_prompt(), folder)
         write_json(folder / "report.json", report)
-        made_from: dict[str, Any] = {"table": str(table), "table_digest": table_digest}
+        made_from: JsonObject = {"table": str(table), "table_digest": table_digest}
         made_from |= {"settings": content, "seed": self.seed}
         digest = cache.path.name.removeprefix("questions-")
         versions.write_lineage(folder, digest, **made_from, polars=pl.__version__, code=digest_of(*CODE))
@@ -228,7 +228,7 @@ class RetailData(TokenDataModule):
         self.rows = rows
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Settings:
         """What a model keeps of the data that it was trained on."""
         return {"digest": self.digest, "max_new_tokens": self.max_new_tokens}
 

@@ -2,8 +2,6 @@
 cache.
 """
 
-from typing import Any
-
 from data.catalogue import cells, cleaning, damaged, forms, normalisation, pairing, reading, text_files
 from data.files import source_files
 from data.modules import agreement, preparation
@@ -14,6 +12,7 @@ from data.questions import (
     follow_ups,
     further_kinds,
     grounding,
+    matches,
     phrases,
     products,
     retrieval,
@@ -22,11 +21,13 @@ from data.questions import (
     suggestions,
     templates,
     wordings,
+    words,
     written,
     written_checks,
 )  # fmt: skip
 from data.scoring import recall
 from data.tokens import chat_templates, escaping, example, prompts, rows
+from data.values import Settings
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
 KIND_CODE = source_files(shoppers, further_kinds, choices, follow_ups, wordings)
@@ -39,7 +40,7 @@ CODE = [
     *source_files(splits, filters, preparation, agreement),
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
-GROUNDING_CODE = source_files(grounding, retrieval, recall)
+GROUNDING_CODE = source_files(grounding, retrieval, words, matches, recall)
 
 # fields of data.questions, and of data, that do not change the questions
 REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
@@ -48,7 +49,7 @@ OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length",
 OTHER_FIELDS |= {"images", "grounding", "grounding_rows"}
 
 
-def settings_of_questions(settings: dict[str, Any]) -> dict[str, Any]:
+def settings_of_questions(settings: Settings) -> Settings:
     """The fields of the configuration group `data` that change the questions."""
     content = {key: value for key, value in settings.items() if key not in OTHER_FIELDS}
     questions = content["questions"]

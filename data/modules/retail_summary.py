@@ -2,15 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from data.modules import agreement
 from data.questions import filters
+from data.values import JsonObject
 
 log = logging.getLogger(__name__)
 
 
-def log_prepared(report: dict[str, Any], token_report: dict[str, Any], folder: Path) -> None:
+def log_prepared(report: JsonObject, token_report: JsonObject, folder: Path) -> None:
     """Log the reports of a catalogue and of its token rows.
 
     Args:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningDataModule
 
@@ -12,6 +11,7 @@ from data.tokens.chat_templates import Tokenizer
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
 from data.tokens.rows import Rows
+from data.values import Settings
 
 
 class TokenDataModule(LightningDataModule):
@@ -22,7 +22,7 @@ class TokenDataModule(LightningDataModule):
     """
 
     rows: Mapping[str, Rows]
-    settings: dict[str, Any]
+    settings: Settings
     renderer: Renderer
     seed: int
     tokenizer: Tokenizer
@@ -33,7 +33,7 @@ class TokenDataModule(LightningDataModule):
         return TrainingBatches(self.rows["train"], batching, self.seed)
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Settings:
         """What a model keeps of the data that it was trained on."""
         return {"digest": self.digest}
 

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.catalogue.normalisation import normalised
+from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
@@ -148,9 +148,7 @@ FILTERS: dict[str, Callable[[pl.DataFrame, FilterSettings], pl.Series]] = {
 }
 
 
-def run_filters(
-    rows: pl.DataFrame, q: FilterSettings
-) -> tuple[pl.DataFrame, pl.DataFrame, list[dict[str, Any]]]:
+def run_filters(rows: pl.DataFrame, q: FilterSettings) -> tuple[pl.DataFrame, pl.DataFrame, list[JsonObject]]:
     """(rows that pass, removed rows with the filter's name, a report: filter, training rows before, removed,
     examples)
 
@@ -175,13 +173,13 @@ class _Filtered:
     """
 
     frame: pl.DataFrame
-    report: list[dict[str, Any]]
+    report: list[JsonObject]
     lengths: list[list[int]]
     categories: list[tuple[str, int, int]]
 
 
 def apply_filters(
-    frame: pl.DataFrame, text: pl.Expr, category: pl.Expr, settings: dict[str, Any], folder: Path
+    frame: pl.DataFrame, text: pl.Expr, category: pl.Expr, settings: Settings, folder: Path
 ) -> _Filtered:
     """Filter the training rows of a frame with ``split``; the removed ones are written into ``folder``.
 
@@ -206,14 +204,14 @@ def _category_counts(before: pl.DataFrame, after: pl.DataFrame) -> list[tuple[st
     return [(str(name), int(count), int(left.get(name, 0))) for name, count in counts.rows()]
 
 
-def content_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def content_settings(settings: Settings) -> Settings:
     """The settings as far as they decide anything: without filters none; the list of words by its content."""
     if not settings["filters"]:
         return {}
     return {**settings, "words": _read_words(settings["words"]) if "words" in settings["filters"] else ""}
 
 
-def log_filters(report: list[dict[str, Any]], folder: Path) -> None:
+def log_filters(report: list[JsonObject], folder: Path) -> None:
     """Log how many rows each filter removed, and where they are."""
     for one in report:
         example = f", for example {one['examples'][0][:60]!r}" if one["examples"] else ""

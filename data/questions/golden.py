@@ -12,13 +12,13 @@ Columns of the file:
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.catalogue.normalisation import normalise, normalised
 from data.catalogue.reading import read_table
 from data.questions.phrases import CONTEXT, UNSAID
+from data.values import JsonObject
 
 COLUMNS = ["question", "category", "product", "attribute", "value", "kind"]
 DEFAULT_KIND = "question"
@@ -111,7 +111,7 @@ def _key_of(product: str, names: dict[str, str]) -> str | None:
     return names.get(product) or names.get(normalised(product))
 
 
-def _question_of(line: int, row: Row, names: dict[str, str]) -> dict[str, Any]:
+def _question_of(line: int, row: Row, names: dict[str, str]) -> JsonObject:
     """A row as `read_golden` gives it."""
     right = [_key_of(product, names) for product in products_of(row)]
     category = row["category"]

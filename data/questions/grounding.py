@@ -2,28 +2,32 @@
 alike.
 
     Context:Online shopping for Men's Clothing
-    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve
-    - Kabra Plain Men's Shirt | Shirts | Fabric: Linen
-    What is the Zarvo Striped Men's Shirt made of?
+    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; linen: no
+    - Kabra Plain Men's Shirt | Shirts | Fabric: Linen; linen: yes
+    Is the fabric of the Zarvo Striped Men's Shirt linen?
+
+Values that the question asks for are marked in each row ("linen: no").
 
 In training the rows that the answer needs are always among them (RAFT: Zhang et al. 2024,
-https://arxiv.org/abs/2403.10131). Their order is drawn by a hash of the question, so that it tells nothing.
+https://arxiv.org/abs/2403.10131). Their order is drawn by a hash of the question, so that it tells nothing;
+those that it names in full stand alone, in its order.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.questions.follow_ups import earlier_turns
-from data.questions.phrases import COMPARISON
+from data.questions.matches import ValueMatcher, best_matches, marks
+from data.questions.phrases import COMPARISON, CONTEXT
 from data.questions.products import read_question_products
-from data.questions.retrieval import Product, Retriever, same_name
+from data.questions.retrieval import Product, Retriever, is_named_in_full, same_name
 from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
+from data.values import Settings
 
 ROWS = "rows"  # the value of data.grounding with which prompts hold rows
 
@@ -37,6 +41,7 @@ class Grounding:
 
     def __init__(self, products: pl.DataFrame, count: int) -> None:
         self.retriever, self.count = Retriever(products), count
+        self.matcher = ValueMatcher(self.retriever.all)
         self.by_id = {row["id"]: row for row in self.retriever.all}
 
     def context(
@@ -54,9 +59,16 @@ class Grounding:
         """
         searched = self.retriever.with_subject(context, question, earlier)
         rows = self.retriever.relevant(context, searched, self.count)
+        text = searched.lower()
+        subjects = self.retriever.subjects(text, context.removeprefix(CONTEXT))
+        asked_for = self.matcher.asked_for(text, subjects)
+        if not subjects:
+            rows = best_matches(rows, asked_for)
         rows = _with_needed(rows, [self.by_id[name] for name in needed], self.count)
-        shuffled = sorted(rows, key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
-        return "\n".join([context, *map(compact, shuffled)])
+        if not is_named_in_full(text, subjects):
+            rows.sort(key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
+        lines = [compact(row, marks(row, asked_for)) for row in rows]
+        return "\n".join([context, *lines])
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions (columns context, question, in training answer_id, product_id, kind, and
@@ -88,16 +100,18 @@ class Grounding:
 
 def _with_needed(rows: list[Product], needed: list[Product], count: int) -> list[Product]:
     """At most ``count`` rows with the needed ones among them, in place of their namesakes or the last."""
+    if all(row in rows for row in needed):
+        return rows
     others = rows
     for row in needed:
         others = [other for other in others if not same_name(row, other)]
     return [*needed, *others][:count]
 
 
-def compact(row: Product) -> str:
-    """A row as it stands in a prompt."""
-    facts = "; ".join(f"{fact['key']}: {fact['value']}" for fact in row["facts"])
-    return f"- {row['name']} | {row['shelf']} | {facts}"
+def compact(row: Product, marked: Sequence[str]) -> str:
+    """A row as it stands in a prompt. marked: whether it has what is asked for (`marks`)."""
+    facts = [f"{fact['key']}: {fact['value']}" for fact in row["facts"]]
+    return f"- {row['name']} | {row['shelf']} | {'; '.join([*facts, *marked])}"
 
 
 class _GroundedRenderer(Renderer):
@@ -112,7 +126,7 @@ class _GroundedRenderer(Renderer):
         return self.grounding.context(context, question, earlier=earlier)
 
 
-def renderer_of(base: str, origin: dict[str, Any], find_products: Callable[[], Path]) -> Renderer:
+def renderer_of(base: str, origin: Settings, find_products: Callable[[], Path]) -> Renderer:
     """The renderer of a trained model: with rows of the catalogue if it was trained with them.
 
     Args:

@@ -5,10 +5,10 @@ format's tone.
 CONTEXT = "Online shopping for "  # before the category that a question is asked in
 
 DECLINE = "Sorry, we have nothing in the catalogue that fits."
-# What the row says stands beside what is asked about: a model that has written both can tell yes from no.
-YES_OR_NO = "The {} of the {} is {}; you ask about {}, so {}."  # attribute, product, value, value asked about
+# What is asked about and the answer stand beside one another as in the row's mark (data.questions.matches).
+YES_OR_NO = "The {} of the {} is {}; you ask about {}: {}."  # attribute, product, value, value asked about
 VALUE_SENTENCE = "The {} of the {} is {}."  # attribute, product, value
-COMPARED = "The {} of the {} is {}; that of the {} is {}."  # attribute, product, value, product, value
+COMPARED = f"{VALUE_SENTENCE} {VALUE_SENTENCE}"  # of one product and of the other
 WELCOME = "Welcome! Ask me anything about the products of this shop."
 NOT_SAID = "The catalogue does not say the {} of the {}."  # attribute, product
 

@@ -5,12 +5,11 @@ Words of names and rows count by their rarity; rows are ranked by BM25 (Robertso
 https://doi.org/10.1561/1500000019), by the library bm25s.
 """
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -19,6 +18,8 @@ from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
 from data.questions.phrases import CONTEXT
 from data.questions.products import price_text
+from data.questions.words import WordIndex, nearest_word, words_of
+from data.values import JsonObject
 
 if TYPE_CHECKING:
     import bm25s
@@ -27,16 +28,14 @@ if TYPE_CHECKING:
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 SECOND_SHARE = 0.9  # of the name of a second product
-WORD_SCORE = 85  # of 100: how alike a misspelt word and the one that is meant must be
-FUZZY_LETTERS = 4  # from which on a word may be misspelt
 OUTFIT = (
     r"\b(?:goes? (?:well )?with|wear (?:it |this )?with|outfit|match(?:es)?|pair (?:it )?with|combine)\b"
     r"|what can i wear"
 )
 ALTERNATIVE = r"\b(?:instead|alternatives?|similar|something else|what else|other than)\b"
 SEARCH = (
-    r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|need|want|any|buy|recommend"
-    r"|suggest|do (?:you|u) (?:have|sell)|have you got)\b"
+    r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|(?:need|want)(?! to know)"
+    r"|any|buy|recommend|suggest|do (?:you|u) (?:have|sell)|have you got)\b"
 )
 BUDGET = (
     r"\b(?:under|below|less than|up to|at most|no more than|cheaper than|within|max(?:imum)?(?: of)?"
@@ -44,16 +43,7 @@ BUDGET = (
     r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
 )
 REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
-STOP_WORDS = set(
-    "a an the i do you have any is are of in for with my me to it and or what which show some".split()
-)
-
-Product = dict[str, Any]  # a row of the catalogue
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without those that every question has."""
-    return [word for word in re.findall(r"\w+", text.lower()) if word not in STOP_WORDS]
+Product = JsonObject  # a row of the catalogue
 
 
 def row_text(row: Product) -> str:
@@ -94,41 +84,9 @@ def _first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
     return list(first.values())
 
 
-class _WordIndex:
-    """Which texts hold which words; a word counts by its rarity (inverse document frequency)."""
-
-    def __init__(self, texts: list[str]) -> None:
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, text in enumerate(texts):
-            for word in set(words_of(text)):
-                places[word].append(place)
-        self.places = {word: np.array(found) for word, found in places.items()}
-        self.rarity = {word: math.log(1 + len(texts) / len(found)) for word, found in places.items()}
-        self.meant: dict[str, str | None] = {}  # misspelt words so far
-        self.size = len(texts)
-        every = np.zeros(self.size)
-        for word, found in self.places.items():
-            every[found] += self.rarity[word]
-        self.weights = np.maximum(every, np.finfo(float).tiny)  # of all words of each text
-
-    def known_word(self, word: str) -> str | None:
-        """The word of the texts that a word means, which may be misspelt; None if it means none."""
-        from rapidfuzz import process
-
-        if word in self.places or len(word) < FUZZY_LETTERS:
-            return word if word in self.places else None
-        if word not in self.meant:
-            near = process.extractOne(word, self.places.keys(), score_cutoff=WORD_SCORE)
-            self.meant[word] = near[0] if near else None
-        return self.meant[word]
-
-    def shared(self, text: str) -> "npt.NDArray[np.float64]":
-        """The weight of the words that each text shares with another one. (texts,)"""
-        total = np.zeros(self.size)
-        for word in {self.known_word(word) for word in words_of(text)}:
-            if word is not None:
-                total[self.places[word]] += self.rarity[word]
-        return total
+def is_named_in_full(question: str, subjects: Sequence[Product]) -> bool:
+    """Whether a question in lower case names products as they are called, so that no others are meant."""
+    return bool(subjects) and all(row["name"].lower() in question for row in subjects)
 
 
 class Retriever:
@@ -141,6 +99,7 @@ class Retriever:
     def __init__(self, products: pl.DataFrame) -> None:
         self.products, self.all = products, foremost(products.to_dicts())
         self.categories = np.array([row["category"] or "" for row in self.all])
+        self.meant: dict[str, str | None] = {}  # words of questions so far -> words of rows
         self.on_shelf: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and shelf
         self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and kind
         for row in self.all:
@@ -148,9 +107,9 @@ class Retriever:
             self.of_kind[row["category"], row["product_kind"]].append(row)
 
     @cached_property
-    def names(self) -> _WordIndex:
+    def names(self) -> WordIndex:
         """Which names hold which words."""
-        return _WordIndex([row["name"] for row in self.all])
+        return WordIndex([row["name"] for row in self.all])
 
     @cached_property
     def index(self) -> "bm25s.BM25":
@@ -206,7 +165,7 @@ class Retriever:
         budget if the question has one. Rows that share clearly less than the first are left out.
         """
         looked_for = re.sub(BUDGET, " ", question)  # its number would find prices and codes
-        words = [word for word in words_of(looked_for) if word in self.index.vocab_dict]
+        words = self._searchable(looked_for)
         if not words:
             return []
         scores = self.index.get_scores(words)
@@ -219,24 +178,43 @@ class Retriever:
         close = (self.all[place] for place in best if 0 < scores[place] >= floor)
         return _first_of_each_name(close, count)
 
+    def _searchable(self, text: str) -> list[str]:
+        """The words of a text that rows have, misspelt ones put right."""
+        found = []
+        for word in words_of(text):
+            if word not in self.meant:
+                self.meant[word] = nearest_word(word, self.index.vocab_dict.keys())
+            found.append(self.meant[word])
+        return [word for word in found if word is not None]
+
     def relevant(self, context: str, question: str, count: int) -> list[Product]:
         """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.
 
         What goes with the product that it names (an outfit); others of its shelf (an alternative); the
         product, or two of them, and the rows most like the question; without a product, those alone. A
-        question for another product needs the row of the one that it names only to complete a partial name.
+        question for another product needs the row of the one that it names only to complete a partial name,
+        and one that names its products in full needs no rows beside theirs.
         """
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.named(text, category)
         if row and (others := self._others_meant(text, row)) is not None:
             known = [] if row["name"].lower() in text else [row]
             return _first_of_each_name([*known, *others], count)
-        found = self.search(text, category, count)
-        if row is None or self.is_search(text, row):
-            return found
-        second = self.second_named(text, category, row)
-        named = [row, second] if second else [row]
-        return _first_of_each_name([*named, *found], count)
+        subjects = self.subjects(text, category)
+        if is_named_in_full(text, subjects):
+            return subjects[:count]
+        return _first_of_each_name([*subjects, *self.search(text, category, count)], count)
+
+    def subjects(self, question: str, category: str) -> list[Product]:
+        """The products that a question asks about by name, in its order: one, or two; none where it looks for
+        something. question: in lower case.
+        """
+        row = self.named(question, category)
+        if row is None or self.is_search(question, row):
+            return []
+        second = self.second_named(question, category, row)
+        both = [row, second] if second else [row]
+        return sorted(both, key=lambda one: question.find(one["name"].lower()))
 
     def _others_meant(self, text: str, row: Product) -> list[Product] | None:
         """The products that a question asks for in the place of one or with it; None if it asks for none."""

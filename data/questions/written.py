@@ -8,15 +8,16 @@ from. Who asks is another's matter: `Ask` takes requests and gives answers.
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
 import polars as pl
 
+from data.values import JsonObject
+
 ChatFunction = Callable[
-    [list[list[dict[str, str]]], dict[str, Any]], list[str | None]
+    [list[list[dict[str, str]]], JsonObject], list[str | None]
 ]  # (requests, JSON schema) -> answers, None: none came
 
-ITEM: dict[str, Any] = {
+ITEM: JsonObject = {
     "question": {"type": "string"},
     "answer": {"type": "string"},
     "attribute": {"type": ["string", "null"]},
@@ -24,7 +25,7 @@ ITEM: dict[str, Any] = {
 
 OBJECT = {"type": "object", "properties": ITEM, "required": list(ITEM), "additionalProperties": False}
 
-SCHEMA: dict[str, Any] = {
+SCHEMA: JsonObject = {
     "type": "object",
     "properties": {"questions": {"type": "array", "items": OBJECT}},
     "required": ["questions"],
@@ -67,7 +68,7 @@ def build_requests(
     return made
 
 
-def parse_answer(answer: str | None) -> tuple[list[dict[str, Any]], str]:
+def parse_answer(answer: str | None) -> tuple[list[JsonObject], str]:
     """(what an answer holds, why it cannot be read or ''). A code fence around the JSON, and words before
     it, do not matter.
     """

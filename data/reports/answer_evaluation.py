@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import polars as pl
 
@@ -28,6 +28,7 @@ from data.scoring import forgetting, instruction_baselines, lookups, summaries, 
 from data.scoring.instruction_scoring import InstructionScorer
 from data.scoring.lookups import AskBase, Nearest
 from data.scoring.model_judge import Chat
+from data.values import JsonObject, Settings
 
 # Lightning, which these import, takes seconds, and a mistake on the command line is reported at once.
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from data.tokens.example import Example
 
 Answers = dict[str, list[str | None]]  # by model
-Settings = dict[str, Any]
 Losses = Callable[["list[Example]", str], tuple[list[float], list[float]]]
 Judge = Callable[[pl.DataFrame, Answers], tuple[pl.DataFrame, Settings]]
 
@@ -199,7 +199,7 @@ def general_rows(data: "RetailData | InstructionData", settings: Settings) -> "d
 
 def _compare_general(
     data: "RetailData | InstructionData", settings: Settings, losses: Losses
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """How the loss on each file of general text differs from the base's.
 
     Args:

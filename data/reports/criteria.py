@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
 from data import markdown
 from data.reports import tables
 from data.scoring.statistics import Difference, MeanDifference
+from data.values import JsonObject, Settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Limits:
     margin: float
 
     @classmethod
-    def of(cls, settings: dict[str, Any]) -> "Limits":
+    def of(cls, settings: Settings) -> "Limits":
         """Raises ValueError for unknown keys, missing ones, and what is no share."""
         problems = check_limits(settings)
         if problems:
@@ -41,7 +41,7 @@ class Limits:
         return cls(**settings)
 
 
-def check_limits(settings: dict[str, Any]) -> list[str]:
+def check_limits(settings: Settings) -> list[str]:
     """What is wrong with limits, one line each."""
     names = [field.name for field in fields(Limits)]
     known = ", ".join(names)
@@ -62,13 +62,13 @@ class Criterion:
     words: str
 
 
-def figure(figures: dict[str, Any], key: str) -> float:
+def figure(figures: JsonObject, key: str) -> float:
     """A figure; not a number where it is missing."""
     value = figures.get(key)
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def at_least(name: str, figures: dict[str, Any], metric: str, least: float) -> Criterion:
+def at_least(name: str, figures: JsonObject, metric: str, least: float) -> Criterion:
     """A figure by the lower end of its interval; 0: no minimum is set.
 
     Args:

@@ -5,13 +5,12 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.reports.answer_files import JUDGED
+from data.values import Json, JsonObject, Settings
 
 ARTIFACTS = (".parquet", ".png", ".md", ".html")
 RECORDS = ("scores.json", "results.json", "metrics.jsonl", JUDGED)  # by which runs are compared
@@ -22,7 +21,7 @@ KINDS = {  # key of the scores -> what such runs trained
     "texts": "models trained on instructions",
 }
 # What `evaluation` of a run lacks: fields of later versions, and what only evaluate.py can set.
-LATER_FIELDS: dict[str, Any] = {
+LATER_FIELDS: Settings = {
     "metrics": ["chrf", "token_f1", "exact_match"],
     "pattern": "",
     "json_schema": "",
@@ -44,8 +43,8 @@ class EvaluatedRun:
 
     folder: Path
     name: str
-    scores: dict[str, Any]
-    results: dict[str, Any]
+    scores: JsonObject
+    results: JsonObject
     rows: pl.DataFrame
     metrics: list[dict[str, float]]
 
@@ -68,19 +67,19 @@ class EvaluatedRun:
         return self.rows.filter(pl.col("model") == "tuned")
 
 
-def run_name(origin: dict[str, Any]) -> str:
+def run_name(origin: Settings) -> str:
     """What a run is called in tables: its experiment, and the rank of its adapter."""
     settings = origin["settings"]
     rank = f" r={settings['model.lora_r']}" if settings["model.adapter"] == "lora" else ""
     return f"{origin['experiment']}{rank}"
 
 
-def evaluation_settings(origin: dict[str, Any]) -> dict[str, Any]:
+def evaluation_settings(origin: Settings) -> Settings:
     """The fields of `evaluation` that a run with that origin was made with."""
     return LATER_FIELDS | origin["evaluation"]
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> Json:
     """A JSON file. Raises ValueError that names it, if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -190,21 +189,6 @@ def find_all(names: list[str], outputs: Path, remote: Callable[[str, Path], list
 def is_run_id(name: str) -> bool:
     """Whether a name is the id of an MLflow run."""
     return re.fullmatch(r"[0-9a-f]{32}", name) is not None
-
-
-def dated_folder(outputs: Path, kind: str) -> Path:
-    """A new folder for an evaluation or comparison, named by the time; of several that start in one second,
-    each gets its own.
-    """
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    folder, number = outputs / kind / name, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{name}_{number}")
 
 
 def best_run(runs: list[EvaluatedRun]) -> EvaluatedRun:

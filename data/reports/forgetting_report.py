@@ -1,22 +1,22 @@
 """What a tuned model has forgotten, as a table and as criteria of the gate."""
 
 import math
-from typing import Any
 
 from data import markdown
 from data.reports.criteria import Criterion
 from data.reports.page import Section
+from data.values import JsonObject
 
 NOTE = """Loss in nats a token on rows that the model was not tuned for; a rise means that it predicts them
 worse than its base does. In brackets 95% intervals, paired row by row."""
 
 
-def _rise_in_words(row: dict[str, Any]) -> str:
+def _rise_in_words(row: JsonObject) -> str:
     """The rise with its interval."""
     return f"{row['rise']:+.3f} [{row['rise_low']:+.3f}, {row['rise_high']:+.3f}]"
 
 
-def forgetting_table(found: list[dict[str, Any]]) -> str:
+def forgetting_table(found: list[JsonObject]) -> str:
     """A row for each file."""
     rows: list[list[object]] = []
     for row in found:
@@ -25,13 +25,13 @@ def forgetting_table(found: list[dict[str, Any]]) -> str:
     return markdown.markdown_table(["general text", "rows", "loss of the base", "tuned", "rise", "p"], rows)
 
 
-def sections(scores: dict[str, Any]) -> list[Section]:
+def sections(scores: JsonObject) -> list[Section]:
     """The table as a part of a page; none where no file is named."""
     found = scores.get("general")
     return [Section("General text", f"{forgetting_table(found)}\n\n{NOTE}")] if found else []
 
 
-def criteria(scores: dict[str, Any], most: float) -> list[Criterion]:
+def criteria(scores: JsonObject, most: float) -> list[Criterion]:
     """That the loss on no file rises by more than ``most`` nats, by the upper end; 0: any rise is allowed."""
     found = []
     for row in scores.get("general", []):

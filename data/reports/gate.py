@@ -5,7 +5,6 @@ not a number fails.
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import polars as pl
 
@@ -14,6 +13,7 @@ from data.reports.criteria import NO_BASELINE, Criterion, Limits, at_least, fail
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import statistics, summaries, verdicts
 from data.scoring.lookups import BASELINES
+from data.values import JsonObject
 
 
 def check_comparable(runs: list[EvaluatedRun]) -> None:
@@ -80,9 +80,9 @@ def _parts_of(run: EvaluatedRun) -> list[str]:
     return [*(verdicts.SPLITS if has_wordings else verdicts.PRODUCT_SPLITS).values()]
 
 
-def _figures_of(run: EvaluatedRun, part: str) -> dict[str, Any]:
+def _figures_of(run: EvaluatedRun, part: str) -> JsonObject:
     """Figures of the tuned model; none where they are missing."""
-    found: dict[str, Any] = run.scores.get("grounded", {}).get(f"tuned, {part}", {})
+    found: JsonObject = run.scores.get("grounded", {}).get(f"tuned, {part}", {})
     return found
 
 

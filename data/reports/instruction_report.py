@@ -1,7 +1,6 @@
 """Judged answers of models trained on instructions -> tables and a page: one run, or several side by side."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -12,6 +11,7 @@ from data.reports.page import Section, quote_text
 from data.scoring import statistics, text_metrics
 from data.scoring.instruction_baselines import BASELINES
 from data.scoring.statistics import MeanDifference
+from data.values import JsonObject
 
 EXAMPLES = 8  # answers on the page, the worst first
 NOTE = """Means of scores from 0 to 1 in per cent; in brackets 95% intervals (bootstrap over rows; of scores
@@ -35,7 +35,7 @@ def difference(run: EvaluatedRun, other: EvaluatedRun, model: str) -> MeanDiffer
     return text_metrics.paired(tuned, rival.filter(pl.col("model") == model), headline(run))
 
 
-def answers_table(scores: dict[str, Any]) -> str:
+def answers_table(scores: JsonObject) -> str:
     """A row for each model and split, a column for each metric."""
     rows: list[list[object]] = []
     for name, figures in scores["texts"].items():

@@ -13,6 +13,7 @@ from torch import Tensor
 from data.files import write_json
 from data.reports import label_report, tables
 from data.scoring import behaviour
+from data.values import JsonObject, Settings
 
 Classified = tuple[Tensor, Tensor]  # (probabilities, decisions of 0 and 1), (texts, labels) each
 Classify = Callable[[list[str]], Classified]
@@ -31,7 +32,7 @@ class LabelModel:
     explain: Callable[[], str]
 
     @classmethod
-    def of(cls, origin: dict[str, Any], classify: Classify, explain: Callable[[], str]) -> "LabelModel":
+    def of(cls, origin: Settings, classify: Classify, explain: Callable[[], str]) -> "LabelModel":
         """The classifier of a run with that origin."""
         return cls(origin["name"], label_report.headline_metric(origin["monitor"]), classify, explain)
 
@@ -39,11 +40,11 @@ class LabelModel:
 class _LabelData(Protocol):
     """What evaluation needs of prepared texts with labels."""
 
-    settings: dict[str, Any]
+    settings: Settings
     labels: list[str]
     multi_label: bool
     seed: int
-    report: dict[str, Any]
+    report: JsonObject
 
     def rows_of(self, split: str) -> pl.DataFrame:
         """Rows of a split."""
@@ -66,7 +67,7 @@ def _label_rows(model: LabelModel, labels: list[str], rows: pl.DataFrame) -> pl.
     )
 
 
-def read_checks(data: _LabelData, settings: dict[str, Any], rows: pl.DataFrame) -> list[behaviour.Check]:
+def read_checks(data: _LabelData, settings: Settings, rows: pl.DataFrame) -> list[behaviour.Check]:
     """The behavioural checks. Raises ValueError for invalid ones, and for slices that such rows cannot be
     filtered by.
     """
@@ -88,11 +89,11 @@ def _run_checks(model: LabelModel, data: _LabelData, checks: list[behaviour.Chec
 def evaluate_labels(
     model: LabelModel,
     data: _LabelData,
-    settings: dict[str, Any],
+    settings: Settings,
     folder: Path,
-    facts: dict[str, Any],
+    facts: JsonObject,
     other: pl.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Label the validation and test rows (or ``other`` ones) and write predictions, charts and scores.json
     into ``folder``; the scores, with tables as ``text``.
 
@@ -129,7 +130,7 @@ class TextLabeller:
     def __init__(self, model: LabelModel, data: _LabelData) -> None:
         self.model, self.data = model, data
 
-    def predict(self, table: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    def predict(self, table: Any, params: JsonObject | None = None) -> list[JsonObject]:
         """Label each row. table: a pandas or Polars frame."""
         texts = self.data.texts([str(text) for text in table["text"]])
         labelled = _label_rows(self.model, self.data.labels, pl.DataFrame({"text": texts}))

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from data.reports.criteria import NO_BASELINE, Criterion, Limits, at_least, figure, no_worse
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import label_metrics
+from data.values import JsonObject
 
 HOW_TO_FIT_ONE = " (python train.py with the same data and model=tfidf)"
 
@@ -30,7 +30,7 @@ def criteria(
     ]
 
 
-def _calibrated(figures: dict[str, Any], most: float) -> Criterion:
+def _calibrated(figures: JsonObject, most: float) -> Criterion:
     """The expected calibration error."""
     error = figure(figures, "ece")
     words = f"{100 * error:.1f} points; at most {100 * most:g} are allowed"

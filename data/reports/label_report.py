@@ -5,7 +5,6 @@ side by side.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -13,6 +12,7 @@ from data.reports import charts, page, tables
 from data.reports.evaluated_runs import EvaluatedRun
 from data.scoring import label_metrics
 from data.scoring.calibration import calibration
+from data.values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def split_slices(rows: pl.DataFrame, slices: dict[str, str]) -> dict[str, pl.Dat
 
 def report_rows(
     task: LabelTask, rows: pl.DataFrame, slices: dict[str, str], folder: Path
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[JsonObject, list[str]]:
     """(scores, tables) of each split of the rows and each slice of it; pictures go into ``folder``.
 
     Args:
         rows: split, labels, predicted, and what the slices look at.
     """
     splits, parts, sections = {}, {}, []
-    calibrated: dict[str, dict[str, Any]] = {}
+    calibrated: dict[str, JsonObject] = {}
     for (split,), some in rows.group_by("split", maintain_order=True):
         splits[str(split)] = parts[str(split)] = label_metrics.score(
             some, task.labels, task.multi_label, task.seed
@@ -116,7 +116,7 @@ def compare_models(folders: list[Path], target: Path) -> str:
     Of several runs of one model on the same data the last one counts; the folds of a cross-validation are put
     together, so that every row is predicted once. Raises ValueError if there is nothing to compare.
     """
-    kept: dict[tuple[str, str, int], dict[int, tuple[Path, dict[str, Any]]]] = {}
+    kept: dict[tuple[str, str, int], dict[int, tuple[Path, JsonObject]]] = {}
     for folder in folders:
         done = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         if "scores" in done:
@@ -149,7 +149,7 @@ def write_comparison(folders: list[Path], title: str, target: Path) -> str:
     return text
 
 
-def _model_scores(runs: dict[int, tuple[Path, dict[str, Any]]], folds: int) -> list[dict[str, Any]]:
+def _model_scores(runs: dict[int, tuple[Path, JsonObject]], folds: int) -> list[JsonObject]:
     """One model's runs on one data set (its folds, or a single one) -> scores of each split."""
     frame = pl.concat(
         [pl.read_parquet(folder / "predictions.parquet") for folder, _ in runs.values()],

@@ -1,10 +1,10 @@
 """The model card: what a model is, what it was made from, its intended use and its limits."""
 
 from pathlib import Path
-from typing import Any
 
 from data.reports import instruction_report, tables
 from data.reports.evaluated_runs import EvaluatedRun, read_run
+from data.values import JsonObject, Settings
 
 
 def model_card(run: EvaluatedRun, decided: str) -> str:
@@ -15,13 +15,13 @@ def model_card(run: EvaluatedRun, decided: str) -> str:
     return next(card for key, card in cards.items() if key in run.scores)(run, decided)
 
 
-def _what_it_is(settings: dict[str, Any]) -> str:
+def _what_it_is(settings: Settings) -> str:
     """An adapter or a fine-tune, and of which base."""
     kind = "A LoRA adapter for" if settings["model.adapter"] == "lora" else "A fine-tune of"
     return f"{kind} `{settings['model.base']}`"
 
 
-def _parents(origin: dict[str, Any]) -> str:
+def _parents(origin: Settings) -> str:
     """Digests of the models that a model goes on from, the newest first."""
     parents = origin.get("parents", [])
     return f" It goes on from the model {', which goes on from '.join(parents)}." if parents else ""
@@ -90,7 +90,7 @@ alternatives and outfits. The base's licence applies to it.
 """
 
 
-def registry_fields(run: EvaluatedRun, model: Path, verdict: str) -> dict[str, Any]:
+def registry_fields(run: EvaluatedRun, model: Path, verdict: str) -> JsonObject:
     """What is registered with a model: its card as ``text``, its lineage as ``tags``, and the data it was
     evaluated on.
     """

@@ -2,16 +2,15 @@
 its answers.
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
 from data.scoring import summaries, text_metrics
+from data.values import Settings
 
 if TYPE_CHECKING:
     from data.modules.opening import AnyData, InstructionData, RetailData
-
-Settings = dict[str, Any]
 
 
 class MonitoredQuestions:

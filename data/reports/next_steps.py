@@ -1,7 +1,8 @@
 """What a user can type next, after a run or a sweep."""
 
 from pathlib import Path
-from typing import Any
+
+from data.values import Settings
 
 RETAIL = """open {folder}/report.html    # the whole report
        python evaluate.py ckpt={folder}/model gate=true    # may it be deployed?
@@ -19,7 +20,7 @@ INSTRUCTIONS = """open {folder}/report.html    # the whole report
 BY_TASK = {"retail": RETAIL, "labels": LABELS, "instructions": INSTRUCTIONS}
 
 
-def next_steps(settings: dict[str, Any], experiment: str, folder: Path) -> str:
+def next_steps(settings: Settings, experiment: str, folder: Path) -> str:
     """Commands that make sense after a run; empty if there are none for its task.
 
     Args:

@@ -28,8 +28,8 @@ FACTS_SHOWN = 8  # of a product
 PUNCTUATION = ".,;:!?\"'()"  # around a name in running text
 # what an answer says of an attribute
 SENTENCE = (
-    r"(?im)\bthe {} of (?:the )?(.+?) is (.+?)"
-    r"(?:(?:; you ask about .+?)?, so (?:yes|no)|; that of the (.+?) is (.+?))?\.?[ \t]*$"
+    r"(?im)\bthe {0} of (?:the )?(.+?) is (.+?)"
+    r"(?:, so (?:yes|no)|; you ask about .+?: (?:yes|no))?(?:\.(?= the {0} of )|\.?[ \t]*$)"
 )
 NEAREST = 3  # products beside an answer that declines
 CSS = """
@@ -121,14 +121,10 @@ def _stated_values(key: str, answer: str, name: str) -> list[str]:
     """What the sentences of an answer say of an attribute of the product that it names; of a comparison, what
     it says of this one of the two products.
     """
-    found = []
-    for one, value, other, other_value in re.findall(SENTENCE.format(re.escape(key)), answer):
-        if not other:
-            found.append(value)
-            continue
-        of_both = {normalised(one): value, normalised(other): other_value}
-        found += [said for product, said in of_both.items() if product == normalised(name)]
-    return found
+    said = re.findall(SENTENCE.format(re.escape(key)), answer)
+    if len(said) == 1:
+        return [value for _, value in said]
+    return [value for product, value in said if normalised(product) == normalised(name)]
 
 
 def named_products(answer: str, products: pl.DataFrame) -> list[_ProductCard]:

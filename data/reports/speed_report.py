@@ -1,14 +1,13 @@
 """Speed, size and cost of a model and its variants, beside what they answer right."""
 
-from typing import Any
-
 from data.markdown import markdown_table
 from data.reports.page import Section
+from data.values import JsonObject
 
 THOUSAND = 1000  # answers
 
 
-def speed_table(speeds: dict[str, dict[str, Any]], price: float) -> str:
+def speed_table(speeds: dict[str, JsonObject], price: float) -> str:
     """A row a model. price: of an hour of the machine; 0: unknown, and the costs are left out."""
     header = [
         "speed",
@@ -30,7 +29,7 @@ def speed_table(speeds: dict[str, dict[str, Any]], price: float) -> str:
     return markdown_table(header, rows)
 
 
-def sections(scores: dict[str, Any]) -> list[Section]:
+def sections(scores: JsonObject) -> list[Section]:
     """The part of a report; none where nothing was measured."""
     if not scores.get("speed"):
         return []

@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from data.reports import answer_evaluation, label_report, tables
 from data.reports.evaluated_runs import read_run
+from data.values import JsonObject
 
-Results = tuple[Path, dict[str, Any]]  # (folder of a job, its results)
+Results = tuple[Path, JsonObject]  # (folder of a job, its results)
 
 
-def report_sweep(jobs: list[dict[str, Any]], folder: Path) -> str:
+def report_sweep(jobs: list[JsonObject], folder: Path) -> str:
     """Write the page of a sweep into its ``folder``; its table and what to type next. Empty if no job has
     results.
 

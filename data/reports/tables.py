@@ -3,13 +3,13 @@ side.
 """
 
 import math
-from typing import Any
 
 import polars as pl
 
 from data.markdown import markdown_table
 from data.scoring import statistics
 from data.scoring.verdicts import PRODUCT_SPLITS, VERDICTS, WORDINGS
+from data.values import JsonObject
 
 Scores = dict[str, dict[str, float]]
 
@@ -29,7 +29,7 @@ def in_points(d: statistics.Difference | statistics.MeanDifference, unit: str) -
     return f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}] on {d.n} {unit}"
 
 
-def evaluation_text(scores: dict[str, Any]) -> str:
+def evaluation_text(scores: JsonObject) -> str:
     """The tables that an evaluation prints."""
     return "\n\n".join(
         [answers_table(scores["grounded"]), _verdicts_table(scores), legacy_table(scores["legacy"])]
@@ -61,7 +61,7 @@ def answers_table(grounded: Scores) -> str:
     return markdown_table(header, rows)
 
 
-def _verdicts_table(scores: dict[str, Any]) -> str:
+def _verdicts_table(scores: JsonObject) -> str:
     """The eight verdicts of the tuned model's answers, which sum to n: known and unseen products, and the
     kinds of question.
     """
@@ -105,7 +105,7 @@ def legacy_table(scores: Scores) -> str:
     return markdown_table([*header, "legacy accuracy", "legacy precision"], rows)
 
 
-def runs_table(runs: list[dict[str, Any]]) -> str:
+def runs_table(runs: list[JsonObject]) -> str:
     """One row a run, in the given order, for the end of a sweep."""
     evaluated = {
         "accuracy": "accuracy, known products",
@@ -124,12 +124,12 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
     )
 
 
-def figure_with_interval(scores: dict[str, Any], name: str) -> str:
+def figure_with_interval(scores: JsonObject, name: str) -> str:
     """A figure in per cent with its 95% interval, which stands beside it as NAME_low and NAME_high."""
     return format_interval(scores[name], scores[f"{name}_low"], scores[f"{name}_high"])
 
 
-def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) -> str:
+def scores_table(parts: dict[str, JsonObject], headline: str, model: str) -> str:
     """One row for each split and slice: n, the headline figure with its interval, and what else is usual."""
     first = next(iter(parts.values()))
     others = [
@@ -146,7 +146,7 @@ def scores_table(parts: dict[str, dict[str, Any]], headline: str, model: str) ->
     return markdown_table(header, rows)
 
 
-def calibration_table(splits: dict[str, dict[str, Any]]) -> str:
+def calibration_table(splits: dict[str, JsonObject]) -> str:
     """One row a split: the expected calibration error of its decisions."""
     rows: list[list[object]] = []
     for split, figures in splits.items():
@@ -190,12 +190,12 @@ def checks_table(judged: pl.DataFrame) -> str:
     return markdown_table(["behavioural checks", "n", "passed", "pass rate", "failed, for example"], rows)
 
 
-def split_name(row: dict[str, Any]) -> str:
+def split_name(row: JsonObject) -> str:
     """What was predicted: a split, or the folds of a cross-validation together."""
     return f"{row['folds']} folds" if row["folds"] else str(row["split"])
 
 
-def models_table(rows: list[dict[str, Any]]) -> str:
+def models_table(rows: list[JsonObject]) -> str:
     """One row for each data set, split and model."""
     header = ["data", "split", "model", "n", "figure", "value", "accuracy", "macro f1", "trained in"]
     cells = [

@@ -2,18 +2,17 @@
 expected calibration error (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 """
 
-from typing import Any
-
 import polars as pl
 import torch
 from torch import Tensor
 
 from data.scoring.label_metrics import one_hot
+from data.values import JsonObject
 
 BINS = 15  # of equal width, from 0 to 1
 
 
-def calibration(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> dict[str, Any]:
+def calibration(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> JsonObject:
     """``ece``: the distance between predicted probability and observed frequency, the mean over the bins
     weighted by their size. ``bins``: (decisions, mean predicted probability, observed frequency) of each bin
     with any.

@@ -1,13 +1,12 @@
 """What a tuned model has forgotten: its loss beside its base's on the same rows of general text."""
 
-from typing import Any
-
 import torch
 
 from data.scoring.statistics import mean_difference
+from data.values import JsonObject
 
 
-def compare_losses(name: str, tuned: list[float], base: list[float], seed: int) -> dict[str, Any]:
+def compare_losses(name: str, tuned: list[float], base: list[float], seed: int) -> JsonObject:
     """name, rows, mean losses of both (nats a token), and by how much the tuned model's is higher: rise, with
     its 95% interval (bootstrap over rows) and the p of no difference.
     """

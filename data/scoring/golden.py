@@ -12,7 +12,6 @@ failed            there is no answer: the request failed
 """
 
 import re
-from typing import Any
 
 import polars as pl
 
@@ -20,6 +19,7 @@ from data.catalogue.normalisation import normalise, normalised
 from data.questions.phrases import UNSAID
 from data.scoring.published import NAME
 from data.scoring.verdicts import DECLINES, DETAIL, SAYS_UNSAID
+from data.values import JsonObject
 
 GOLDEN_VERDICTS = (
     "right",
@@ -35,7 +35,7 @@ PRICE = "price"
 WORD = re.compile(r"[^\W_]+")
 NUMBERS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
-Question = dict[str, Any]  # a row of `read_golden`
+Question = JsonObject  # a row of `read_golden`
 
 
 def judge_golden(

@@ -2,11 +2,10 @@
 the untuned base, alone or with training conversations before the question.
 """
 
-from typing import Any
-
 import polars as pl
 
 from data.scoring.lookups import AskBase, Nearest
+from data.values import Settings
 
 NEAREST = "nearest-answer"
 UNTUNED, SHOTS = "untuned", "untuned-shots"
@@ -38,7 +37,7 @@ def baseline_answers(
     names: list[str],
     questions: pl.DataFrame,
     training: pl.DataFrame,
-    settings: dict[str, Any],
+    settings: Settings,
     nearest: Nearest,
     ask_base: AskBase | None,
 ) -> dict[str, list[str | None]]:

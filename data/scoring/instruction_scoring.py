@@ -2,13 +2,11 @@
 a language model as judge.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import polars as pl
 
 from data.scoring import model_judge, text_metrics
 from data.scoring.model_judge import METRIC, Chat
+from data.values import Settings
 
 NAMES = (*text_metrics.METRICS, *text_metrics.METRICS_BY_SETTING, METRIC)  # of all metrics
 
@@ -21,7 +19,7 @@ class InstructionScorer:
         scored, the settings alone are checked.
     """
 
-    def __init__(self, settings: Mapping[str, Any], chat: Chat | None) -> None:
+    def __init__(self, settings: Settings, chat: Chat | None) -> None:
         self.names = list(settings["metrics"])
         others = [name for name in self.names if name != METRIC]
         self.metrics = text_metrics.metrics_of({**settings, "metrics": others})

@@ -6,13 +6,12 @@ bootstrap over rows (Efron 1979, doi.org/10.1214/aos/1176344552) is a multinomia
 all draws are scored at once.
 """
 
-from typing import Any
-
 import polars as pl
 import torch
 from torch import Tensor
 
 from data.scoring.statistics import MeanDifference, wilson
+from data.values import JsonObject
 
 DRAWS = 2000
 
@@ -108,7 +107,7 @@ def measures(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool
     return found
 
 
-def score(rows: pl.DataFrame, labels: list[str], multi_label: bool, seed: int) -> dict[str, Any]:
+def score(rows: pl.DataFrame, labels: list[str], multi_label: bool, seed: int) -> JsonObject:
     """``rows`` with the lists ``labels`` and ``predicted`` -> n, every figure, and its 95% interval as
     ``NAME_low``, ``NAME_high``.
     """

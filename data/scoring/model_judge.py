@@ -10,16 +10,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.scoring.statistics import wilson
+from data.values import Json, JsonObject
 
 log = logging.getLogger(__name__)
 
 Message = dict[str, str]
-Chat = Callable[[list[list[Message]], dict[str, Any]], list[str | None]]  # (requests, JSON schema) -> replies
+Chat = Callable[[list[list[Message]], JsonObject], list[str | None]]  # (requests, JSON schema) -> replies
 
 METRIC = "judge"  # as evaluation.metrics names it
 CHOICES = ("answer", "reference", "neither")  # what people say is better
@@ -123,7 +123,7 @@ def read_labels(path: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(FIELDS, pl.String))
 
 
-def _checked(row: Any, number: int) -> dict[str, str]:
+def _checked(row: Json, number: int) -> dict[str, str]:
     """A labelled pair. Raises ValueError for one that lacks a field or has another label."""
     missing = [name for name in FIELDS if not isinstance(row, dict) or not isinstance(row.get(name), str)]
     if missing:

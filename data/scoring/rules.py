@@ -9,7 +9,8 @@ import polars as pl
 
 from data.questions.follow_ups import earlier_turns
 from data.questions.phrases import COMPARED, CONTEXT, DECLINE, WELCOME
-from data.questions.retrieval import ALTERNATIVE, OUTFIT, SEARCH, Product, Retriever, budget_of, words_of
+from data.questions.retrieval import ALTERNATIVE, OUTFIT, SEARCH, Product, Retriever, budget_of
+from data.questions.words import words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
 KEY_SCORE = 88  # how alike a word of the question and an attribute must be
@@ -83,8 +84,8 @@ def comparison(row: Product, second: Product, text: str) -> str:
     one, other = found
     if one is None or other is None:
         return UNSAID.format(name=row["name"] if one is None else second["name"])
-    values = one["key"].lower(), row["name"], one["value"], second["name"], other["value"]
-    return said(COMPARED.format(*values), row)
+    key = one["key"].lower()
+    return said(COMPARED.format(key, row["name"], one["value"], key, second["name"], other["value"]), row)
 
 
 def _fact_asked(row: Product, rest: str) -> dict[str, str] | None:

@@ -5,15 +5,16 @@ import polars as pl
 from data.catalogue.normalisation import normalise, stands_beside
 from data.questions.phrases import COMPARISON, YES_NO
 
-SO_YES_NO = r"(?s).*\bso (yes|no)\b"  # the last word of an answer that states the value first
-ASKED_ABOUT = r"(?i); you ask about .+, so "  # repeats the question: no statement about the product
+SAID_LAST = r"(?s).*(?:\bso|; you ask about .+:) (yes|no)\b"  # by an answer that states the value first
+ASKED_ABOUT = r"(?i); you ask about .+[:,]"  # repeats the question: no statement about the product
 
 
 def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
     """Whether a sentence holds the value asked for. Null where no value was asked for.
 
-    To yes or no: whether it says the right one, at its beginning or after the value ("is linen, so no"), and
-    holds the value of the row. To a comparison: whether it says both values, each after its product's name.
+    To yes or no: whether it says the right one, at its beginning or after the value ("is linen, so no" or "is
+    linen; you ask about silk: no"), and holds the value of the row. To a comparison: whether it says both
+    values, each after its product's name.
     """
     kind = pl.col("kind")
     return (
@@ -29,7 +30,7 @@ def _answers_yes_or_no(sentence: pl.Expr) -> pl.Expr:
     """Whether a sentence says the right one of yes and no, and the value of the row."""
     of_row = pl.col("conditions").list.first().struct.field("value")
     low = sentence.str.to_lowercase()
-    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SO_YES_NO))
+    word = pl.coalesce(low.str.extract(r"^\W*(yes|no)\b"), low.str.extract(SAID_LAST))
     says_right = (word == pl.col("value").str.to_lowercase()).fill_null(False)
     return says_right & stands_beside(sentence.str.replace(ASKED_ABOUT, " "), of_row, pl.col("asked_name"))
 

@@ -1,13 +1,12 @@
 """Verdicts -> figures: shares with intervals, by model, kind of question, attribute and slice."""
 
-from typing import Any
-
 import polars as pl
 
 from data.questions.phrases import CONTEXT
 from data.scoring import statistics
 from data.scoring.published import published_scores
 from data.scoring.verdicts import DETAILS, PRODUCT_SPLITS, RIGHT_VERDICTS, SPLITS, VERDICTS, WORDINGS
+from data.values import JsonObject
 
 RIGHT = pl.col("verdict").is_in(RIGHT_VERDICTS)
 
@@ -46,7 +45,7 @@ def summarise(judged: pl.DataFrame, seed: int = 0) -> dict[str, float]:
     return found | {"detail_accuracy": details[0] / stated if stated else float("nan")}
 
 
-def score_models(judged: pl.DataFrame, training_answers: pl.Series, seed: int) -> dict[str, Any]:
+def score_models(judged: pl.DataFrame, training_answers: pl.Series, seed: int) -> JsonObject:
     """``grounded``: scores of each 'model, known products' and 'model, unseen products'; ``kinds``: of the
     tuned model's answers by kind of question; ``legacy``: the published counting of each model's answers
     about known products.
@@ -138,7 +137,7 @@ def error_examples(judged: pl.DataFrame, count: int, seed: int = 0) -> dict[str,
     return {verdict: rows for verdict, rows in found.items() if rows.height}
 
 
-def _headline_figures(scores: dict[str, Any]) -> dict[str, float]:
+def _headline_figures(scores: JsonObject) -> dict[str, float]:
     """The few figures that runs are compared by."""
     known, unseen = (scores["grounded"][f"tuned, {part}"] for part in PRODUCT_SPLITS.values())
     published = scores["legacy"]["tuned"]
@@ -155,7 +154,7 @@ def _headline_figures(scores: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _text_figures(scores: dict[str, Any]) -> dict[str, float]:
+def _text_figures(scores: JsonObject) -> dict[str, float]:
     """Each metric of the tuned model's answers to instructions, as SPLIT/METRIC."""
     figures: dict[str, float] = {}
     for name, values in scores["texts"].items():
@@ -165,7 +164,7 @@ def _text_figures(scores: dict[str, Any]) -> dict[str, float]:
     return figures
 
 
-def results_of(scores: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+def results_of(scores: JsonObject) -> tuple[JsonObject, dict[str, float]]:
     """(what a run's results keep of its scores, the figures among them by name; those of a split as
     SPLIT/NAME)
     """

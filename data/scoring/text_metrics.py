@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from data.scoring.statistics import MeanDifference, mean_difference, mean_interval, wilson
+from data.values import JsonObject, Settings
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import CHRF
@@ -150,7 +151,7 @@ METRICS_BY_SETTING: dict[str, Callable[[str], Metric]] = {  # metric and its set
 }
 
 
-def metrics_of(settings: Mapping[str, Any]) -> dict[str, Metric]:
+def metrics_of(settings: Settings) -> dict[str, Metric]:
     """The metrics that the settings name. Raises ValueError for one whose own setting is missing or wrong.
 
     Args:
@@ -212,7 +213,7 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, metric: str, seed: int = 0) -> Mean
     return mean_difference((rows["a"] - rows["b"]).to_torch(), seed)
 
 
-def score_models(judged: pl.DataFrame, metrics: list[str], seed: int) -> dict[str, dict[str, Any]]:
+def score_models(judged: pl.DataFrame, metrics: list[str], seed: int) -> dict[str, JsonObject]:
     """'model, split' -> its figures."""
     groups = judged.group_by("model", "split", maintain_order=True)
     return {f"{model}, {split}": summarise(rows, metrics, seed) for (model, split), rows in groups}

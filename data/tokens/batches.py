@@ -7,11 +7,11 @@ for each step, however many processes share the rows.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from data.tokens.rows import Rows
+from data.values import Batch, Settings
 
 
 def process_rank() -> tuple[int, int]:
@@ -39,7 +39,7 @@ class Batches:
         """Sorted by length, those of one length as they stood."""
         return [rows[i] for i in self.rows.lengths[rows].argsort(stable=True).tolist()]
 
-    def batch(self, rows: list[int], step: list[int]) -> dict[str, Any]:
+    def batch(self, rows: list[int], step: list[int]) -> Batch:
         """A batch of ``rows``; of a row of ``step`` that counts for nothing, where this process has none
         left but must take part.
         """
@@ -60,7 +60,7 @@ class Batching:
     max_steps: int = 0
 
     @classmethod
-    def of(cls, trainer: dict[str, Any], micro_batch: int, processes: int) -> "Batching":
+    def of(cls, trainer: Settings, micro_batch: int, processes: int) -> "Batching":
         """From the fields of the configuration group `trainer`, for so many rows in a forward pass in each
         process.
         """
@@ -111,7 +111,7 @@ class TrainingBatches(Batches):
         rng.shuffle(steps)
         return steps + last
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         """The rest of the run, from the position on; the position moves on before a step's last
         micro-batch is handed out.
         """
@@ -154,7 +154,7 @@ class EvaluationBatches(Batches):
         """Batches, in each process."""
         return -(-len(self.order) // (self.batch_size * process_rank()[1]))
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         """This process's part."""
         rank, world = process_rank()
         size = self.batch_size * world

@@ -1,11 +1,11 @@
 """Token rows with labels, padded in a batch: what a classifier is trained on."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from data.tokens.rows import Rows
+from data.values import Batch
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LabelledRows(Rows):
         """Every row counts once. (rows,)"""
         return torch.ones(len(self), dtype=torch.int64)
 
-    def batch(self, rows: list[int]) -> dict[str, Any]:
+    def batch(self, rows: list[int]) -> Batch:
         """Rows padded on the right to the longest of them.
 
         input_ids: int64 (rows, time). attention_mask: int64 (rows, time), 1 where there is a token, so that
@@ -36,6 +36,6 @@ class LabelledRows(Rows):
         padded = {"input_ids": input_ids, "attention_mask": mask.long(), "targets": self.targets[rows]}
         return {**super().batch(rows), **padded, "counted": torch.ones(len(rows), dtype=torch.bool)}
 
-    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def blank(self, batch: Batch) -> Batch:
         """No row is counted."""
         return {**batch, "counted": torch.zeros_like(batch["counted"])}

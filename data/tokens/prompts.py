@@ -12,7 +12,6 @@ import copy
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from data.tokens.chat_templates import (
     END,
@@ -34,6 +33,7 @@ from data.tokens.chat_templates import (
 )
 from data.tokens.escaping import escape_text
 from data.tokens.example import Example
+from data.values import Settings
 
 Texts = Sequence[str]
 TEXTS_AT_ONCE = 4096  # texts that the tokenizer takes at a time
@@ -50,7 +50,7 @@ class Renderer:
         self.base, self.thinking = base, thinking
 
     @classmethod
-    def of(cls, base: str, origin: dict[str, Any]) -> "Renderer":
+    def of(cls, base: str, origin: Settings) -> "Renderer":
         """The renderer of a trained model, by what it was made of."""
         return cls(base, bool(origin["data"].get("thinking")))
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 
 from data.tokens.example import Example
+from data.values import Batch
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class Rows:
         """Indices of the rows that add something to the loss."""
         return (self.sizes > 0).nonzero().flatten()
 
-    def batch(self, rows: list[int]) -> dict[str, Any]:
+    def batch(self, rows: list[int]) -> Batch:
         """What a model takes at once. rows: int64 (rows,), which rows these are; tokens: how many; the
         rest is the kind's own.
         """
         return {"rows": torch.tensor(rows), "tokens": int(self.lengths[rows].sum())}
 
-    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def blank(self, batch: Batch) -> Batch:
         """The batch, made so that it adds nothing to any loss or count."""
         raise NotImplementedError
 
@@ -103,7 +104,7 @@ class TokenRows(Rows):
         until = torch.cat([torch.zeros(1, dtype=torch.int64), self.trained.cumsum(0)])
         return until[self.starts].diff()
 
-    def batch(self, rows: list[int]) -> dict[str, Any]:
+    def batch(self, rows: list[int]) -> Batch:
         """Rows on end, without padding.
 
         input_ids: int64 (tokens,). lengths: of the rows, a list. places: int64 (answer tokens,), where the
@@ -116,6 +117,6 @@ class TokenRows(Rows):
         packed = {"input_ids": input_ids, "lengths": lengths.tolist()}
         return {**super().batch(rows), **packed, "places": answer - 1, "targets": input_ids[answer]}
 
-    def blank(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def blank(self, batch: Batch) -> Batch:
         """No token is trained."""
         return {**batch, "places": batch["places"][:0], "targets": batch["targets"][:0]}

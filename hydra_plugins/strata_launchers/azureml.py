@@ -20,6 +20,8 @@ from hydra_plugins.strata_launchers.jobs import ROOT, Job, JobLauncher, pairs_of
 
 log = logging.getLogger("strata")
 YAML_FILE = "job.yml"
+Node = Any  # a node or job of azure.ai.ml, which has no types
+Client = Any  # of azure.ai.ml, as above
 OVER = ("Completed", "Failed", "Canceled", "NotResponding")  # states of a job that does nothing any more
 
 
@@ -83,7 +85,7 @@ class AzureLauncher(JobLauncher):
         self.datastore = datastore
         self.setup_lines, self.shm_size, self.experiment, self.dry_run = setup, shm_size, experiment, dry_run
 
-    def node(self, job: Job, code: Path) -> Any:
+    def node(self, job: Job, code: Path) -> Node:
         """The command job of a job."""
         from azure.ai.ml import Input, Output, command
         from azure.ai.ml.entities import Environment
@@ -143,7 +145,7 @@ class AzureLauncher(JobLauncher):
             runs.write_state(job.folder, job_id=made.name, status=runs.Status.SUBMITTED)
         print(f"submitted:  {made.studio_url}\nstatus:  az ml job show --name {made.name}")
 
-    def whole(self, jobs: list[Job], code: Path, name: str) -> Any:
+    def whole(self, jobs: list[Job], code: Path, name: str) -> Node:
         """What is submitted."""
         from azure.ai.ml.entities import PipelineJob, PipelineJobSettings
 
@@ -155,7 +157,7 @@ class AzureLauncher(JobLauncher):
             jobs=nodes, display_name=f"sweep {name}", experiment_name=self.experiment, settings=settings
         )
 
-    def client(self) -> Any:
+    def client(self) -> Client:
         """A client of the workspace, in which the compute exists. Raises ValueError."""
         lacking = [name for name, value in {**self.place, "compute": self.compute}.items() if not value]
         if lacking:
@@ -170,7 +172,7 @@ class AzureLauncher(JobLauncher):
         self.ask(lambda: client.compute.get(self.compute))
         return client
 
-    def under_way(self, client: Any, job: Job) -> bool:
+    def under_way(self, client: Client, job: Job) -> bool:
         """Whether it was submitted before and has not ended."""
         name = job.state.get("job_id")
         if not name:

@@ -39,6 +39,7 @@ exit "$status"
 """
 
 Manifest = dict[str, Any]  # of an object of Kubernetes, as its YAML
+Client = Any  # of the package kubernetes, which has no types
 
 
 class KubernetesLauncher(JobLauncher):
@@ -198,7 +199,7 @@ class KubernetesLauncher(JobLauncher):
         else:
             print(f"status:  kubectl --namespace {self.namespace} get jobs -l app.kubernetes.io/name=strata")
 
-    def client(self) -> Any:
+    def client(self) -> Client:
         """The module of the cluster's client, told where the cluster is. Raises ValueError."""
         try:
             from kubernetes import client, config
@@ -219,7 +220,7 @@ class KubernetesLauncher(JobLauncher):
             ) from None
         return client
 
-    def submit(self, client: Any, job: Job, objects: list[Manifest]) -> None:
+    def submit(self, client: Client, job: Job, objects: list[Manifest]) -> None:
         """Make the Job, and the Service that goes with it when it goes."""
         made = self.ask(lambda: client.BatchV1Api().create_namespaced_job(self.namespace, objects[0]))
         name = objects[0]["metadata"]["name"]
@@ -231,7 +232,7 @@ class KubernetesLauncher(JobLauncher):
         runs.write_state(job.folder, job_id=name, status=runs.Status.SUBMITTED)
         log.info("job %d: submitted as %s", job.number, name)
 
-    def under_way(self, client: Any, job: Job) -> bool:
+    def under_way(self, client: Client, job: Job) -> bool:
         """Whether it was submitted before and has not failed."""
         name = job.state.get("job_id")
         if not name:

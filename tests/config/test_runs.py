@@ -11,9 +11,9 @@ from tests.conftest import ROOT
 
 CLAIM = """
 import sys
-from config import runs, schema
-config = schema.TrainConfig(outputs=sys.argv[1], experiment="race")
-print(runs.claim_folder(config))
+from pathlib import Path
+from architectures import new_folder
+print(new_folder(Path(sys.argv[1]) / "runs", "race"))
 """
 
 STORE = """

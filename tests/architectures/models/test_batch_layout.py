@@ -7,7 +7,7 @@ from torch import Tensor
 from architectures.models import batch_layout
 from architectures.models.attention import ATTENTION
 from architectures.models.batch_layout import FEWEST_FILLED, SIZES_AN_OCTAVE, filler_length
-from architectures.models.types import Net
+from architectures.values import Net
 
 
 @pytest.mark.parametrize("tokens", [1, 64, 1_000, FEWEST_FILLED - 1])

@@ -86,6 +86,23 @@ def test_a_variant_computes_what_peft_does(model_settings: Any, variant: str) ->
     assert not torch.allclose(logits(net), logits(shaken(model_settings()).net), atol=1e-3)
 
 
+def test_an_adapter_of_some_blocks(model_settings: Any, tmp_path: Path) -> None:
+    module = shaken(model_settings(lora_layers=["1"]))
+    adapted = {name for name, parameter in module.net.named_parameters() if parameter.requires_grad}
+    assert adapted
+    assert all(".layers.1." in name for name in adapted)
+    exported.export(module, tmp_path)
+    torch.testing.assert_close(logits(checkpoints.load_model(tmp_path).net), logits(module.net))
+    whole = shaken(model_settings(lora_layers=["0-1"])).net
+    assert {name for name, _ in whole.named_parameters() if ".layers.0." in name and "lora_" in name}
+
+
+@pytest.mark.parametrize("span", ["0-9", "2-1", "a", "-1", "9"])
+def test_blocks_that_are_not_there_are_refused(model_settings: Any, span: str) -> None:
+    with pytest.raises(ValueError, match=r"model\.lora_layers: '.*' names no blocks; this model has 0 to 1"):
+        shaken(model_settings(lora_layers=[span]))
+
+
 def test_lora_plus_trains_b_matrices_at_a_higher_rate(model_settings: Any) -> None:
     module = shaken(model_settings(lora_variant="dora"))
     module.optimization |= {"learning_rate": 1e-3, "lora_plus": 16.0, "weight_decay": 0.01}

@@ -1,5 +1,6 @@
 """Whatever a user types after `key=` reaches the program as it was typed."""
 
+import re
 import subprocess
 import sys
 
@@ -82,9 +83,10 @@ def test_a_column_called_as_a_value_is_quoted(name: str) -> None:
 
 @pytest.mark.parametrize("entry", ["evaluate.py", "app.py"])
 def test_a_mistyped_key_is_one_error_with_the_nearest_one(entry: str) -> None:
-    command = [sys.executable, entry, "chkpt=x", "hydra.run.dir=."]
+    command = [sys.executable, "-X", "importtime", entry, "chkpt=x", "hydra.run.dir=."]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
+    assert not re.search(r"\| +(?:transformers|lightning|peft|gradio)$", done.stderr, re.MULTILINE)  # seconds
     assert "chkpt: no such key; did you mean ckpt?" in done.stderr
     assert "struct" not in done.stderr
 

@@ -85,7 +85,7 @@ def test_comparisons_are_judged_without_other_kinds(priced: Any) -> None:
     right = judge(rows.with_columns(prediction="answer"), products)
     assert set(right["verdict"]) == {"right_facts"}
     first_alone = pl.concat_str(
-        pl.col("answer").str.extract(r"^(.*?);"), pl.col("answer").str.extract(r"(?s)(\n.*)")
+        pl.col("answer").str.extract(r"^(.*?\.) The "), pl.col("answer").str.extract(r"(?s)(\n.*)")
     )
     wrong = judge(rows.with_columns(prediction=first_alone), products)
     assert set(wrong["verdict"]) == {"wrong_fact"}

@@ -117,7 +117,7 @@ def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, t
     assert evaluated == renderer.conversation(CONTEXT, earlier, "And the fabric?")
     assert renderer.prompts([CONTEXT], [question]) == [wanted]
     assert renderer.conversation(CONTEXT, [], question) == wanted
-    assert compact(products.row(0, named=True)) in plain.tokenizer.decode(wanted)
+    assert compact(products.row(0, named=True), []) in plain.tokenizer.decode(wanted)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +191,34 @@ def test_a_budget_keeps_dearer_products_out(products: pl.DataFrame) -> None:
     asked = pl.DataFrame({"context": [CONTEXT], "question": ["I need a cotton shirt under 500"]})
     assert "Kabra Plain" in rule_answers(asked, priced)[0]
     assert "Kabra Plain" in rule_answers(asked.with_columns(question=pl.lit("linen shirt")), priced)[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "row", "marked"),
+    [
+        ("Is the fabric of the Kabra Plain Men's Shirt linen?", "b", ["linen: yes"]),
+        ("is the fabric of the kabra plian mens shirt linnen", "b", ["linen: yes"]),
+        ("Is the fabric of the Kabra Plain Men's Shirt silk?", "b", ["silk: no"]),
+        ("Do you have shirts in silk?", "c", ["shirts: yes", "silk: yes"]),
+        ("Do you have shirts in silk?", "a", ["shirts: yes", "silk: no"]),
+        ("What is the Pello Men's Jeans made of?", "d", []),
+        ("Are the Pello Men's Jeans denim jeans?", "d", ["jeans: yes", "denim: yes"]),
+        ("Do you have a novel?", "a", []),
+    ],
+)
+def test_values_that_a_question_names_are_marked_in_the_row(
+    products: pl.DataFrame, question: str, row: str, marked: list[str]
+) -> None:
+    product = products.row(by_predicate=pl.col("id") == row, named=True)
+    lines = Grounding(products, 3).context(CONTEXT, question, [row]).splitlines()
+    assert compact(product, marked) in lines
+    assert compact(product, ["x: no"]).endswith("; x: no")
+
+
+def test_a_search_shows_the_rows_that_have_all_that_is_asked_for(products: pl.DataFrame) -> None:
+    ground = Grounding(products, 3)
+    in_silk = ground.context(CONTEXT, "Do you have shirts in silk?").splitlines()[1:]
+    assert [line.split(" | ")[0] for line in in_silk] == ["- Lumo Printed Men's Shirt"]
+    none = ground.context(CONTEXT, "Do you have jeans in silk?", ["d"]).splitlines()[1:]
+    assert none
+    assert all(line.endswith(("jeans: no; silk: yes", "jeans: yes; silk: no")) for line in none)

@@ -58,7 +58,7 @@ def test_cards_escape_what_they_show() -> None:
         ("The fabric of the Kai Jeans is cotton.\n Product Name: Kai Jeans\n", []),
         ("The fabric of the Kai Jeans is cotton, so no.\n Product Name: Kai Jeans\n", []),
         (
-            "The fabric of the Kai Jeans is cotton; you ask about silk, so no.\n Product Name: Kai Jeans\n",
+            "The fabric of the Kai Jeans is cotton; you ask about silk: no.\n Product Name: Kai Jeans\n",
             [],
         ),
         ("The fabric of the Kai Jeans is cotton. It suits you.\n Product Name: Kai Jeans\n", []),

@@ -52,8 +52,8 @@ def test_two_products_are_compared(products: pl.DataFrame) -> None:
     question = "fabric of the Zarvo Full Sleeve Striped Men's Shirt and of the Pello Men's Jeans?"
     sentence = answers(products, question)[0].splitlines()[0]
     assert sentence == (
-        "The fabric of the Zarvo Full Sleeve Striped Men's Shirt is Cotton; that of the Pello Men's Jeans is"
-        " Denim."
+        "The fabric of the Zarvo Full Sleeve Striped Men's Shirt is Cotton. The fabric of the Pello Men's"
+        " Jeans is Denim."
     )
 
 

@@ -1,0 +1,76 @@
+"""What a question asks for, marked in each row as a search engine marks what it found: "silk: no".
+
+A model that has the mark need not compare words: whether a shirt is silk, or which of three is blue, is
+written beside the row.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from data.questions.retrieval import BUDGET, Product
+from data.questions.words import WordIndex, words_of
+
+MOST_VALUES = 4  # of a question that are marked
+ANSWERS = {"yes", "no"}  # values that say nothing without their key
+ROUNDING = 1e-9  # of sums of weights
+
+
+def _values_of(row: Product) -> list[str]:
+    """The values of a row that a question may ask for, in lower case."""
+    values = [row["type"], row["shelf"], row["brand"], *(fact["value"] for fact in row["facts"])]
+    return list(dict.fromkeys(value.lower() for value in values if value))
+
+
+class ValueMatcher:
+    """Finds values of the catalogue in questions. rows: of the catalogue."""
+
+    def __init__(self, rows: Iterable[Product]) -> None:
+        every = {value for row in rows for value in _values_of(row)}
+        self.values = np.array(sorted(value for value in every if set(words_of(value)) - ANSWERS))
+        self.index = WordIndex(self.values.tolist())
+
+    def _known_words(self, text: str) -> "Counter[str]":
+        """How often each word of values stands in a text, also misspelt."""
+        words = map(self.index.known_word, words_of(text))
+        return Counter(word for word in words if word is not None)
+
+    def asked_for(self, question: str, subjects: Iterable[Product]) -> list[str]:
+        """The values that a question names, in their order; of those that share words, the longest.
+
+        Args:
+            question: in lower case. subjects: the products that it names, whose names count for nothing.
+        """
+        words = self._known_words(re.sub(BUDGET, " ", question))
+        for row in subjects:
+            words -= self._known_words(row["name"])
+        if not words:
+            return []
+        is_whole = self.index.shared(" ".join(words)) >= self.index.weights - ROUNDING
+        found: dict[str, int] = {}
+        left = set(words)
+        order = list(words)
+        for value in sorted(self.values[is_whole].tolist(), key=lambda value: -len(words_of(value))):
+            own = words_of(value)
+            if left.issuperset(own):
+                found[value] = min(order.index(word) for word in own)
+                left -= set(own)
+        return sorted(found, key=found.__getitem__)[:MOST_VALUES]
+
+
+def _has(row: Product, value: str) -> bool:
+    """Whether one value of a row holds the words of another."""
+    return any(set(words_of(own)).issuperset(words_of(value)) for own in _values_of(row))
+
+
+def marks(row: Product, asked_for: Iterable[str]) -> list[str]:
+    """'silk: no' for each value asked for: whether the row has it."""
+    return [f"{value}: {'yes' if _has(row, value) else 'no'}" for value in asked_for]
+
+
+def best_matches(rows: list[Product], asked_for: list[str]) -> list[Product]:
+    """The rows that have all that is asked for; if none has, all of them."""
+    whole = [row for row in rows if all(_has(row, value) for value in asked_for)]
+    return whole or rows
