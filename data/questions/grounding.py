@@ -4,13 +4,13 @@ alike.
     Context:Online shopping for Men's Clothing
     - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; linen: no
     - Kabra Plain Men's Shirt | Shirts | Fabric: Linen; linen: yes
-    Is the fabric of the Zarvo Striped Men's Shirt linen?
+    Is the fabric of the Zarvo striped shirt linen?
 
 Values that the question asks for are marked in each row ("linen: no").
 
 In training the rows that the answer needs are always among them (RAFT: Zhang et al. 2024,
-https://arxiv.org/abs/2403.10131). Their order is drawn by a hash of the question, so that it tells nothing;
-those that it names in full stand alone, in its order.
+https://arxiv.org/abs/2403.10131). Where the question names no product in full, their order is drawn by
+a hash of the question, so that it tells nothing.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import polars as pl
 
 from data.questions.follow_ups import earlier_turns
 from data.questions.matches import ValueMatcher, best_matches, marks
-from data.questions.phrases import COMPARISON, CONTEXT
+from data.questions.phrases import COMPARISON
 from data.questions.products import read_question_products
 from data.questions.retrieval import Product, Retriever, is_named_in_full, same_name
 from data.tokens.chat_templates import Turns
@@ -58,9 +58,8 @@ class Grounding:
             earlier: questions and answers before this one, of which it may go on.
         """
         searched = self.retriever.with_subject(context, question, earlier)
-        rows = self.retriever.relevant(context, searched, self.count)
+        rows, subjects = self.retriever.relevant(context, searched, self.count)
         text = searched.lower()
-        subjects = self.retriever.subjects(text, context.removeprefix(CONTEXT))
         asked_for = self.matcher.asked_for(text, subjects)
         if not subjects:
             rows = best_matches(rows, asked_for)
@@ -93,7 +92,7 @@ class Grounding:
         asked = questions.select("context", "question").rows()
         for (context, question), turns in zip(asked, earlier_turns(questions), strict=True):
             searched = self.retriever.with_subject(context, question, turns)
-            rows = self.retriever.relevant(context, searched, self.count)
+            rows, _ = self.retriever.relevant(context, searched, self.count)
             found.append([row["name"] for row in rows])
         return found
 

@@ -187,8 +187,9 @@ class Retriever:
             found.append(self.meant[word])
         return [word for word in found if word is not None]
 
-    def relevant(self, context: str, question: str, count: int) -> list[Product]:
-        """The rows that a question is answered from, at most ``count``, one of each name: by what it asks.
+    def relevant(self, context: str, question: str, count: int) -> tuple[list[Product], list[Product]]:
+        """(rows that a question is answered from, at most ``count``, one of each name; the products that it
+        names): by what it asks.
 
         What goes with the product that it names (an outfit); others of its shelf (an alternative); the
         product, or two of them, and the rows most like the question; without a product, those alone. A
@@ -199,17 +200,20 @@ class Retriever:
         row = self.named(text, category)
         if row and (others := self._others_meant(text, row)) is not None:
             known = [] if row["name"].lower() in text else [row]
-            return _first_of_each_name([*known, *others], count)
-        subjects = self.subjects(text, category)
+            return _first_of_each_name([*known, *others], count), [row]
+        subjects = self._subjects(text, category, row)
         if is_named_in_full(text, subjects):
-            return subjects[:count]
-        return _first_of_each_name([*subjects, *self.search(text, category, count)], count)
+            return subjects[:count], subjects
+        found = self.search(text, category, count)
+        return _first_of_each_name([*subjects, *found], count), subjects
 
-    def subjects(self, question: str, category: str) -> list[Product]:
+    def _subjects(self, question: str, category: str, row: Product | None) -> list[Product]:
         """The products that a question asks about by name, in its order: one, or two; none where it looks for
-        something. question: in lower case.
+        something.
+
+        Args:
+            question: in lower case. row: the product that it names.
         """
-        row = self.named(question, category)
         if row is None or self.is_search(question, row):
             return []
         second = self.second_named(question, category, row)

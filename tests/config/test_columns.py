@@ -64,6 +64,10 @@ def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: s
             "data.grounding: is for data.task=retail",
         ),
         (
+            ["+experiment=tags", "data.path=x", "trainer.neftune_alpha=5"],
+            "trainer.neftune_alpha: is for models that answer",
+        ),
+        (
             ["+experiment=tags", "data.path=x", "data.wording=shoppers"],
             "data.wording: is for data.task=retail",
         ),
