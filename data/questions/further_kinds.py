@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from data.catalogue.normalisation import padded_words
 from data.questions import wordings
 from data.questions.filling import PAIRS, in_sentence, pick
 from data.questions.phrases import (
@@ -80,7 +81,7 @@ def _with_other_values(asked: pl.DataFrame, facts: pl.DataFrame, seed: int) -> p
     """
     values = facts.select("key", other="value").unique().sort(pl.struct("key", "other").hash(seed))
     some = values.group_by("key", maintain_order=True).head(OTHER_VALUES)
-    value, other = (pl.col(name).str.to_lowercase() for name in ("value", "other"))
+    value, other = (padded_words(pl.col(name)) for name in ("value", "other"))  # "V Neck" is a v-neck
     is_part = other.str.contains(value, literal=True) | value.str.contains(other, literal=True)
     drawn = (
         asked.join(some, on="key", maintain_order="left")

@@ -61,8 +61,13 @@ class ValueMatcher:
 
 
 def _has(row: Product, value: str) -> bool:
-    """Whether one value of a row holds the words of another."""
-    return any(set(words_of(own)).issuperset(words_of(value)) for own in _values_of(row))
+    """Whether one value of a row, with the name of its attribute, holds the words of another: "Fit: Regular"
+    is a regular fit.
+    """
+    own = [row["type"], row["shelf"], row["brand"]]
+    own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
+    asked_for = set(words_of(value))
+    return any(asked_for.issubset(words_of(text)) for text in own if text)
 
 
 def marks(row: Product, asked_for: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from data.catalogue.cells import first_number
 from data.catalogue.cleaning import CatalogueFilter
+from data.questions.further_kinds import yes_no_questions
 from data.questions.phrases import PRICE_LIMIT
 from data.questions.retrieval import budget_of
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
@@ -105,3 +106,10 @@ def test_the_words_for_a_wish_do_not_tell_whether_the_shop_has_it(priced: Any) -
     named = wished.join(brands, on="answer_id")
     assert named.height == wished.height > 100
     assert (named["brand"] == named["conditions"].list.last().struct.field("value")).all()
+
+
+def test_a_value_in_another_spelling_is_no_other_value() -> None:
+    facts = [[{"key": "Neck", "value": value}] for value in ("V Neck", "V-Neck", "v neck")]
+    products = pl.DataFrame({"id": ["a", "b", "c"], "name": ["A", "B", "C"], "facts": facts})
+    asked = yes_no_questions(products, 0)
+    assert asked["expected"].to_list() == ["Yes"] * 3

@@ -217,6 +217,19 @@ def test_values_that_a_question_names_are_marked_in_the_row(
     assert compact(product, ["x: no"]).endswith("; x: no")
 
 
+def test_the_name_of_an_attribute_is_part_of_its_value(products: pl.DataFrame) -> None:
+    facts = pl.col("facts").list.eval(pl.struct(key=pl.lit("Fit"), value=pl.lit("Regular")))
+    fits = products.with_columns(facts=pl.when(pl.col("id") == "a").then(facts).otherwise("facts"))
+    named = products["facts"].list.eval(pl.struct(key=pl.lit("Fit"), value=pl.lit("Regular Fit")))
+    both = fits.with_columns(facts=pl.when(pl.col("id") == "b").then(named).otherwise("facts"))
+    (line,) = (
+        Grounding(both, 3)
+        .context(CONTEXT, "Is the fit of the Zarvo Striped Men's Shirt regular?")
+        .splitlines()[1:]
+    )
+    assert line.endswith("Fit: Regular; regular fit: yes")
+
+
 def test_a_search_shows_the_rows_that_have_all_that_is_asked_for(products: pl.DataFrame) -> None:
     ground = Grounding(products, 3)
     in_silk = ground.context(CONTEXT, "Do you have shirts in silk?").splitlines()[1:]
