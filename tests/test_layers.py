@@ -56,7 +56,9 @@ MORE = {
     "data/reports/page.py": {"markdown_it"},
     "data/scoring/rules.py": {"rapidfuzz"},
     "data/scoring/text_metrics.py": {"jsonschema", "referencing", "sacrebleu"},
-    "data/questions/retrieval.py": {"bm25s", "numpy", "rapidfuzz"},
+    "data/questions/matches.py": {"numpy"},
+    "data/questions/retrieval.py": {"bm25s", "numpy"},
+    "data/questions/words.py": {"numpy", "rapidfuzz"},
     "data/questions/golden.py": {"rapidfuzz"},
     "data/catalogue/pairing.py": {"yaml"},
     "data/tokens/prompts.py": {"jinja2"},  # what a chat template raises

@@ -34,11 +34,9 @@ class ClassifierHead:
 
     Args:
         labels: names, in order. multi_label: whether a text can have several. dropout: before the head.
-        pad_id: id of the padding token. pooling: what the head reads. native: what transformers gives it for
-        this kind of model; mean: the mean over all tokens (`architectures.models.pooling`). temperature: by
-        which logits are divided before they become probabilities. thresholds: probabilities from which the
-        labels are given, one each (of one of two labels, that of the last counts); None: 0.5, or the most
-        probable label.
+        pad_id: id of the padding token. pooling: what the head reads, as transformers has it for this kind of
+        model (native), or the mean over all tokens (`architectures.models.pooling`). temperature: by which
+        logits are divided. thresholds: probabilities from which labels are given (`models.thresholds`).
     """
 
     labels: list[str]
@@ -55,11 +53,9 @@ class BaseSettings:
     """How a base is loaded.
 
     Args:
-        base: as `resolve_base` takes it. init: pretrained; random: shapes only. dtype: auto,
-        float32,
-            bfloat16. quantization: none, nf4, int8. attention: auto, or an implementation of transformers.
-            frozen: whether the base itself stays untrained. dropout: inside the base; None: as it is
-            configured.
+        base: as `resolve_base` takes it. init: pretrained; random: shapes only. dtype: auto, float32,
+        bfloat16. quantization: none, nf4, int8. attention: auto, or an implementation of transformers.
+        frozen: whether the base itself stays untrained. dropout: inside the base; None: as it is configured.
     """
 
     base: str

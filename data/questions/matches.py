@@ -72,10 +72,16 @@ def _has(row: Product, value: str) -> bool:
 
 def marks(row: Product, asked_for: Iterable[str]) -> list[str]:
     """'silk: no' for each value asked for: whether the row has it."""
-    return [f"{value}: {'yes' if _has(row, value) else 'no'}" for value in asked_for]
+    found = []
+    for value in asked_for:
+        answer = "yes" if _has(row, value) else "no"
+        found.append(f"{value}: {answer}")
+    return found
 
 
 def best_matches(rows: list[Product], asked_for: list[str]) -> list[Product]:
     """The rows that have all that is asked for; if none has, all of them."""
-    whole = [row for row in rows if all(_has(row, value) for value in asked_for)]
+    whole = rows
+    for value in asked_for:
+        whole = [row for row in whole if _has(row, value)]
     return whole or rows

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from architectures.inference.backend import Decoding
 from architectures.inference.transformers_backend import generate_batch
@@ -112,7 +113,7 @@ def families(box: Box) -> str:
         wanted = eager_loss(theirs, box.device)
         wanted.backward()
         expected = gradients(theirs)
-        found = [abs(float(loss - wanted)) / abs(float(wanted))]
+        found = [abs(float((loss - wanted).detach())) / abs(float(wanted.detach()))]
         for name, gradient in gradients(ours).items():
             largest = float(expected[name].abs().max()) or 1.0
             found.append(float((gradient - expected[name]).abs().max()) / largest)
@@ -136,7 +137,7 @@ def four_bits(box: Box) -> str:
     for net in nets:
         loss, *_ = module_of(net).sums(*documents(box.device))
         loss.backward()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     if not all(bool(gradient.abs().max() > 0) for gradient in gradients(nets[0]).values()):
         raise AssertionError("some matrices of the adapter get no gradient")
     return f"bitsandbytes {bitsandbytes.__version__}; loss {losses[0]:.2f}, {losses[1]:.2f} without"
@@ -153,7 +154,7 @@ def train_steps(net: Any, device: str, steps: int) -> list[float]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return losses
 
 
@@ -209,7 +210,7 @@ def generation(box: Box) -> str:
     prompts = torch.randint(3, 500, (32, 128 if box.is_gpu else 8)).tolist()
     longest = 64 if box.is_gpu else 4
     begun = time.perf_counter()
-    answers = generate_batch(net, prompts, Decoding([], longest))
+    answers = generate_batch(net, prompts, Decoding([1], longest))
     wait()
     return f"{sum(map(len, answers)) / (time.perf_counter() - begun):,.0f} tokens/s for 32 prompts at once"
 
@@ -262,6 +263,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("error: torch finds no GPU here; --device cpu tries the script itself")
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     box, lines, failed = (
         Box(given.device),
         ["| check | outcome | found | seconds |", "|---|---|---|---:|"],
