@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-WORD_SIMILARITY = 0.9  # of a misspelt word and the one that is meant (Jaro and Winkler's)
+MOST_ERRORS = 1  # letters that are wrong, missing, too many or swapped in a misspelt word
 FUZZY_LETTERS = 4  # from which on a word may be misspelt
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
@@ -26,11 +26,11 @@ def words_of(text: str) -> list[str]:
 def nearest_word(word: str, known: Collection[str]) -> str | None:
     """The one of the known words that a word is, or that it misspells; None if there is none."""
     from rapidfuzz import process
-    from rapidfuzz.distance import JaroWinkler
+    from rapidfuzz.distance import OSA
 
     if word in known or len(word) < FUZZY_LETTERS:
         return word if word in known else None
-    near = process.extractOne(word, known, scorer=JaroWinkler.similarity, score_cutoff=WORD_SIMILARITY)
+    near = process.extractOne(word, known, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
     return near[0] if near else None
 
 
