@@ -48,15 +48,8 @@ def write_gguf(merged: Path, target: Path, kind: str, base: str) -> None:
     )
     if sentencepiece:
         shutil.copy(sentencepiece, merged / SENTENCEPIECE)
-    command = [
-        sys.executable,
-        str(script),
-        str(merged),
-        "--outfile",
-        str(target),
-        "--outtype",
-        GGUF_TYPES[kind],
-    ]
+    command = [sys.executable, str(script), str(merged), "--outfile", str(target)]
+    command += ["--outtype", GGUF_TYPES[kind]]
     # not installed beside the other packages: its folder comes first on the path of its own process alone
     environment = os.environ | {"PYTHONPATH": str(script.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

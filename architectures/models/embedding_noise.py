@@ -38,9 +38,8 @@ def embedding_noise(net: Net, lengths: list[int], alpha: float) -> Iterator[None
         if rows == 1:
             scale = noise_scale(lengths, width, alpha, positions)
         else:
-            scale = torch.cat([noise_scale([length], width, alpha, length)[:1] for length in lengths])[
-                :, None
-            ]
+            documents = [noise_scale([length], width, alpha, length)[:1] for length in lengths]
+            scale = torch.stack(documents)
         return states + torch.empty_like(states).uniform_(-1, 1) * scale.to(states)
 
     hook = net.get_input_embeddings().register_forward_hook(add_noise)

@@ -94,14 +94,14 @@ def _layer_numbers(net: Net, spans: Sequence[str]) -> list[int]:
     numbers: set[int] = set()
     for span in spans:
         first, _, last = span.partition("-")
-        if not (
-            first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first) < count
-        ):
+        ends = [first, last or first]
+        is_span = all(end.isdecimal() for end in ends)
+        if not is_span or not int(ends[0]) <= int(ends[1]) < count:
             raise ValueError(
                 f"model.lora_layers: {span!r} names no blocks; this model has 0 to {count - 1}, as"
                 f" model.lora_layers=[0-{count - 1}]"
             )
-        numbers |= set(range(int(first), int(last or first) + 1))
+        numbers |= set(range(int(ends[0]), int(ends[1]) + 1))
     return sorted(numbers)
 
 

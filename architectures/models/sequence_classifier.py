@@ -182,7 +182,7 @@ class SequenceClassifier(FineTuned):
             "decision thresholds: %s; mean F1 of rows that they were not chosen on %.1f%%, with 0.5 %.1f%%"
         )
         log.info(message, named or "0.5 for all", 100 * after, 100 * before)
-        return found if found is None or self.head.multi_label else [1 - found[0], found[0]]
+        return found
 
     def probe(self, batches: Iterable[Batch]) -> None:
         """Fit the head's last layer alone: logistic regression on what it reads from the frozen base.

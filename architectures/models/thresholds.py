@@ -20,7 +20,7 @@ def decide(probabilities: Tensor, multi_label: bool, thresholds: list[float] | N
     (rows, labels) -> int64 (rows, labels) of 0 and 1
 
     Args:
-        thresholds: of each label; None: 0.5, or the most probable.
+        thresholds: of each label, or of the last of two alone; None: 0.5, or the most probable.
     """
     if multi_label:
         least = probabilities.new_tensor(thresholds or [DEFAULT])

@@ -117,7 +117,7 @@ def unknown(key: str, known: Sequence[str]) -> str:
     return f"{key}: no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
 
 
-def override(settings: CommandLine, command_line: CommandLine) -> Settings:
+def override(settings: Settings, command_line: CommandLine) -> Settings:
     """Settings with the values that the command line sets; null sets nothing. One text for a list is its only
     entry.
     """

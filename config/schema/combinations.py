@@ -39,6 +39,9 @@ def _check_adapter(values: Values) -> Iterator[str]:
             "model.lora_targets: is empty, so nothing would be trained; set model.adapter=none to train"
             " every parameter"
         )
+    for span in values.get("model.lora_layers") or []:
+        if not re.fullmatch(r"\d+(-\d+)?", span):
+            yield f"model.lora_layers: {span!r} is no block and no range of blocks, such as 3 or 0-7"
     if values.get("model.parent") and values.get("trainer.strategy") == "fsdp":
         yield "model.parent: is not for trainer.strategy=fsdp; merge it (export=merged) and set model.base"
     if values.get("model.parent") and values.get("model.method") != "fine-tune":

@@ -71,7 +71,7 @@ class ModelConfig:
         item="layer",
     )
     lora_layers: list[str] = setting(
-        [], "numbers of the blocks that get an adapter, from 0, as [0-7,15]; []: all"
+        [], "numbers of the transformer blocks that get an adapter, from 0, as [0-7,15]; []: all"
     )
     quantization: str = setting(
         "none", "none; nf4: hold the frozen base in 4 bits (QLoRA)", choices=["none", "nf4"]

@@ -6,6 +6,7 @@ A file is read record by record, so that only the damaged records are in memory.
 import csv
 import gzip
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from data.values import Json, JsonObject
 
 UNREADABLE = {"row": pl.Int64, "reason": pl.String, "raw": pl.String}
 SHOWN = 2000  # characters of a damaged record
+HUGE = "huge number"  # beyond 128 bits, or infinite
 INSIDE = "\0"  # between the names of a path into a value
 
 Bad = list[tuple[int, str, str]]  # (line, reason, the record's beginning)
@@ -85,7 +87,8 @@ def repair_json(values: Callable[[Bad], Iterable[JsonObject]], copy: Path) -> pl
     """Write JSON objects to ``copy``, one a line, so that each column has one type; what is no object, with
     the reason.
 
-    NaN counts as null. A column of several types becomes text, with lists and objects as JSON.
+    NaN counts as null. A column of several types, or of numbers that no column can hold, becomes text, with
+    lists and objects as JSON.
 
     Args:
         values: gives the objects, and appends what is none to its argument. It is called twice.
@@ -97,7 +100,10 @@ def repair_json(values: Callable[[Bad], Iterable[JsonObject]], copy: Path) -> pl
             for path, kind in _kinds_of(item, name):
                 kinds.setdefault(path, set()).add(kind)
     names = [path for path in kinds if INSIDE not in path]
-    mixed = {path.split(INSIDE)[0] for path, found in kinds.items() if len(found - {"null"}) > 1}
+    mixed: set[str] = set()
+    for path, found in kinds.items():
+        if len(found - {"null"}) > 1 or HUGE in found:
+            mixed.add(path.split(INSIDE)[0])
     with copy.open("w", encoding="utf-8") as file:
         for value in values([]):
             row = {name: value.get(name) for name in names}
@@ -122,9 +128,13 @@ def _kind_of(value: Json) -> str:
     """The type that a column of such values has."""
     if value is None:
         return "null"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return "number" if abs(value) < 2**63 else "large number"
-    return "number" if isinstance(value, float) else type(value).__name__
+    if isinstance(value, float):
+        return "number" if math.isfinite(value) else HUGE
+    if not isinstance(value, int) or isinstance(value, bool):
+        return type(value).__name__
+    if abs(value) < 2**63:
+        return "number"
+    return "large number" if abs(value) < 2**127 else HUGE
 
 
 def json_line_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
@@ -136,6 +146,7 @@ def json_line_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
         reason, value = "", {}
         try:
             value = json.loads(line, parse_constant=lambda _: None)
+            json.dumps(value, ensure_ascii=False).encode()  # fails for half of a character
         except (ValueError, RecursionError) as error:
             reason = f"not JSON: {error}"
         if not reason and not isinstance(value, dict):

@@ -15,6 +15,7 @@ a hash of the question, so that it tells nothing.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -41,8 +42,12 @@ class Grounding:
 
     def __init__(self, products: pl.DataFrame, count: int) -> None:
         self.retriever, self.count = Retriever(products), count
-        self.matcher = ValueMatcher(self.retriever.all)
         self.by_id = {row["id"]: row for row in self.retriever.all}
+
+    @cached_property
+    def matcher(self) -> ValueMatcher:
+        """Finds the values of the catalogue in questions."""
+        return ValueMatcher(self.retriever.all)
 
     def context(
         self,

@@ -49,15 +49,15 @@ class ValueMatcher:
         if not words:
             return []
         is_whole = self.index.shared(" ".join(words)) >= self.index.weights - ROUNDING
-        found: dict[str, int] = {}
+        longest_first = sorted(self.values[is_whole].tolist(), key=lambda value: -len(words_of(value)))
+        found: list[str] = []
         left = set(words)
+        for value in longest_first:
+            if left.issuperset(words_of(value)):
+                found.append(value)
+                left -= set(words_of(value))
         order = list(words)
-        for value in sorted(self.values[is_whole].tolist(), key=lambda value: -len(words_of(value))):
-            own = words_of(value)
-            if left.issuperset(own):
-                found[value] = min(order.index(word) for word in own)
-                left -= set(own)
-        return sorted(found, key=found.__getitem__)[:MOST_VALUES]
+        return sorted(found, key=lambda value: min(map(order.index, words_of(value))))[:MOST_VALUES]
 
 
 def _has(row: Product, value: str) -> bool:

@@ -18,7 +18,7 @@ from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
 from data.questions.phrases import CONTEXT
 from data.questions.products import price_text
-from data.questions.words import WordIndex, nearest_word, words_of
+from data.questions.words import Spelling, WordIndex, words_of
 from data.values import JsonObject
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ class Retriever:
     def __init__(self, products: pl.DataFrame) -> None:
         self.products, self.all = products, foremost(products.to_dicts())
         self.categories = np.array([row["category"] or "" for row in self.all])
-        self.meant: dict[str, str | None] = {}  # words of questions so far -> words of rows
         self.on_shelf: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and shelf
         self.of_kind: dict[tuple[str, str], list[Product]] = defaultdict(list)  # by category and kind
         for row in self.all:
@@ -119,6 +118,11 @@ class Retriever:
         index = bm25s.BM25()
         index.index([words_of(row_text(row)) for row in self.all], show_progress=False)
         return index
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """Which word of the rows a word means."""
+        return Spelling(self.index.vocab_dict.keys())
 
     @cached_property
     def prices(self) -> "npt.NDArray[np.float64]":
@@ -165,7 +169,8 @@ class Retriever:
         budget if the question has one. Rows that share clearly less than the first are left out.
         """
         looked_for = re.sub(BUDGET, " ", question)  # its number would find prices and codes
-        words = self._searchable(looked_for)
+        meant = [self.spelling(word) for word in words_of(looked_for)]
+        words = [word for word in meant if word is not None]
         if not words:
             return []
         scores = self.index.get_scores(words)
@@ -177,15 +182,6 @@ class Retriever:
         floor = CLOSE * scores.max()
         close = (self.all[place] for place in best if 0 < scores[place] >= floor)
         return _first_of_each_name(close, count)
-
-    def _searchable(self, text: str) -> list[str]:
-        """The words of a text that rows have, misspelt ones put right."""
-        found = []
-        for word in words_of(text):
-            if word not in self.meant:
-                self.meant[word] = nearest_word(word, self.index.vocab_dict.keys())
-            found.append(self.meant[word])
-        return [word for word in found if word is not None]
 
     def relevant(self, context: str, question: str, count: int) -> tuple[list[Product], list[Product]]:
         """(rows that a question is answered from, at most ``count``, one of each name; the products that it

@@ -23,6 +23,20 @@ def words_of(text: str) -> list[str]:
     return [word for word in re.findall(r"\w+", text.lower()) if word not in STOP_WORDS]
 
 
+class Spelling:
+    """Which known word a word means; each word is looked for once."""
+
+    def __init__(self, known: Collection[str]) -> None:
+        self.known = known
+        self.meant: dict[str, str | None] = {}  # words so far
+
+    def __call__(self, word: str) -> str | None:
+        """The known word that a word is, or that it misspells; None if there is none."""
+        if word not in self.meant:
+            self.meant[word] = nearest_word(word, self.known)
+        return self.meant[word]
+
+
 def nearest_word(word: str, known: Collection[str]) -> str | None:
     """The one of the known words that a word is, or that it misspells; None if there is none."""
     from rapidfuzz import process
@@ -44,18 +58,12 @@ class WordIndex:
                 places[word].append(place)
         self.places = {word: np.array(found) for word, found in places.items()}
         self.rarity = {word: math.log(1 + len(texts) / len(found)) for word, found in places.items()}
-        self.meant: dict[str, str | None] = {}  # words so far
+        self.known_word = Spelling(self.places.keys())
         self.size = len(texts)
         every = np.zeros(self.size)
         for word, found in self.places.items():
             every[found] += self.rarity[word]
         self.weights = np.maximum(every, np.finfo(float).tiny)  # of all words of each text
-
-    def known_word(self, word: str) -> str | None:
-        """The word of the texts that a word means, which may be misspelt; None if it means none."""
-        if word not in self.meant:
-            self.meant[word] = nearest_word(word, self.places.keys())
-        return self.meant[word]
 
     def shared(self, text: str) -> "npt.NDArray[np.float64]":
         """The weight of the words that each text shares with another one. (texts,)"""

@@ -63,6 +63,7 @@ def test_the_key_of_another_framework_is_answered_with_ours(typed: str, meant: s
             ["data=instructions", "data.path=x", "data.grounding=rows"],
             "data.grounding: is for data.task=retail",
         ),
+        (["model.lora_layers=[0-3,a-b]"], "model.lora_layers: 'a-b' is no block and no range of blocks"),
         (
             ["+experiment=tags", "data.path=x", "trainer.neftune_alpha=5"],
             "trainer.neftune_alpha: is for models that answer",

@@ -273,3 +273,26 @@ def test_missing_weights_are_told(settings: Any, tmp_path: Path, caplog: pytest.
     caplog.clear()
     module_of(model)
     assert "lacks weights" not in caplog.text
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_thresholds_are_chosen_where_f1_is_and_come_back(
+    settings: Any, tmp_path: Path, multi_label: bool
+) -> None:
+    monitor = "macro_f1" if multi_label else "f1"
+    data = rows(200, 2, multi_label)
+    module, _ = trained(settings(labels=2, multi_label=multi_label), tmp_path, data, monitor=monitor)
+    module.eval()
+    with torch.no_grad():
+        for layer in module.net.modules():  # makes the last label too improbable
+            if isinstance(layer, torch.nn.Linear) and layer.out_features == 2:
+                layer.bias[-1] -= 4
+    module.calibrate(EvaluationBatches(data, 20))
+    assert module.head.thresholds is not None
+    assert module.head.thresholds[-1] < 0.5
+    exported.export(module, tmp_path / "model")
+    again = checkpoints.load_model(tmp_path / "model")
+    assert again.head.thresholds == module.head.thresholds
+    logits = torch.tensor([[1.0, 0.5]]) * again.head.temperature
+    lower = again.probabilities(logits)[0, -1] >= again.head.thresholds[-1]
+    assert bool(lower) == bool(again.decide(logits).flatten()[-1])

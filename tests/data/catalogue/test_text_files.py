@@ -225,6 +225,31 @@ def test_json_of_every_shape_gives_the_rows(text: str, tmp_path: Path) -> None:
     assert read_table(tmp_path / "table.json")[0].rows() == [(1, "x"), (2, "y")]
 
 
+def test_numbers_that_no_column_can_hold_become_text(tmp_path: Path) -> None:
+    lines = [
+        f'{{"name": "a", "code": {2**130}, "size": 1e999}}',
+        '{"name": "half \\ud83d", "code": 1}',
+        "{cut",
+    ]
+    path = tmp_path / "table.jsonl"
+    path.write_text("\n".join([*lines, '{"name": "b", "code": 1, "size": 2}']), encoding="utf-8")
+    frame, unread = read_table(path)
+    assert frame.rows() == [("a", str(2**130), "Infinity"), ("b", "1", "2")]
+    assert unread["row"].to_list() == [2, 3]
+
+
+def test_a_json_file_with_nan_gives_its_objects(tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text('[{"a": NaN, "b": "x"}, {"a": 2.5, "b": "y"}, 7]')
+    frame, unread = read_table(tmp_path / "table.json")
+    assert frame.rows() == [(None, "x"), (2.5, "y")]
+    assert unread["row"].to_list() == [3]
+    (tmp_path / "other.json").write_text('{"a": NaN, "b": "x"}')
+    with pytest.raises(
+        ValueError, match=r"other\.json cannot be read as \.json: it holds no list of objects"
+    ):
+        read_table(tmp_path / "other.json")
+
+
 def test_a_spreadsheet_is_read_as_text(tmp_path: Path) -> None:
     pytest.importorskip("fastexcel")
     frame = pl.DataFrame({"sku": ["01", "02"], "size": [40.0, 41.5], "name": ["Größe", None]})
