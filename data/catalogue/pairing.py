@@ -1,8 +1,10 @@
-"""What goes with what in a shop, and which attributes may be asked about: a YAML file beside the column map.
+"""What goes with what in a shop, which attributes may be asked about, and what shoppers call things: a YAML
+file beside the column map.
 
 ``data.pairing`` names the file; `data/catalogue/pairings/clothing.yaml` is the one that the project brings.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,22 +14,24 @@ from data.values import JsonObject
 
 SHIPPED = Path(__file__).parent / "pairings"
 NONE = "none"  # the value of data.pairing for a shop in which nothing goes with anything
-FIELDS = ("kinds", "goes_with", "worn", "attributes")
+FIELDS = ("kinds", "goes_with", "worn", "attributes", "words")
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What goes with what.
+    """What goes with what, and what shoppers call it.
 
     kinds: kind of product -> regular expression for the words that name it; of several that fit a word, the
     first counts. goes_with: kind -> the kinds that go with it, the best first. worn: whether a question may
     ask what to wear with a product. attributes: those that may be asked about, in lower case; () for all.
+    words: regular expression for what a row says, in lower case -> words with which shoppers ask for it.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)
     goes_with: dict[str, list[str]] = field(default_factory=dict)
     worn: bool = False
     attributes: tuple[str, ...] = ()
+    words: dict[str, list[str]] = field(default_factory=dict)
 
 
 def shipped_pairings() -> list[str]:
@@ -65,7 +69,7 @@ def read_pairing(name: str) -> Pairing:
         raise ValueError(f"data.pairing={name}: {problem}")
     attributes = tuple(str(key).lower() for key in content.get("attributes") or [])
     goes_with, worn = content.get("goes_with") or {}, bool(content.get("worn", False))
-    return Pairing(content.get("kinds") or {}, goes_with, worn, attributes)
+    return Pairing(content.get("kinds") or {}, goes_with, worn, attributes, content.get("words") or {})
 
 
 def _problem_of(content: object) -> str:  # what YAML gives
@@ -75,15 +79,17 @@ def _problem_of(content: object) -> str:  # what YAML gives
     unknown = [str(key) for key in content if key not in FIELDS]
     if unknown:
         return f"{unknown[0]}: no such key; there are {', '.join(FIELDS)}"
-    kinds, goes_with = content.get("kinds") or {}, content.get("goes_with") or {}
-    for name, value in (("kinds", kinds), ("goes_with", goes_with)):
+    kinds, goes_with, words = (content.get(key) or {} for key in ("kinds", "goes_with", "words"))
+    for name, value in (("kinds", kinds), ("goes_with", goes_with), ("words", words)):
         if not isinstance(value, dict):
             return f"{name}: expected a mapping"
     if not isinstance(content.get("attributes") or [], list):
         return "attributes: expected a list"
     if not isinstance(content.get("worn", False), bool):
         return f"worn: expected true or false, not {content['worn']!r}"
-    return _problem_of_kinds(kinds) or _problem_of_partners(goes_with, list(kinds))
+    return (
+        _problem_of_kinds(kinds) or _problem_of_partners(goes_with, list(kinds)) or _problem_of_words(words)
+    )
 
 
 def _problem_of_kinds(kinds: JsonObject) -> str:
@@ -104,6 +110,19 @@ def _problem_of_partners(goes_with: JsonObject, kinds: list[str]) -> str:
         for other in [kind, *partners]:
             if other not in kinds:
                 return f"goes_with.{kind}: {other!r} is none of the kinds ({', '.join(kinds)})"
+    return ""
+
+
+def _problem_of_words(words: JsonObject) -> str:
+    """What is wrong with the words of shoppers; empty if nothing is."""
+    for pattern, listed in words.items():
+        if reason := _pattern_problem(str(pattern)):
+            return f"words: {pattern!r} is no regular expression ({reason})"
+        if not isinstance(listed, list):
+            return f"words.{pattern}: expected a list of words"
+        for word in listed:
+            if not (isinstance(word, str) and re.fullmatch(r"\w+", word)):
+                return f"words.{pattern}: {word!r} is not one word"
     return ""
 
 

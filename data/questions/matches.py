@@ -21,6 +21,7 @@ ROUNDING = 1e-9  # of sums of weights
 def _values_of(row: Product) -> list[str]:
     """The values of a row that a question may ask for, in lower case."""
     values = [row["type"], row["shelf"], row["brand"], *(fact["value"] for fact in row["facts"])]
+    values += row["keywords"]
     return list(dict.fromkeys(value.lower() for value in values if value))
 
 
@@ -53,7 +54,7 @@ class ValueMatcher:
         found: list[str] = []
         left = set(words)
         for value in longest_first:
-            if left.issuperset(words_of(value)):
+            if left.intersection(words_of(value)):  # "turtle neck or round neck" is two values
                 found.append(value)
                 left -= set(words_of(value))
         order = list(words)
@@ -64,7 +65,7 @@ def _has(row: Product, value: str) -> bool:
     """Whether one value of a row, with the name of its attribute, holds the words of another: "Fit: Regular"
     is a regular fit.
     """
-    own = [row["type"], row["shelf"], row["brand"]]
+    own = [row["type"], row["shelf"], row["brand"], *row["keywords"]]
     own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
     asked_for = set(words_of(value))
     return any(asked_for.issubset(words_of(text)) for text in own if text)

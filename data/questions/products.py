@@ -41,6 +41,19 @@ def partners_of(kind: pl.Expr, pairing: Pairing) -> pl.Expr:
     return kind.replace_strict(dict(pairing.goes_with), default=None, return_dtype=kinds)
 
 
+def keywords_of(pairing: Pairing) -> pl.Expr:
+    """The words with which shoppers ask for what a product is (``words`` of the pairing), in lower case."""
+    values = pl.col("facts").list.eval(pl.element().struct.field("value")).list.join(" ")
+    parts = ["name", "category", "shelf", "type", values]
+    text = pl.concat_str(*parts, separator=" ", ignore_nulls=True).str.to_lowercase()
+    none = pl.lit([], pl.List(pl.String))
+    found = [none]
+    for pattern, words in pairing.words.items():
+        listed = pl.lit([word.lower() for word in words], pl.List(pl.String))
+        found.append(pl.when(text.str.contains(pattern)).then(listed).otherwise(none))
+    return pl.concat_list(found).list.unique(maintain_order=True)
+
+
 def shelf() -> pl.Expr:
     """The deepest of the first four levels of the category that is no brand's own ("Navaksha Men's
     Clothing").
@@ -65,12 +78,16 @@ def category(columns: list[str]) -> pl.Expr:
     return pl.coalesce(pl.format("{}, {}", level, group), level)
 
 
-QUESTION_COLUMNS = "id name brand category shelf type product_kind partners plural facts block rating".split()
+ADDED_COLUMNS = ["partners", "keywords"]  # that versions before 0.6, and before 0.8, did not write
+QUESTION_COLUMNS = (
+    "id name brand category shelf type product_kind plural facts block rating".split() + ADDED_COLUMNS
+)
 
 
 def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pairing) -> pl.DataFrame:
     """Add what questions need: category, shelf, type, product_kind (by the pairing), partners (the kinds
-    that go with it), plural, ``facts`` (sound attributes, one a key), ``block``.
+    that go with it), keywords (what shoppers call it), plural, ``facts`` (sound attributes, one a key),
+    ``block``.
 
     ``block`` is the published answer's tail: Product Name, Product Category and up to ``max_details`` Product
     Details.
@@ -93,7 +110,7 @@ def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pa
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
             block=answer_block(max_details),
         )
-        .with_columns(partners=partners_of(pl.col("product_kind"), pairing))
+        .with_columns(partners=partners_of(pl.col("product_kind"), pairing), keywords=keywords_of(pairing))
         .select(*QUESTION_COLUMNS)
     )
 
@@ -107,15 +124,17 @@ def price_text() -> pl.Expr:
 
 def read_question_products(path: Path) -> pl.DataFrame:
     """What questions and scores need of products.parquet of prepared data, also of versions before 0.6, which
-    had no pairing but that of clothing. Raises OSError or PolarsError for another file.
+    had no pairing but that of clothing, and before 0.8, which had no words of shoppers. Raises OSError or
+    PolarsError for another file.
     """
-    earlier = [name for name in QUESTION_COLUMNS if name != "partners"]
-    has_partners = "partners" in pl.read_parquet_schema(path)
-    products = pl.read_parquet(path, columns=QUESTION_COLUMNS if has_partners else earlier)
-    if not has_partners:
-        partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
-        products = products.with_columns(partners=partners).select(QUESTION_COLUMNS)
-    return products
+    written = pl.read_parquet_schema(path)
+    lacking = [name for name in ADDED_COLUMNS if name not in written]
+    products = pl.read_parquet(path, columns=[name for name in QUESTION_COLUMNS if name not in lacking])
+    added = {
+        "partners": partners_of(pl.col("product_kind"), read_pairing("clothing")),
+        "keywords": keywords_of(Pairing()),
+    }
+    return products.with_columns(added[name].alias(name) for name in lacking).select(QUESTION_COLUMNS)
 
 
 def with_shared_facts(products: pl.DataFrame) -> pl.DataFrame:

@@ -48,7 +48,7 @@ Product = JsonObject  # a row of the catalogue
 
 def row_text(row: Product) -> str:
     """All that is searched of a row."""
-    parts = [row["name"], row["brand"], row["category"], row["shelf"], row["type"]]
+    parts = [row["name"], row["brand"], row["category"], row["shelf"], row["type"], *row["keywords"]]
     for fact in row["facts"]:
         parts += [fact["key"], fact["value"]]
     return " ".join(filter(None, parts))

@@ -79,7 +79,7 @@ SEARCH = [
     "have you got {type} in {features}?",
     "{type}, {features}, do you have that?",
     "smth {features}, {type} pls",
-    "My sister wants {type}, {features}. What would you recommend?",
+    "My neighbour wants {type}, {features}. What would you recommend?",
     "I would like to buy {type}. Preferably {features}.",
 ]
 
@@ -197,7 +197,7 @@ BUDGET = [
     "Can you find me {thing}, no more than {limit}?",
     "What {thing} do you have below {limit}?",
     "{thing}, max {limit}, do you have that?",
-    "My mother wants {thing} and has a budget of {limit}.",
+    "My neighbour wants {thing} and has a budget of {limit}.",
     "smth like {thing} cheaper than {limit}",
     "I can spend up to {limit} on {thing}. What would you recommend?",
     "need {thing} pls, maximum {limit}",
@@ -238,7 +238,7 @@ WISH = [
     "Any {thing} in your shop?",
     "Please suggest {thing}.",
     "got any {thing}?",
-    "My brother wants {thing}. What would you recommend?",
+    "My neighbour wants {thing}. What would you recommend?",
     "{thing}, do you have that?",
     "need {thing} pls",
     "Could I order {thing} from you?",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MOST_ERRORS = 1  # letters that are wrong, missing, too many or swapped in a misspelt word
-FUZZY_LETTERS = 4  # from which on a word may be misspelt
+FUZZY_LETTERS = 5  # from which on a word may be misspelt
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
 )

@@ -78,6 +78,10 @@ def test_the_wordings_without_clothing_name_none() -> None:
         ("kinds: {sofa: sofa}\ngoes_with: {sofa: [[sofa]]}", r"goes_with.sofa: \['sofa'\] is none"),
         ("attributes: Material", "attributes: expected a list"),
         ("worn: 'no'", "worn: expected true or false, not 'no'"),
+        ("words: [warm]", "words: expected a mapping"),
+        ("words: {'wool(': [warm]}", r"words: 'wool\(' is no regular expression"),
+        ("words: {wool: warm}", "words.wool: expected a list of words"),
+        ("words: {wool: [nice and warm]}", "words.wool: 'nice and warm' is not one word"),
     ],
 )
 def test_a_wrong_file_is_one_clear_error(tmp_path: Path, content: str | None, message: str) -> None:
@@ -97,5 +101,25 @@ def test_none_and_an_empty_file_pair_nothing(tmp_path: Path) -> None:
 def test_products_of_an_earlier_version_are_clothing(tmp_path: Path) -> None:
     products = products_for_questions(product(name="Kai Solid Women's Jeans"), 2, read_pairing("clothing"))
     assert products["partners"].to_list() == [["top", "layer"]]
-    products.drop("partners").write_parquet(tmp_path / "products.parquet")
-    assert read_question_products(tmp_path / "products.parquet").equals(products)
+    products.drop("partners", "keywords").write_parquet(tmp_path / "products.parquet")
+    read = read_question_products(tmp_path / "products.parquet")
+    assert read.drop("keywords").equals(products.drop("keywords"))
+    assert read["keywords"].to_list() == [[]]
+
+
+@pytest.mark.parametrize(
+    ("name", "fabric", "has", "lacks"),
+    [
+        ("Kai Solid Women's Jeans", "Denim", {"wife", "ladies", "plain", "pants"}, {"guys", "warm", "kids"}),
+        ("Kai Striped Men's Sweater", "Wool", {"guys", "husband", "warm", "stripes"}, {"wife", "daughter"}),
+        ("Kai Printed Girl's Top", "Fleece", {"daughter", "kids", "warm"}, {"son", "wife", "guys"}),
+    ],
+)
+def test_a_product_has_the_words_with_which_shoppers_ask_for_it(
+    name: str, fabric: str, has: set[str], lacks: set[str]
+) -> None:
+    place = {"level_2": "Clothing", "level_3": "Clothing", "level_4": "Clothing"}
+    made_of = product(name=name, attributes=[{"key": "Fabric", "value": fabric}], **place)
+    (keywords,) = products_for_questions(made_of, 2, read_pairing("clothing"))["keywords"].to_list()
+    assert has <= set(keywords)
+    assert not lacks & set(keywords)

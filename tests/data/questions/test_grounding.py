@@ -36,7 +36,7 @@ def products() -> pl.DataFrame:
     table = table.with_columns(facts=pl.concat_list(pair).cast(PAIRS), type=pl.lit(None, pl.String))
     partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
     table = table.with_columns(brand=pl.lit(None, pl.String), plural=False, block=answer_block(2))
-    return table.with_columns(partners=partners)
+    return table.with_columns(partners=partners, keywords=pl.lit([], pl.List(pl.String)))
 
 
 def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CONTEXT) -> list[str]:
@@ -215,6 +215,26 @@ def test_values_that_a_question_names_are_marked_in_the_row(
     lines = Grounding(products, 3).context(CONTEXT, question, [row]).splitlines()
     assert compact(product, marked) in lines
     assert compact(product, ["x: no"]).endswith("; x: no")
+
+
+def test_rows_are_found_and_marked_by_the_words_of_shoppers(products: pl.DataFrame) -> None:
+    is_warm = pl.col("fabric") == "Silk"
+    words = pl.when(is_warm).then(pl.lit(["warm", "cosy"])).otherwise(pl.lit([], pl.List(pl.String)))
+    (line,) = (
+        Grounding(products.with_columns(keywords=words), 3)
+        .context(CONTEXT, "smth warm for my uncle")
+        .splitlines()[1:]
+    )
+    assert line.startswith("- Lumo Printed Men's Shirt")
+    assert line.endswith("; warm: yes")
+
+
+def test_values_that_share_a_word_are_both_marked(products: pl.DataFrame) -> None:
+    necks = pl.when(pl.col("id") == "a").then(pl.lit("Turtle Neck")).otherwise(pl.lit("Round Neck"))
+    fact = pl.concat_list(pl.struct(key=pl.lit("Neck"), value=necks)).cast(PAIRS)
+    question = "the Zarvo Striped Men's Shirt - turtle neck or round neck?"
+    (line,) = Grounding(products.with_columns(facts=fact), 3).context(CONTEXT, question).splitlines()[1:]
+    assert line.endswith("; turtle neck: yes; round neck: no")
 
 
 def test_the_name_of_an_attribute_is_part_of_its_value(products: pl.DataFrame) -> None:

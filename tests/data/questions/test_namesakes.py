@@ -36,7 +36,9 @@ def products() -> pl.DataFrame:
     kind = {"category": pl.lit("Men's Clothing"), "shelf": pl.lit("Shirts"), "product_kind": pl.lit("top")}
     table = table.with_columns(**unknown, **kind, plural=False)
     partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
-    return table.with_columns(block=answer_block(2), partners=partners)
+    return table.with_columns(
+        block=answer_block(2), partners=partners, keywords=pl.lit([], pl.List(pl.String))
+    )
 
 
 def facts(table: pl.DataFrame) -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from data.questions.words import nearest_word
 
-KNOWN = ["denim", "linen", "cotton", "striped", "pleated", "shoes", "sleeve"]
+KNOWN = ["denim", "linen", "cotton", "striped", "pleated", "shoes", "sleeve", "solid", "hook"]
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,6 @@ def test_a_letter_that_is_wrong_missing_or_swapped_is_put_right(word: str, meant
     assert nearest_word(word, KNOWN) == meant
 
 
-@pytest.mark.parametrize("word", ["please", "hoses", "garden", "shop", "red", "something"])
+@pytest.mark.parametrize("word", ["please", "hoses", "garden", "shop", "red", "something", "sold", "look"])
 def test_another_word_is_not_bent_into_a_value(word: str) -> None:
     assert nearest_word(word, KNOWN) is None

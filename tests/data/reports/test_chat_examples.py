@@ -20,6 +20,8 @@ def test_examples_ask_about_products_that_are_there() -> None:
 
 def test_without_clothing_there_is_no_outfit_and_without_facts_no_example() -> None:
     products, _, _ = sample_questions(1)
-    goods = products.with_columns(partners=pl.lit(None, pl.List(pl.String)))
+    goods = products.with_columns(
+        partners=pl.lit(None, pl.List(pl.String)), keywords=pl.lit([], pl.List(pl.String))
+    )
     assert not any("goes well with" in example for example in example_questions(goods))
     assert example_questions(products.with_columns(facts=pl.col("facts").list.head(0))) == []

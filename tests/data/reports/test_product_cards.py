@@ -13,7 +13,9 @@ def products_of(*names: str) -> pl.DataFrame:
     table = pl.DataFrame({"id": list(map(str, range(len(names)))), "name": names, "facts": facts})
     unknown = {column: pl.lit(None, pl.String) for column in ("brand", "type", "product_kind", "rating")}
     place = {"category": pl.lit("Clothing"), "shelf": pl.lit("Shelf")}
-    return table.with_columns(**unknown, **place, partners=pl.lit(None, pl.List(pl.String)))
+    return table.with_columns(
+        **unknown, **place, partners=pl.lit(None, pl.List(pl.String)), keywords=pl.lit([], pl.List(pl.String))
+    )
 
 
 def test_cards_know_the_catalogue() -> None:

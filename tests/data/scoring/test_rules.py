@@ -26,7 +26,9 @@ def products() -> pl.DataFrame:
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
     table = table.with_columns(rating=pl.lit(None, pl.String), facts=pl.concat_list(pair).cast(PAIRS))
     partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
-    return table.with_columns(block=answer_block(2), partners=partners)
+    return table.with_columns(
+        block=answer_block(2), partners=partners, keywords=pl.lit([], pl.List(pl.String))
+    )
 
 
 def answers(products: pl.DataFrame, *questions: str, context: str = "") -> list[str]:
