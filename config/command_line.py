@@ -24,12 +24,24 @@ ConfigStore.instance().store("optuna", OmegaConf.load(HERE / "optuna.yaml"), "hy
 OmegaConf.register_new_resolver("twice", lambda value: 2 * value, replace=True)
 
 
+def _task(chosen: dict[str, str]) -> str:
+    """The task that a command line asks for; empty if the line does not tell. chosen: key -> value."""
+    if "data.task" in chosen:
+        return chosen["data.task"]
+    path = HERE / "data" / f"{chosen.get('data', 'sample')}.yaml"
+    return OmegaConf.load(path).get("task", "retail") if path.is_file() else ""
+
+
 def with_experiment(arguments: list[str]) -> list[str]:
-    """Without an experiment and without another model, the quickstart, which is tuned for the embedded
-    model.
+    """The arguments, with an experiment where they name none: for a catalogue `quickstart`, which is tuned to
+    the embedded model, or `assistant` where they name a model. Other tasks have no default.
     """
-    keys = [argument.split("=", 1)[0].lstrip("+~") for argument in arguments]
-    return arguments if "experiment" in keys or "model" in keys else [*arguments, "+experiment=quickstart"]
+    pairs = (argument.partition("=") for argument in arguments)
+    chosen = {key.lstrip("+~"): value for key, _, value in pairs}
+    if "experiment" in chosen or _task(chosen) != "retail":
+        return arguments
+    own_model = "model" in chosen or "model.base" in chosen
+    return [*arguments, f"+experiment={'assistant' if own_model else 'quickstart'}"]
 
 
 def parse(argument: str) -> Override:

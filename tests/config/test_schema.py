@@ -4,13 +4,14 @@ anything is loaded.
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from config import command_line, schema
-from tests.conftest import ROOT
+from tests.conftest import ROOT, typed
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "config/experiment").glob("*.yaml"))
 GROUPS = [
@@ -248,7 +249,28 @@ def test_a_mistake_ends_the_program_without_a_traceback() -> None:
     assert "did you mean data.limit?" in done.stderr
 
 
-def test_quickstart_is_for_the_embedded_model_alone() -> None:
-    assert command_line.with_experiment(["data.limit=64"]) == ["data.limit=64", "+experiment=quickstart"]
-    assert command_line.with_experiment(["model=gemma-2-9b-it"]) == ["model=gemma-2-9b-it"]
-    assert command_line.with_experiment(["-m", "+experiment=base,job-0"]) == ["-m", "+experiment=base,job-0"]
+@pytest.mark.parametrize(
+    ("arguments", "experiment"),
+    [
+        ([], "quickstart"),
+        (["data.limit=64"], "quickstart"),
+        (["data=table", "data.path=shop.csv"], "quickstart"),
+        (["model=gemma-2-9b-it"], "assistant"),
+        (["model.base=folder", "data=flipkart"], "assistant"),
+        (["-m", "model=gemma-2-9b-it,qwen3-8b"], "assistant"),
+        (["data=tags", "model=minilm"], ""),
+        (["data=unfair-tos-multilabel"], ""),
+        (["data.task=instructions", "model=smollm2-135m"], ""),
+        (["-m", "+experiment=base,job-0"], ""),
+    ],
+)
+def test_a_catalogue_has_an_experiment_by_default(arguments: list[str], experiment: str) -> None:
+    added = [f"+experiment={experiment}"] if experiment else []
+    assert command_line.with_experiment(arguments) == arguments + added
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config/data").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_task_of_a_table_is_seen_without_composing(path: Path) -> None:
+    columns = ["data.columns.name=a", "data.columns.category=b"] if path.stem == "table" else []
+    composed = typed(f"data={path.stem}", "data.path=x", *columns)
+    assert command_line._task({"data": path.stem}) == composed.data.task
