@@ -25,7 +25,7 @@ from data.catalogue.partitions import PROGRESS_DELAY, Partitions, partition_file
 from data.catalogue.text_files import FOUND, TextForm
 from data.modules import agreement
 from data.questions import filters, written, written_checks
-from data.questions.further_kinds import Shop, kinds_sold, things_absent, things_named
+from data.questions.further_kinds import Shop, things_absent, things_named, words_sold
 from data.questions.phrases import CONTEXT
 from data.questions.products import products_for_questions
 from data.questions.shoppers import SHOPPERS
@@ -137,7 +137,7 @@ def _products_step(
     names = products.select(order=name_order(seed))
     found = {"products": products, "names": names}
     if wording == SHOPPERS:
-        found |= {"sold": kinds_sold(products), "things": things_named(products)}
+        found |= {"sold": words_sold(products), "things": things_named(products)}
     return found
 
 
@@ -170,7 +170,7 @@ def _split_step(
 def _shop_of(partitions: Partitions) -> Shop:
     """What questions in shoppers' words need of the whole catalogue."""
     sold, things = (pl.concat(partitions.read(name)) for name in ("sold", "things"))
-    return Shop(sold.unique(), things_absent(things))
+    return Shop(sold["pair"].unique(), things_absent(things))
 
 
 def ask_questions(

@@ -10,7 +10,7 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.questions.filling import PAIRS, fill, in_sentence, pick, place_condition
-from data.questions.further_kinds import facts_of
+from data.questions.further_kinds import facts_of, features_of
 from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE_LIMIT
 from data.questions.products import price_text, without_namesakes
 
@@ -86,22 +86,33 @@ def budget_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 def wish_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One question a product that has a brand, and half of the others, for one of its type (else shelf), most
-    often by its brand. They are worded as those for what the catalogue lacks, so that the words alone do not
-    tell whether it has it.
+    often by its brand or with a value. They are worded as those for what the catalogue lacks, so that the
+    words alone do not tell whether it has it.
     """
     has_brand = pl.col("brand").is_not_null()
-    some = products.filter(has_brand | (pl.col("id").hash(seed + 15) % 2 == 0)).with_columns(
-        draw=pl.col("id"),
-        kind_of=pl.coalesce("type", "shelf"),
-        asked_brand=pl.when(pl.col("id").hash(seed + 16) % 3 > 0).then("brand"),
+    draw = pl.col("id").hash(seed + 16) % 3
+    some = (
+        products.filter(has_brand | (pl.col("id").hash(seed + 15) % 2 == 0))
+        .join(features_of(products, seed + 18).drop("other"), on="id", how="left", maintain_order="left")
+        .with_columns(
+            draw=pl.col("id"),
+            kind_of=pl.coalesce("type", "shelf"),
+            asked_brand=pl.when(draw == 1).then("brand"),
+            asked_value=pl.when(draw == 2).then("value"),
+        )
     )
     by_brand = pl.format("{} by {}", "kind_of", "asked_brand")
-    conditions = [place_condition(), pl.struct(key=pl.lit("Brand"), value="asked_brand")]
+    with_value = pl.format("{} {}", "asked_value", "kind_of")
+    brand, feature = (
+        pl.struct(key=pl.lit("Brand"), value="asked_brand"),
+        pl.struct("key", value="asked_value"),
+    )
+    conditions = [place_condition(), brand, feature]
     has_value = pl.element().struct.field("value").is_not_null()
     return some.select(
         product_id="id",
         kind=pl.lit("search"),
-        question=pl.coalesce(by_brand, "kind_of"),
+        question=pl.coalesce(by_brand, with_value, "kind_of"),
         sentence=fill(pick(FOUND, seed + 17), other=pl.col("name")),
         answer_id="id",
         conditions=pl.concat_list(conditions).cast(PAIRS).list.eval(pl.element().filter(has_value)),

@@ -28,24 +28,39 @@ from data.questions.products import without_namesakes
 LONGEST_VALUE = 40  # characters of a value that a shopper names
 YES_NO_FACTS = 2  # of a product that are asked about with yes or no
 OTHER_VALUES = 20  # of an attribute, that a question may name in place of the product's own
+FEATURE_KEYS = "fabric material pattern color colour occasion sleeve neck fit length".split()  # of searches
 
 
 @dataclass(frozen=True)
 class Shop:
     """What questions for absent goods need of the whole catalogue.
 
-    sold: of `kinds_sold`, each pair once. absent: goods of `data.questions.wordings.THINGS` that it does not
-    have.
+    sold: `words_sold` of all products, each pair once. absent: goods of `data.questions.wordings.THINGS` that
+    it does not have.
     """
 
-    sold: pl.DataFrame
+    sold: pl.Series
     absent: list[str]
 
 
-def kinds_sold(products: pl.DataFrame) -> pl.DataFrame:
-    """Which brand sells which kind of product: brand, kind_of, both in lower case."""
-    kind_of = pl.coalesce("type", "shelf").str.to_lowercase()
-    return products.select(brand=pl.col("brand").str.to_lowercase(), kind_of=kind_of).unique()
+def _words(text: pl.Expr) -> pl.Expr:
+    """The words of a text in lower case."""
+    return text.str.to_lowercase().str.extract_all(r"\w+")
+
+
+def _word_of_kind() -> pl.Expr:
+    """A number for a word of a kind of product (columns word, kind_of)."""
+    return pl.concat_str(pl.col("kind_of").str.to_lowercase(), "word", separator="\n").hash(0)
+
+
+def words_sold(products: pl.DataFrame) -> pl.DataFrame:
+    """Which words the names, brands and values of each kind of product have (column pair, a number for a word
+    of a kind).
+    """
+    values = pl.col("facts").list.eval(pl.element().struct.field("value")).list.join(" ")
+    text = pl.concat_str("name", "brand", values, separator=" ", ignore_nulls=True)
+    words = products.select(kind_of=pl.coalesce("type", "shelf"), word=_words(text)).explode("word")
+    return words.select(pair=_word_of_kind()).unique()
 
 
 def last_word(thing: str) -> str:
@@ -155,23 +170,45 @@ def greeting_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
+def features_of(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One fact of each product with which a shopper looks for such a product: id, key, value, and ``other``,
+    a value that the attribute has elsewhere, or null.
+    """
+    facts = facts_of(products).filter(pl.col("key").str.to_lowercase().is_in(FEATURE_KEYS))
+    order = pl.struct("id", "key").hash(seed)
+    one = facts.sort("id", order).unique("id", keep="first", maintain_order=True)
+    return _with_other_values(one, facts, seed).select("id", "key", "value", "other")
+
+
+def _not_sold(asked: pl.DataFrame, what: str, sold: pl.Series) -> pl.Series:
+    """The ids of rows that ask for a kind of product with a word that no product of the kind has.
+
+    Args:
+        asked: id, kind_of, and the column ``what``, a brand or a value. sold: of `Shop`.
+    """
+    words = asked.drop_nulls(what).select("id", "kind_of", word=_words(pl.col(what))).explode("word")
+    lacks = ~_word_of_kind().is_in(sold.implode())
+    return words.drop_nulls("word").filter(lacks)["id"].unique()
+
+
 def absent_questions(products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFrame:
-    """One question a third of the products for what the catalogue does not have: goods of another shop, or a
-    kind of product from a brand that has none of it.
+    """One question a third of the products for what the catalogue does not have: goods of another shop, a
+    kind of product from a brand that has none of it, or with a value that none of it has.
     """
     brands = products.select("brand").drop_nulls().unique().sort("brand")["brand"].to_list() or [""]
     drawn_id = pl.col("id").hash(seed + 5) % 3 == 0
     some = products.filter(drawn_id).with_columns(draw=pl.col("id"), kind_of=pl.coalesce("type", "shelf"))
     some = some.with_columns(other_brand=pick(brands, seed + 6))
-    pair = [pl.col("other_brand").str.to_lowercase(), pl.col("kind_of").str.to_lowercase()]
-    is_sold = some.join(shop.sold, left_on=pair, right_on=["brand", "kind_of"], how="semi")["id"]
-    can_name_brand = ~pl.col("id").is_in(is_sold.implode()) & (pl.col("other_brand") != "")
-    can_name_brand &= pl.col("id").hash(seed + 8) % 2 == 0
+    others = features_of(products, seed).select("id", "other")
+    some = some.join(others, on="id", how="left", maintain_order="left")
+    of_brand = pl.col("id").is_in(_not_sold(some, "other_brand", shop.sold).implode())
+    of_value = pl.col("id").is_in(_not_sold(some, "other", shop.sold).implode())
+    draw = pl.col("id").hash(seed + 8) % 4
     thing = (
-        pl.when(can_name_brand)
-        .then(pl.format("{} by {}", "kind_of", "other_brand"))
+        pl.when(of_value & (draw < 2)).then(pl.format("{} {}", "other", "kind_of"))
+        .when(of_brand & (draw == 2)).then(pl.format("{} by {}", "kind_of", "other_brand"))
         .otherwise(pick(shop.absent, seed + 7))
-    )
+    )  # fmt: skip
     return some.select(
         product_id="id",
         kind=pl.lit(ABSENT),

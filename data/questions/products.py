@@ -44,8 +44,8 @@ def partners_of(kind: pl.Expr, pairing: Pairing) -> pl.Expr:
 def keywords_of(pairing: Pairing) -> pl.Expr:
     """The words with which shoppers ask for what a product is (``words`` of the pairing), in lower case."""
     values = pl.col("facts").list.eval(pl.element().struct.field("value")).list.join(" ")
-    parts = ["name", "category", "shelf", "type", values]
-    text = pl.concat_str(*parts, separator=" ", ignore_nulls=True).str.to_lowercase()
+    place = pl.concat_str("name", "category", "shelf", "type", separator=" ", ignore_nulls=True)
+    text = pl.concat_str(place, values, separator=" ", ignore_nulls=True).str.to_lowercase()
     none = pl.lit([], pl.List(pl.String))
     found = [none]
     for pattern, words in pairing.words.items():
