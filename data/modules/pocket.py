@@ -7,9 +7,10 @@ import logging
 from pathlib import Path
 
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import pocket_products, pocket_rows, pocket_text
+from data.modules import pocket_products, pocket_rows, pocket_shelves, pocket_text, pocket_wordings
 from data.modules.pocket_text import Text, pocket_texts
 from data.modules.token_data import TokenDataModule
+from data.questions import grounding, matches, words
 from data.sample import vocabulary
 from data.tokens import prompts
 from data.tokens.display import show_tokens
@@ -21,7 +22,11 @@ from data.values import Settings
 log = logging.getLogger(__name__)
 
 
-CODE = [Path(__file__), *source_files(pocket_products, pocket_rows, pocket_text, prompts, vocabulary)]
+CODE = [
+    Path(__file__),
+    *source_files(pocket_products, pocket_rows, pocket_shelves, pocket_text, pocket_wordings),
+    *source_files(grounding, matches, words, prompts, vocabulary),
+]
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", START, END]
 
@@ -50,9 +55,9 @@ def _train_tokenizer(seed: int, vocabulary: int, folder: Path) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
-    words = " ".join(f"{word} {word.lower()}" for word in SHOP_WORDS.split())
+    of_shop = " ".join(f"{word} {word.lower()}" for word in SHOP_WORDS.split())
     drawn = pocket_texts(seed, TOKENIZER_TEXTS, pocket_text.WORDS)
-    texts = (f"{words}\n{words}\n{text.user}\n{text.reply}" for text in drawn)
+    texts = (f"{of_shop}\n{of_shop}\n{text.user}\n{text.reply}" for text in drawn)
     tokenizer.train_from_iterator(texts, trainer)
     names = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
     fast = PreTrainedTokenizerFast(

@@ -1,20 +1,23 @@
-"""Questions about a few rows of a catalogue, for the pocket model: which row is meant, a value copied from
-it, a value that it lacks, a row that fits, none that fits.
+"""Questions about rows of a catalogue, for the pocket model: which row is meant, a value copied from it, a
+value that it lacks, a row that fits, none that fits.
 
-The rows are written as prompts with grounding write them (`data.questions.grounding`); the replies are never
-in the assistant's answer format.
+The rows are written as prompts with grounding write them, with marks (`data.questions.grounding`). The
+questions are worded by `data.modules.pocket_wordings`, the replies never in the assistant's answer format.
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from data.modules.pocket_products import FreshProduct, Text, product_of
+from data.modules import pocket_wordings as wordings
+from data.modules.pocket_products import FreshProduct, Text
+from data.modules.pocket_shelves import PRICE, Shelf, called, draw_shelf, line_of, marks_of
+from data.modules.pocket_wordings import noun, typed
 from data.questions.phrases import CONTEXT
-from data.sample import vocabulary
-from data.sample.vocabulary import GARMENTS, VALUES
+from data.sample.vocabulary import VALUES
 
-MOST_ROWS = 4
+EMPTY = 0.06  # share of the texts without any row
+ANYWHERE = 0.1  # share of the texts that are asked in no category
 LABELS = [  # of a product, its category and its details; with all words of the assistant's answers
     ("Name = ", "For = ", ""),
     (" Product = ", "Category = ", " Details"),
@@ -23,196 +26,214 @@ LABELS = [  # of a product, its category and its details; with all words of the 
     ("Product = ", "The Category: ", "Product, Details:"),
 ]
 TURNS = 6  # questions about the same rows
-SHORTEST_BRAND = 8  # letters
-PRICE = "Price"
-CURRENCIES = ["Rs. ", "$", "EUR ", ""]
 LACKING = ["Warranty", "Weight", "Delivery Time", PRICE, "Lining", "Country of Origin", "Return Policy"]
+LACKING += ["Wash Care", "Number of Pockets", "Packaging", "Discount", "Stock", "Importer", "Thread Count"]
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Rows in a prompt, and the one that is asked about."""
+class Turn:
+    """A question, its reply, and the values that it asks for, in lower case, which are marked in the rows."""
 
-    rows: list[FreshProduct]
-    asked: FreshProduct
-
-    def others(self) -> list[FreshProduct]:
-        """The rows that are not asked about."""
-        return [row for row in self.rows if row is not self.asked]
+    question: str
+    reply: str
+    asked_for: Sequence[str] = ()
 
 
-def _long_brand(rng: random.Random) -> str:
-    """A new brand that is too long to be one of the sample catalogue by chance."""
-    while True:
-        brand = vocabulary.fresh_brand(rng)
-        if len(brand) >= SHORTEST_BRAND:
-            return brand
+def _lower(key: str, value: str) -> str:
+    """A value as it stands in a sentence."""
+    return value if key == PRICE else value.lower()
 
 
-def _draw_shelf(rng: random.Random) -> Shelf:
-    """One to four products of one category, mostly of like brands or kinds, in any order; those of half the
-    shelves have prices.
-    """
-    category = rng.choice(list(GARMENTS))
-    garments = GARMENTS[category]
-    same = rng.choice(garments)
-    asked = product_of(rng, _long_brand(rng), category, same)
-    rows = [asked]
-    for _ in range(rng.randint(0, MOST_ROWS - 1)):
-        brand = asked.brand if rng.random() < 0.3 else _long_brand(rng)
-        garment = same if rng.random() < 0.5 else rng.choice(garments)
-        row = product_of(rng, brand, category, garment)
-        if row.name not in [other.name for other in rows]:
-            rows.append(row)
-    if rng.random() < 0.5:
-        currency = rng.choice(CURRENCIES)
-        for row in rows:
-            row.facts[PRICE] = f"{currency}{rng.randint(1, 9999)}"
-    rng.shuffle(rows)
-    return Shelf(rows, asked)
+def _sentence(row: FreshProduct, key: str) -> str:
+    """What a row says of an attribute."""
+    return f"The {key.lower()} of the {row.name} is {_lower(key, row.facts[key])}."
 
 
-def row_text(product: FreshProduct) -> str:
-    """A product as a row in a prompt."""
-    facts = "; ".join(f"{key}: {value}" for key, value in product.facts.items())
-    return f"- {product.name} | {product.shelf} | {facts}"
-
-
-def _typed_name(rng: random.Random, name: str) -> str:
-    """A name as people type it: mostly as it is, else without an inner word, or in lower case."""
-    words = name.split()
-    if len(words) > 3 and rng.random() < 0.2:
-        words.pop(rng.randrange(1, len(words) - 1))
-    typed = " ".join(words)
-    return typed.lower() if rng.random() < 0.2 else typed
-
-
-def _a_value(rng: random.Random, shelf: Shelf) -> Text:
+def _a_value(rng: random.Random, shelf: Shelf) -> Turn:
     """A value of one row."""
-    key, value = rng.choice(list(shelf.asked.facts.items()))
-    name, low = _typed_name(rng, shelf.asked.name), key.lower()
-    questions = [
-        f"Of the {name} I want the {low}.",
-        f"Say the {low}: {name}",
-        f"{low}? {name}",
-        f"find the {low} that the {name} has",
-        f"I like the {name}. And the {low} of it?",
-        f"read out the {low} of {name}",
-    ]
-    return Text(rng.choice(questions), f"The {low} of the {shelf.asked.name} is {value.lower()}.")
+    key = rng.choice(list(shelf.asked.facts))
+    question = wordings.about(rng, key, called(rng, shelf, shelf.asked))
+    return Turn(question, _sentence(shelf.asked, key))
 
 
-def _the_shelf(rng: random.Random, shelf: Shelf) -> Text:
+def _again(rng: random.Random, shelf: Shelf) -> Turn:
+    """A value of the row of the turn before, which stands before the question again in half of the cases."""
+    key = rng.choice(list(shelf.asked.facts))
+    question = typed(rng, rng.choice(wordings.AGAIN).format(key=noun(rng, key)))
+    if rng.random() < 0.5:
+        question = "\n".join([_head(rng, shelf), line_of(shelf.asked, []), question])
+    return Turn(question, _sentence(shelf.asked, key))
+
+
+def _the_shelf(rng: random.Random, shelf: Shelf) -> Turn:
     """The shelf of one row."""
-    name = _typed_name(rng, shelf.asked.name)
-    questions = [
-        f"On what shelf does the {name} stand?",
-        f"{name}: where?",
-        f"Go to the {name}. Where is it?",
-    ]
-    return Text(rng.choice(questions), f"The {shelf.asked.name} is in {shelf.asked.shelf}.")
+    question = rng.choice(wordings.SHELF).format(name=called(rng, shelf, shelf.asked))
+    return Turn(question, f"The {shelf.asked.name} is in {shelf.asked.shelf}.")
 
 
-def _a_lacking_value(rng: random.Random, shelf: Shelf) -> Text:
+def _a_lacking_value(rng: random.Random, shelf: Shelf) -> Turn:
     """A value that no row has, or that only another row has."""
     others = [key for row in shelf.others() for key in row.facts]
     keys = [key for key in [*LACKING, *VALUES, *others] if key not in shelf.asked.facts]
-    key, name = rng.choice(keys).lower(), _typed_name(rng, shelf.asked.name)
-    questions = [f"Of the {name} I want the {key}.", f"Say the {key}: {name}", f"{key}? {name}"]
-    return Text(rng.choice(questions), f"The row of the {shelf.asked.name} lacks the {key}.")
+    key = rng.choice(keys)
+    question = wordings.about(rng, key, called(rng, shelf, shelf.asked))
+    return Turn(question, f"The row of the {shelf.asked.name} lacks the {key.lower()}.")
 
 
-def yes_or_no(rng: random.Random, shelf: Shelf) -> Text:
-    """Whether a row has a value: what was asked and what the row says stand side by side in the reply."""
+def _yes_or_no(rng: random.Random, shelf: Shelf) -> Turn:
+    """Whether a row has a value: what the row says and what was asked stand side by side in the reply."""
     key = rng.choice([key for key in shelf.asked.facts if key in VALUES])
     value = shelf.asked.facts[key]
-    asked = value if rng.random() < 0.5 else rng.choice(VALUES[key])
-    word = "yes" if asked == value else "no"
-    name = _typed_name(rng, shelf.asked.name)
-    questions = [
-        f"The {key.lower()} of the {name} should be {asked.lower()}.",
-        f"{name}: {asked.lower()} for {key.lower()}, right?",
-        f"test whether the {name} has {asked} for its {key.lower()}",
+    others = [
+        other
+        for other in VALUES[key]
+        if value.lower() not in other.lower() and other.lower() not in value.lower()
     ]
-    reply = f"Asked: {asked.lower()}. The {key.lower()} of the {shelf.asked.name} is {value.lower()}: {word}."
-    return Text(rng.choice(questions), reply)
+    asked = value if rng.random() < 0.5 else rng.choice(others)
+    word = "yes" if asked == value else "no"
+    name = called(rng, shelf, shelf.asked)
+    question = rng.choice(wordings.YES_NO).format(key=noun(rng, key), name=name, value=asked.lower())
+    reply = (
+        f"The {key.lower()} of the {shelf.asked.name} is {value.lower()}. Asked for {asked.lower()}: {word}."
+    )
+    return Turn(question, reply, [asked.lower()])
 
 
-def _two_rows(rng: random.Random, shelf: Shelf) -> Text:
-    """The same attribute of two rows."""
+def _two_rows(rng: random.Random, shelf: Shelf) -> Turn:
+    """The same attribute of two rows, the one that is asked for first first."""
     others = [row for row in shelf.others() if row.facts.keys() & shelf.asked.facts.keys()]
     if not others:
         return _a_value(rng, shelf)
     other = rng.choice(others)
     key = rng.choice([key for key in shelf.asked.facts if key in other.facts])
-    names = _typed_name(rng, shelf.asked.name), _typed_name(rng, other.name)
-    question = rng.choice(["The {0} and the {1}, their {2}.", "{0} / {1}: {2}?", "put {0} beside {1}: {2}"])
-    of_one = f"The {key.lower()} of the {shelf.asked.name} is {shelf.asked.facts[key].lower()}"
-    of_other = f"that of the {other.name} is {other.facts[key].lower()}"
-    return Text(question.format(*names, key.lower()), f"{of_one}; {of_other}.")
+    names = {"name": called(rng, shelf, shelf.asked), "other": called(rng, shelf, other)}
+    question = rng.choice(wordings.TWO).format(key=noun(rng, key), **names)
+    return Turn(question, f"{_sentence(shelf.asked, key)} {_sentence(other, key)}")
 
 
-def _which_row(rng: random.Random, shelf: Shelf) -> Text:
-    """The row that has one or two values; nothing, where no row has them."""
-    source = _draw_shelf(rng).asked if rng.random() < 0.25 else shelf.asked
-    keys = [key for key in source.facts if key in VALUES]
-    wanted = {key: source.facts[key] for key in rng.sample(keys, min(len(keys), rng.randint(1, 2)))}
-    fitting = [row for row in shelf.rows if wanted.items() <= row.facts.items()]
-    listed = " and ".join(f"{key.lower()} {value}" for key, value in wanted.items())
-    question = rng.choice(["Which one has the {0}?", "I want something with {0}.", "any of them in {0}"])
+def _goods(rng: random.Random, row: FreshProduct) -> tuple[str, list[str]]:
+    """Goods as somebody looks for them, of which a row is one, and the values that it must have."""
+    keys = [key for key in row.facts if key in VALUES]
+    values = [row.facts[key] for key in rng.sample(keys, min(len(keys), rng.randint(0, 3)))]
+    listed = ", ".join(values)
+    if rng.random() < 0.5:
+        listed = listed.lower()
+    forms = ["{0} {1}", "{1} with {0}", "{1}, {0}", "{1} in {0}", "{1}: {0}"] if values else ["{1}"]
+    goods = rng.choice(forms).format(listed, row.type)
+    wanted = [row.type, *values]
+    if rng.random() < 0.4:
+        goods = rng.choice(["{0} by {1}", "{0} from {1}", "{0}, {1}"]).format(goods, row.brand)
+        wanted.append(row.brand)
+    return goods, [value.lower() for value in wanted]
+
+
+def _which_row(rng: random.Random, shelf: Shelf) -> Turn:
+    """The first row that has all that is asked for; nothing, where no row has it."""
+    source = draw_shelf(rng).asked if rng.random() < 0.35 else shelf.asked
+    goods, asked_for = _goods(rng, source)
+    wanted = [f"{value}: yes" for value in asked_for]
+    fitting = [row for row in shelf.rows if marks_of(row, asked_for) == wanted]
     reply = f"The {fitting[0].name} has it." if fitting else "None of them has it."
-    return Text(question.format(listed), reply)
+    return Turn(rng.choice(wordings.WANTED).format(thing=goods), reply, asked_for)
 
 
-def _another_row(rng: random.Random, shelf: Shelf) -> Text:
-    """A row beside the one that is named."""
-    others = shelf.others()
-    name = _typed_name(rng, shelf.asked.name)
-    question = rng.choice(["What else is there but the {0}?", "Not the {0}, another one.", "Beside the {0}?"])
-    reply = f"There is the {others[0].name}." if others else f"There is the {shelf.asked.name} alone."
-    return Text(question.format(name), reply)
+def _cheap_row(rng: random.Random, shelf: Shelf) -> Turn:
+    """The first row of a type, at a price that all rows keep to."""
+    limit = rng.randint(9_000, 12_000) if PRICE in shelf.asked.facts else rng.randint(1, 12_000)
+    first = next(row for row in shelf.rows if row.type == shelf.asked.type)
+    question = rng.choice(wordings.CHEAP).format(thing=shelf.asked.type, limit=limit)
+    return Turn(question, f"The {first.name} has it.", [shelf.asked.type.lower()])
 
 
-def _whole_row(rng: random.Random, shelf: Shelf) -> Text:
+def _another_row(rng: random.Random, shelf: Shelf) -> Turn:
+    """The first row beside the one that is named, which may be none of them."""
+    named = draw_shelf(rng).asked if rng.random() < 0.6 else shelf.asked
+    others = [row for row in shelf.rows if row is not named]
+    question = rng.choice(wordings.ANOTHER).format(name=called(rng, shelf, named))
+    reply = f"There is the {others[0].name}." if others else f"There is the {named.name} alone."
+    return Turn(question, reply)
+
+
+def _other_goods(rng: random.Random, shelf: Shelf) -> Turn:
+    """Goods that no row is."""
+    question = rng.choice(wordings.WANTED).format(thing=rng.choice(wordings.GOODS))
+    return Turn(question, "None of them has it.")
+
+
+def _hello(rng: random.Random, shelf: Shelf) -> Turn:
+    """No question at all."""
+    return Turn(rng.choice(wordings.HELLO), "Hello! Ask about these things.")
+
+
+def _whole_row(rng: random.Random, shelf: Shelf) -> Turn:
     """What a row says, line by line, some lines or all, under labels of several kinds."""
     form = rng.choice(["{0} = {1}", " {0}: {1}", "* {0}: {1}", "+ {0}: {1}"])
     facts = [form.format(key, value) for key, value in shelf.asked.facts.items()]
     facts = facts[: rng.randint(1, len(facts))]
     product, category, heading = rng.choice(LABELS)
-    question = rng.choice(["Tell me all about the {0}.", "Show the row of the {0}", "{0}: what is known?"])
-    name = _typed_name(rng, shelf.asked.name)
+    question = rng.choice(wordings.WHOLE).format(name=called(rng, shelf, shelf.asked))
     lines = [f"{product}{shelf.asked.name}", f"{category}{shelf.asked.category}", heading, *facts]
-    return Text(question.format(name), "\n".join(filter(None, lines)))
+    return Turn(question, "\n".join(filter(None, lines)))
 
 
-TASKS: list[Callable[[random.Random, Shelf], Text]] = [
-    _a_value,
-    _a_value,
-    _a_value,
-    _the_shelf,
-    _a_lacking_value,
-    yes_or_no,
-    yes_or_no,
-    yes_or_no,
-    yes_or_no,
-    _two_rows,
-    _two_rows,
-    _which_row,
-    _which_row,
-    _another_row,
-    _whole_row,
-    _whole_row,
-]
+Task = Callable[[random.Random, Shelf], Turn]
+OF_ONE_ROW: dict[Task, int] = {_a_value: 6, _the_shelf: 1, _a_lacking_value: 3, _yes_or_no: 4, _whole_row: 2}
+OF_ROWS: dict[Task, int] = {
+    _two_rows: 5,
+    _which_row: 5,
+    _cheap_row: 1,
+    _another_row: 3,
+    _other_goods: 1,
+    _hello: 1,
+}
+OF_NONE: dict[Task, int] = {_other_goods: 2, _hello: 1}
+FOLLOWED = 0.25  # share of the questions about one row after which another goes on about it
+
+
+def _drawn(rng: random.Random, tasks: dict[Task, int]) -> Task:
+    """One of the tasks, by its weight."""
+    return rng.choices(list(tasks), list(tasks.values()))[0]
+
+
+def _turns(rng: random.Random, shelf: Shelf) -> list[Turn]:
+    """Questions about the rows of a shelf."""
+    turns: list[Turn] = []
+    while len(turns) < TURNS:
+        of = Shelf(shelf.rows, rng.choice(shelf.rows))
+        task = _drawn(rng, OF_ONE_ROW | OF_ROWS)
+        turn = task(rng, of)
+        turns.append(replace(turn, question=typed(rng, turn.question)))
+        if task in OF_ONE_ROW and rng.random() < FOLLOWED:
+            turns.append(_again(rng, of))
+    return turns
+
+
+def _head(rng: random.Random, shelf: Shelf) -> str:
+    """The line above the rows: the category that is asked in, if there is one."""
+    return " Context:" if rng.random() < ANYWHERE else f" Context:{CONTEXT}{shelf.asked.category}"
+
+
+def _without_rows(rng: random.Random, shelf: Shelf) -> Text:
+    """Questions that no row can answer."""
+    turns = []
+    for _ in range(2):
+        turn = _drawn(rng, OF_NONE)(rng, shelf)
+        turns.append((f"{_head(rng, shelf)}\n{typed(rng, turn.question)}", turn.reply))
+    (question, reply), *more = turns
+    return Text(question, reply, tuple(more))
 
 
 def rows_of_a_catalogue(rng: random.Random) -> Text:
-    """Rows of a catalogue and some questions that they answer, one turn after the other."""
-    shelf = _draw_shelf(rng)
-    turns = []
-    for _ in range(TURNS):
-        asked = Shelf(shelf.rows, rng.choice(shelf.rows))
-        task = rng.choice(TASKS)(rng, asked)
-        turns.append((task.user, task.reply))
-    (question, reply), *more = turns
-    lines = [f" Context:{CONTEXT}{shelf.asked.category}", *map(row_text, shelf.rows), question]
-    return Text("\n".join(lines), reply, tuple(more))
+    """Rows of a catalogue and some questions that they answer, one turn after the other; some texts have no
+    rows.
+    """
+    shelf = draw_shelf(rng)
+    if rng.random() < EMPTY:
+        return _without_rows(rng, shelf)
+    turns = _turns(rng, shelf)
+    values = list(dict.fromkeys(value for turn in turns for value in turn.asked_for))
+    rng.shuffle(values)
+    lines = [line_of(row, values) for row in shelf.rows]
+    first, *more = turns
+    question = "\n".join([_head(rng, shelf), *lines, first.question])
+    return Text(question, first.reply, tuple((turn.question, turn.reply) for turn in more))

@@ -12,28 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from data.modules.pocket_products import Text, fresh_product
 from data.modules.pocket_rows import rows_of_a_catalogue
+from data.questions.words import ENGLISH
 from data.sample import vocabulary
 from data.sample.vocabulary import CARES, COLOURS
 
 MARKS = ["", "", "", "", ".", ",", "!", "?", ":", ";"]  # after a word
-# Plain English, so that the pieces of its words are known before anybody's answers are trained.
-ENGLISH = """
-    about above after again all alternative always am an and another any anything are as ask at available
-    away back be because become before begin best better between black both bought bring but buy by call can
-    catalogue category change cheap check choose clean close clothes colour combine come compare cost could
-    customer day dear describe detail did differ do does doubt down each easy either else end enough ever
-    every example family far few find first fit fits for found from full get give go goes good great had has
-    have he hello help her here high him his hold how I if in information instead into is it its just keep
-    kind know large last later least less like little long look low made make many match matter may me mean
-    might mine more most much must my name near need never new next nice no none not nothing now of off
-    often old on once one only open or order other our out over own pair part people perhaps piece place
-    please point possible price product question quite rather read right row said same say see sell send set
-    she shelf shop should show sign similar since size small so some somebody something soon sorry still
-    stock such suggest sure take tell than thank that the their them then there these they thing think this
-    those though through time to today together too try two under unfortunately until up us use used usual
-    value very want was way we wear welcome well were what when where whether which while who whole whom why
-    will wish with without wonder word work would write yes yet you young your
-""".split()
 
 
 def _odd_word(rng: random.Random) -> str:

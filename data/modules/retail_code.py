@@ -12,6 +12,7 @@ from data.questions import (
     follow_ups,
     further_kinds,
     grounding,
+    key_wordings,
     matches,
     phrases,
     products,
@@ -30,7 +31,7 @@ from data.tokens import chat_templates, escaping, example, prompts, rows
 from data.values import Settings
 
 CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
-KIND_CODE = source_files(shoppers, further_kinds, choices, follow_ups, wordings)
+KIND_CODE = source_files(shoppers, further_kinds, choices, follow_ups, wordings, key_wordings)
 TEMPLATE_CODE = [*source_files(pairing, phrases, products, filling, templates, suggestions), *KIND_CODE]
 WRITTEN_CODE = source_files(written, written_checks)
 CODE = [

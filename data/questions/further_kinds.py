@@ -134,13 +134,13 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One question a third of the products for an attribute that their rows do not say."""
+    """One question about half of the products for an attribute that their rows do not say."""
     own = pl.col("facts").list.eval(pl.element().struct.field("key").str.to_lowercase())
     catalogue = facts_of(products)["key"].str.to_lowercase().unique().sort().to_list()
     nouns = [key for key in catalogue if key in NOUNS or key in wordings.COMMON_KEYS]
     keys = pl.DataFrame({"key": list(dict.fromkeys([*wordings.UNSAID_KEYS, *nouns]))})
     told_apart = without_namesakes(products)
-    some = told_apart.filter(pl.col("id").hash(seed + 4) % 3 == 0).select("id", "name", own=own)
+    some = told_apart.filter(pl.col("id").hash(seed + 4) % 2 == 0).select("id", "name", own=own)
     pairs = some.join(keys, how="cross").filter(~pl.col("own").list.contains(pl.col("key")))
     chosen = pairs.sort("id", pl.struct("id", "key").hash(seed)).unique(
         "id", keep="first", maintain_order=True
@@ -192,11 +192,11 @@ def _not_sold(asked: pl.DataFrame, what: str, sold: pl.Series) -> pl.Series:
 
 
 def absent_questions(products: pl.DataFrame, shop: Shop, seed: int) -> pl.DataFrame:
-    """One question a third of the products for what the catalogue does not have: goods of another shop, a
+    """One question beside half of the products for what the catalogue does not have: goods of another shop, a
     kind of product from a brand that has none of it, or with a value that none of it has.
     """
     brands = products.select("brand").drop_nulls().unique().sort("brand")["brand"].to_list() or [""]
-    drawn_id = pl.col("id").hash(seed + 5) % 3 == 0
+    drawn_id = pl.col("id").hash(seed + 5) % 2 == 0
     some = products.filter(drawn_id).with_columns(draw=pl.col("id"), kind_of=pl.coalesce("type", "shelf"))
     some = some.with_columns(other_brand=pick(brands, seed + 6))
     others = features_of(products, seed).select("id", "other")

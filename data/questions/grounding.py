@@ -8,29 +8,39 @@ alike.
 
 Values that the question asks for are marked in each row ("linen: no").
 
+A search gets the rows that have all that it asks for; where none has, it gets none, and is declined.
+
 In training the rows that the answer needs are always among them (RAFT: Zhang et al. 2024,
-https://arxiv.org/abs/2403.10131). Where the question names no product in full, their order is drawn by
-a hash of the question, so that it tells nothing.
+https://arxiv.org/abs/2403.10131). The products that a question names come first, then the others, the best
+first. Of several rows that answer a question as well, the answer of a training question is the first.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from data.questions.follow_ups import earlier_turns
-from data.questions.matches import ValueMatcher, best_matches, marks
-from data.questions.phrases import COMPARISON
+from data.questions.matches import ValueMatcher, has_all, marks
+from data.questions.phrases import COMPARISON, CONTEXT
 from data.questions.products import read_question_products
-from data.questions.retrieval import Product, Retriever, is_named_in_full, same_name
+from data.questions.retrieval import Product, Retriever, same_name
 from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
 from data.values import Settings
 
 ROWS = "rows"  # the value of data.grounding with which prompts hold rows
+
+
+class _Found(NamedTuple):
+    """What the catalogue has for a question: rows, the products that it names, what it asks for."""
+
+    rows: list[Product]
+    subjects: list[Product]
+    asked_for: list[str]
 
 
 class Grounding:
@@ -62,17 +72,23 @@ class Grounding:
             needed: ids of the rows that must be among them, in training.
             earlier: questions and answers before this one, of which it may go on.
         """
-        searched = self.retriever.with_subject(context, question, earlier)
-        rows, subjects = self.retriever.relevant(context, searched, self.count)
-        text = searched.lower()
-        asked_for = self.matcher.asked_for(text, subjects)
-        if not subjects:
-            rows = best_matches(rows, asked_for)
-        rows = _with_needed(rows, [self.by_id[name] for name in needed], self.count)
-        if not is_named_in_full(text, subjects):
-            rows.sort(key=lambda row: hashlib.sha256(f"{question}{row['id']}".encode()).digest())
+        rows, subjects, asked_for = self._found(context, question, earlier)
+        wanted = [self.by_id[name] for name in needed]
+        rows = _with_needed(rows, wanted, self.count)
+        if wanted and wanted[0] not in subjects:
+            rows = _before_its_equals(wanted[0], rows, subjects, asked_for)
         lines = [compact(row, marks(row, asked_for)) for row in rows]
         return "\n".join([context, *lines])
+
+    def _found(self, context: str, question: str, earlier: Turns) -> _Found:
+        """What the catalogue has for a question."""
+        searched = self.retriever.with_subject(context, question, earlier).lower()
+        rows, subjects = self.retriever.relevant(context, searched, self.count)
+        asked_for = self.matcher.asked_for(searched, subjects)
+        if asked_for and not subjects:
+            category = context.removeprefix(CONTEXT)
+            rows = self.retriever.search(searched, category, self.count, lambda row: has_all(row, asked_for))
+        return _Found(rows, subjects, asked_for)
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions (columns context, question, in training answer_id, product_id, kind, and
@@ -96,8 +112,7 @@ class Grounding:
         found = []
         asked = questions.select("context", "question").rows()
         for (context, question), turns in zip(asked, earlier_turns(questions), strict=True):
-            searched = self.retriever.with_subject(context, question, turns)
-            rows, _ = self.retriever.relevant(context, searched, self.count)
+            rows = self._found(context, question, turns).rows
             found.append([row["name"] for row in rows])
         return found
 
@@ -110,6 +125,20 @@ def _with_needed(rows: list[Product], needed: list[Product], count: int) -> list
     for row in needed:
         others = [other for other in others if not same_name(row, other)]
     return [*needed, *others][:count]
+
+
+def _before_its_equals(
+    wanted: Product, rows: list[Product], subjects: list[Product], asked_for: list[str]
+) -> list[Product]:
+    """The rows with the wanted one in the place of the first that answers the question as well, so that the
+    right answer is the first row that fits.
+    """
+    own = marks(wanted, asked_for)
+    equals = [row for row in rows if row not in subjects and marks(row, asked_for) == own]
+    first, place = rows.index(equals[0]), rows.index(wanted)
+    swapped = list(rows)
+    swapped[first], swapped[place] = swapped[place], swapped[first]
+    return swapped
 
 
 def compact(row: Product, marked: Sequence[str]) -> str:

@@ -33,32 +33,51 @@ class ValueMatcher:
         self.values = np.array(sorted(value for value in every if set(words_of(value)) - ANSWERS))
         self.index = WordIndex(self.values.tolist())
 
-    def _known_words(self, text: str) -> "Counter[str]":
-        """How often each word of values stands in a text, also misspelt."""
-        words = map(self.index.known_word, words_of(text))
-        return Counter(word for word in words if word is not None)
+    def _known_words(self, text: str) -> list[str | None]:
+        """The words of values in a text, in its order, also misspelt; None for other words."""
+        return [self.index.known_word(word) for word in words_of(text)]
 
     def asked_for(self, question: str, subjects: Iterable[Product]) -> list[str]:
-        """The values that a question names, in their order; of those that share words, the longest.
+        """The values that a question names, in their order: first those whose words stand together, then
+        those of which all words are left; of those that share words, the longest.
 
         Args:
             question: in lower case. subjects: the products that it names, whose names count for nothing.
         """
         words = self._known_words(re.sub(BUDGET, " ", question))
         for row in subjects:
-            words -= self._known_words(row["name"])
-        if not words:
-            return []
-        is_whole = self.index.shared(" ".join(words)) >= self.index.weights - ROUNDING
+            words = _without(words, self._known_words(row["name"]))
+        text = " ".join(word or "|" for word in words)
+        is_whole = self.index.shared(text) >= self.index.weights - ROUNDING
         longest_first = sorted(self.values[is_whole].tolist(), key=lambda value: -len(words_of(value)))
-        found: list[str] = []
-        left = set(words)
-        for value in longest_first:
-            if left.intersection(words_of(value)):  # "turtle neck or round neck" is two values
-                found.append(value)
-                left -= set(words_of(value))
-        order = list(words)
-        return sorted(found, key=lambda value: min(map(order.index, words_of(value))))[:MOST_VALUES]
+        left, found = set(words), dict[str, int]()
+        for is_meant in (_stands_together, _is_left):
+            for value in longest_first:
+                own = words_of(value)
+                if left.intersection(own) and is_meant(own, text, left):
+                    found[value] = min(map(words.index, own))
+                    left -= set(own)
+        return sorted(found, key=lambda value: found[value])[:MOST_VALUES]
+
+
+def _without(words: list[str | None], name: list[str | None]) -> list[str | None]:
+    """Words of a question with None in the place of those of a name, each as often as the name has it."""
+    counts = Counter(name)
+    left: list[str | None] = []
+    for word in words:
+        left.append(None if counts[word] > 0 else word)
+        counts[word] -= 1
+    return left
+
+
+def _stands_together(own: list[str], text: str, left: set[str | None]) -> bool:
+    """Whether the words of a value stand side by side in a text."""
+    return f" {' '.join(own)} " in f" {text} "
+
+
+def _is_left(own: list[str], text: str, left: set[str | None]) -> bool:
+    """Whether no other value has taken a word of a value."""
+    return left.issuperset(own)
 
 
 def _has(row: Product, value: str) -> bool:
@@ -80,9 +99,6 @@ def marks(row: Product, asked_for: Iterable[str]) -> list[str]:
     return found
 
 
-def best_matches(rows: list[Product], asked_for: list[str]) -> list[Product]:
-    """The rows that have all that is asked for; if none has, all of them."""
-    whole = rows
-    for value in asked_for:
-        whole = [row for row in whole if _has(row, value)]
-    return whole or rows
+def has_all(row: Product, asked_for: Iterable[str]) -> bool:
+    """Whether a row has all that is asked for."""
+    return all(_has(row, value) for value in asked_for)

@@ -7,7 +7,7 @@ https://doi.org/10.1561/1500000019), by the library bm25s.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 SECOND_SHARE = 0.9  # of the name of a second product
+CALLED = 75  # per cent of a name, in its order, with which a question calls a product by it
+MOST_TRIED = 1000  # rows, the best first, of which those that fit are looked for
 OUTFIT = (
     r"\b(?:goes? (?:well )?with|wear (?:it |this )?with|outfit|match(?:es)?|pair (?:it )?with|combine)\b"
     r"|what can i wear"
@@ -164,9 +166,15 @@ class Retriever:
             other for other in self.on_shelf[row["category"], row["shelf"]] if other["name"] != row["name"]
         ]
 
-    def search(self, question: str, category: str, count: int) -> list[Product]:
+    def search(
+        self, question: str, category: str, count: int, fits: Callable[[Product], bool] | None = None
+    ) -> list[Product]:
         """The rows that share most with the question, of the category asked in if there is one, within the
-        budget if the question has one. Rows that share clearly less than the first are left out.
+        budget if the question has one.
+
+        Args:
+            fits: whether a row has what is asked for, where that can be told; else rows that share clearly
+            less than the first are left out.
         """
         looked_for = re.sub(BUDGET, " ", question)  # its number would find prices and codes
         meant = [self.spelling(word) for word in words_of(looked_for)]
@@ -179,6 +187,9 @@ class Retriever:
         if budget := budget_of(question):
             scores = np.where(self.prices <= budget, scores, 0)
         best = np.argsort(-scores, kind="stable")
+        if fits:
+            ranked = (self.all[place] for place in best[:MOST_TRIED] if scores[place] > 0)
+            return _first_of_each_name(filter(fits, ranked), count)
         floor = CLOSE * scores.max()
         close = (self.all[place] for place in best if 0 < scores[place] >= floor)
         return _first_of_each_name(close, count)
@@ -190,13 +201,13 @@ class Retriever:
         What goes with the product that it names (an outfit); others of its shelf (an alternative); the
         product, or two of them, and the rows most like the question; without a product, those alone. A
         question for another product needs the row of the one that it names only to complete a partial name,
-        and one that names its products in full needs no rows beside theirs.
+        after the others, and one that names its products in full needs no rows beside theirs.
         """
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.named(text, category)
         if row and (others := self._others_meant(text, row)) is not None:
             known = [] if row["name"].lower() in text else [row]
-            return _first_of_each_name([*known, *others], count), [row]
+            return [*_first_of_each_name(others, count - len(known)), *known], [row]
         subjects = self._subjects(text, category, row)
         if is_named_in_full(text, subjects):
             return subjects[:count], subjects
@@ -246,5 +257,10 @@ class Retriever:
         return question
 
     def is_search(self, question: str, row: Product) -> bool:
-        """Whether a question looks for something rather than asks about the product that it seems to name."""
-        return bool(re.search(SEARCH, question)) and row["name"].lower() not in question
+        """Whether a question looks for something rather than asks about the product that it seems to name: a
+        product that is asked about is called by its name, or nearly so.
+        """
+        from rapidfuzz import fuzz
+
+        is_called = fuzz.partial_ratio(row["name"].lower(), question) >= CALLED
+        return bool(re.search(SEARCH, question)) and not is_called

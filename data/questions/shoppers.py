@@ -18,12 +18,16 @@ from data.questions.further_kinds import (
     unsaid_questions,
     yes_no_questions,
 )
+from data.questions.key_wordings import KEY_WORDINGS
 from data.questions.phrases import ABSENT, BUDGET, COMPARISON, FOLLOW_UP, GREETING, YES_NO
 
 SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 UNSEEN_WORDING = 12  # of so many questions about known products one is in a wording of the test alone
 WORDS_OF_NAME = range(4, 21)  # of names that are also written without one of them
 LOWER, BARE, MISPLACED, SHORT, POLITE = 20, 30, 8, 15, 12  # per cent of the questions
+WITHOUT_KEY = (
+    40  # per cent of the questions for an attribute that do not name it, where there are such wordings
+)
 ROLES = ["brand", "type", "shelf"]  # keys that a search names otherwise
 
 
@@ -74,6 +78,15 @@ def short_names(products: pl.DataFrame) -> pl.DataFrame:
     return names.join(chosen, on="product_id", how="left", maintain_order="left")
 
 
+def _attribute_wording(seed: int) -> pl.Expr:
+    """A wording for the attribute ``key``: with its name or, in a share of the questions, without."""
+    found = worded(wordings.ATTRIBUTE, seed)
+    for key, options in KEY_WORDINGS.items():
+        is_meant = (pl.col("key") == key) & (drawn("without_key", seed, 100) < WITHOUT_KEY)
+        found = pl.when(is_meant).then(worded(options, seed)).otherwise(found)
+    return found
+
+
 def _reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     """The published kinds of question in shoppers' wordings.
 
@@ -102,7 +115,7 @@ def _reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
         .when(pl.col("key").is_in(wordings.NO_NOUNS)).then("question")
         .when(pl.col("key") == "ideal for").then(worded(wordings.AUDIENCE, seed))
         .when(pl.col("key") == "shelf").then(worded(wordings.SHELF, seed))
-        .otherwise(worded(wordings.ATTRIBUTE, seed))
+        .otherwise(_attribute_wording(seed))
     )  # fmt: skip
     slots = {"name": pl.col("said_name"), "key": pl.col("noun"), "features": features}
     slots["type"] = pl.coalesce(of_role["type"], of_role["shelf"])
@@ -130,7 +143,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
         .when(pl.col("kind") == GREETING).then(worded(wordings.GREETING, seed))
         .when(pl.col("kind") == FOLLOW_UP).then(worded(wordings.FOLLOW_UP, seed))
         .when(pl.col("kind") == BUDGET).then(worded(wordings.BUDGET, seed))
-        .otherwise(worded(wordings.ATTRIBUTE, seed))
+        .otherwise(_attribute_wording(seed))
     )  # fmt: skip
     asked = pl.col("question").str.split(BETWEEN)
     slots = {"name": pl.col("said_name"), "key": pl.col("noun"), "limit": asked.list.last()}

@@ -4,15 +4,36 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from data.questions import wordings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 MOST_ERRORS = 1  # letters that are wrong, missing, too many or swapped in a misspelt word
 FUZZY_LETTERS = 5  # from which on a word may be misspelt
+# Plain English, which is never a misspelt word of a catalogue.
+ENGLISH = """
+    about above after again all alternative always am an and another any anything are as ask at available
+    away back be because become before begin best better between black both bought bring but buy by call can
+    catalogue category change cheap check choose clean close clothes colour combine come compare cost could
+    customer day dear describe detail did differ do does doubt down each easy either else end enough ever
+    every example family far few find first fit fits for found from full get give go goes good great had has
+    have he hello help her here high him his hold how I if in information instead into is it its just keep
+    kind know large last later least less like little long look low made make many match matter may me mean
+    might mine more most much must my name near need never new next nice no none not nothing now of off
+    often old on once one only open or order other our out over own pair part people perhaps piece place
+    please point possible price product question quite rather read right row said same say see sell send set
+    she shelf shop should show sign similar since size small so some somebody something soon sorry still
+    stock such suggest sure take tell than thank that the their them then there these they thing think this
+    those though through time to today together too try two under unfortunately until up us use used usual
+    value very want was way we wear welcome well were what when where whether which while who whole whom why
+    will wish with without wonder word work would write yes yet you young your
+""".split()
 STOP_WORDS = set(
     "a an the i do you have any is are of in for with my me to it and or what which show some".split()
 )
@@ -21,6 +42,14 @@ STOP_WORDS = set(
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without those that every question has."""
     return [word for word in re.findall(r"\w+", text.lower()) if word not in STOP_WORDS]
+
+
+@lru_cache(maxsize=1)
+def _plain_words() -> set[str]:
+    """Words that are no misspelt ones: plain English, and those of the wordings of questions."""
+    lists = [value for value in vars(wordings).values() if isinstance(value, list)]
+    texts = [re.sub(r"\{\w+\}", " ", text) for listed in lists for text in listed]
+    return {*ENGLISH, *re.findall(r"\w+", " ".join(texts).lower())}
 
 
 class Spelling:
@@ -42,9 +71,11 @@ def nearest_word(word: str, known: Collection[str]) -> str | None:
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    if word in known or len(word) < FUZZY_LETTERS:
+    is_plain = {word, word.removesuffix("s")} & _plain_words()
+    if word in known or len(word) < FUZZY_LETTERS or is_plain:
         return word if word in known else None
-    near = process.extractOne(word, known, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
+    same_start = [other for other in known if other[:1] == word[0]]
+    near = process.extractOne(word, same_start, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
     return near[0] if near else None
 
 

@@ -25,7 +25,7 @@ Frames = dict[str, pl.DataFrame]
 def settings() -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(typed("+experiment=quickstart").data)
+    return asdict(typed("+experiment=quickstart", "data.wording=published").data)
 
 
 def prepared(folder: Path, **how: Any) -> Frames:

@@ -1,4 +1,4 @@
-"""Rows of the catalogue in prompts: which are found, that they come shuffled and whole, and that training,
+"""Rows of the catalogue in prompts: which are found, in which order, that they are whole, and that training,
 evaluation and chat write the same.
 """
 
@@ -51,8 +51,8 @@ def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CO
         ("do you have a men's shirt", ["a", "b"]),
         ("What goes well with the Kabra Plain Men's Shirt?", ["d"]),
         ("What could I buy instead of the Lumo Printed Men's Shirt?", ["a", "b"]),
-        ("what goes well with the kabra plain shirt", ["b", "d"]),
-        ("What could I buy instead of the Lumo Printed Shirt?", ["c", "a"]),
+        ("what goes well with the kabra plain shirt", ["d", "b"]),
+        ("What could I buy instead of the Lumo Printed Shirt?", ["a", "c"]),
         ("Zarvo Striped Men's Shirt or Pello Men's Jeans, which fabric?", ["a", "d"]),
         ("is the kabra plain men's shirt like the lumo printed men's shirt", ["b", "c"]),
         ("do you have anything in linen?", ["b"]),
@@ -95,15 +95,22 @@ def test_a_comparison_is_trained_with_both_rows(products: pl.DataFrame) -> None:
     }
 
 
-def test_the_order_tells_nothing_and_stays_the_same(products: pl.DataFrame) -> None:
-    ground = Grounding(products, 2)
-    first = set()
-    for place in range(20):
-        question = f"Do you have a men's shirt, number {place}?"
-        lines = ground.context(CONTEXT, question).splitlines()
-        assert lines == ground.context(CONTEXT, question).splitlines()
-        first.add(lines[1])
-    assert len(first) == 2
+def test_what_a_question_names_comes_first_and_an_answer_before_its_equals(products: pl.DataFrame) -> None:
+    ground = Grounding(products, 3)
+
+    def names(question: str, *needed: str) -> list[str]:
+        lines = ground.context(CONTEXT, question, needed).splitlines()[1:]
+        return [line.split(" ")[1] for line in lines]
+
+    assert names("what is the kabra plain shirt made of")[0] == "Kabra"
+    assert names("what is the lumo printed shirt made of", "c")[0] == "Lumo"
+    found = names("Do you have a men's shirt?")
+    assert found == names("Do you have a men's shirt?")
+    assert len(found) == 3
+    last = {"Zarvo": "a", "Kabra": "b", "Lumo": "c"}[found[-1]]
+    assert names("Do you have a men's shirt?", last) == [found[-1], found[1], found[0]]
+    assert names("Do you have something in silk or linen?", "b")[0] == "Kabra"
+    assert names("what could i buy instead of the lumo printed shirt", "a") == ["Zarvo", "Kabra", "Lumo"]
 
 
 def test_chat_and_serving_write_what_evaluation_writes(products: pl.DataFrame, tmp_path: Path) -> None:
@@ -203,7 +210,7 @@ def test_a_budget_keeps_dearer_products_out(products: pl.DataFrame) -> None:
         ("Do you have shirts in silk?", "c", ["shirts: yes", "silk: yes"]),
         ("Do you have shirts in silk?", "a", ["shirts: yes", "silk: no"]),
         ("What is the Pello Men's Jeans made of?", "d", []),
-        ("Are the Pello Men's Jeans denim jeans?", "d", ["jeans: yes", "denim: yes"]),
+        ("Are the Pello Men's Jeans denim jeans?", "d", ["denim: yes", "jeans: yes"]),
         ("Do you have a novel?", "a", []),
         ("show me something similar to the kabra plain", "a", []),
     ],
@@ -237,6 +244,18 @@ def test_values_that_share_a_word_are_both_marked(products: pl.DataFrame) -> Non
     assert line.endswith("; turtle neck: yes; round neck: no")
 
 
+def test_a_value_is_not_put_together_from_parts_of_others(products: pl.DataFrame) -> None:
+    """Skinny jeans in a slim fit are neither slim jeans nor of a skinny fit."""
+    fits = {"d": "Slim Fit", "e": "Skinny Fit"}
+    fit = pl.col("id").replace_strict(fits, default=None)
+    facts = pl.concat_list(pl.struct(key=pl.lit("Fit"), value=fit)).cast(PAIRS)
+    kinds = pl.when(pl.col("id") == "d").then(pl.lit("Skinny Jeans")).otherwise(pl.lit("Slim Jeans"))
+    jeans = products.tail(2).with_columns(facts=facts, type=kinds)
+    question = "show me something in slim fit, skinny jeans"
+    (line,) = Grounding(jeans, 3).context(CONTEXT, question).splitlines()[1:]
+    assert line.endswith("; slim fit: yes; skinny jeans: yes")
+
+
 def test_the_name_of_an_attribute_is_part_of_its_value(products: pl.DataFrame) -> None:
     facts = pl.col("facts").list.eval(pl.struct(key=pl.lit("Fit"), value=pl.lit("Regular")))
     fits = products.with_columns(facts=pl.when(pl.col("id") == "a").then(facts).otherwise("facts"))
@@ -247,13 +266,11 @@ def test_the_name_of_an_attribute_is_part_of_its_value(products: pl.DataFrame) -
         .context(CONTEXT, "Is the fit of the Zarvo Striped Men's Shirt regular?")
         .splitlines()[1:]
     )
-    assert line.endswith("Fit: Regular; regular fit: yes")
+    assert line.endswith("Fit: Regular; regular: yes")
 
 
 def test_a_search_shows_the_rows_that_have_all_that_is_asked_for(products: pl.DataFrame) -> None:
     ground = Grounding(products, 3)
     in_silk = ground.context(CONTEXT, "Do you have shirts in silk?").splitlines()[1:]
     assert [line.split(" | ")[0] for line in in_silk] == ["- Lumo Printed Men's Shirt"]
-    none = ground.context(CONTEXT, "Do you have jeans in silk?", ["d"]).splitlines()[1:]
-    assert none
-    assert all(line.endswith(("jeans: no; silk: yes", "jeans: yes; silk: no")) for line in none)
+    assert ground.context(CONTEXT, "Do you have jeans in silk?") == CONTEXT  # none is

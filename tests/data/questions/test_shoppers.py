@@ -7,7 +7,9 @@ import pytest
 
 from data.catalogue.pairing import read_pairing
 from data.questions import further_kinds, shoppers, wordings
+from data.questions.key_wordings import KEY_WORDINGS
 from data.questions.phrases import DECLINE
+from data.questions.retrieval import Retriever
 from data.questions.splits import leakage
 from data.questions.suggestions import SHELVES, top_products
 from data.questions.templates import attribute_questions, make_questions
@@ -96,6 +98,22 @@ def test_absent_values_are_those_of_no_product_of_the_kind(sample: Any) -> None:
                 named += 1
                 assert value not in text, (value, kind)
     assert named >= 3  # the sample lacks few
+
+
+@pytest.mark.parametrize("key", ["", *KEY_WORDINGS])
+def test_what_is_asked_about_a_product_finds_its_row(sample: Any, key: str) -> None:
+    """No wording for an attribute is taken for a search, an outfit or an alternative."""
+    products = sample[0]
+    retriever = Retriever(products)
+    names = shoppers.short_names(products).drop_nulls("short").head(3)
+    about = [*wordings.ATTRIBUTE, *wordings.SHELF, *wordings.AUDIENCE, *wordings.YES_NO]
+    for wording in KEY_WORDINGS[key] if key else about:
+        for product_id, name, short in names.select("product_id", "name", "short").rows():
+            for said in (name, short):
+                question = wording.format(name=said, key="fabric", value="silk")
+                rows, subjects = retriever.relevant("", question, 3)
+                assert [row["id"] for row in subjects] == [product_id], question
+                assert rows[0]["id"] == product_id
 
 
 def test_unsaid_attributes_are_not_in_the_row(sample: Any) -> None:
