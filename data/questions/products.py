@@ -41,7 +41,7 @@ def partners_of(kind: pl.Expr, pairing: Pairing) -> pl.Expr:
     return kind.replace_strict(dict(pairing.goes_with), default=None, return_dtype=kinds)
 
 
-def keywords_of(pairing: Pairing) -> pl.Expr:
+def _keywords_of(pairing: Pairing) -> pl.Expr:
     """The words with which shoppers ask for what a product is (``words`` of the pairing), in lower case."""
     values = pl.col("facts").list.eval(pl.element().struct.field("value")).list.join(" ")
     place = pl.concat_str("name", "category", "shelf", "type", separator=" ", ignore_nulls=True)
@@ -110,7 +110,7 @@ def products_for_questions(products: pl.DataFrame, max_details: int, pairing: Pa
             plural=last_word.str.contains(r"s$") & ~last_word.str.contains(r"(ss|'s)$"),
             block=answer_block(max_details),
         )
-        .with_columns(partners=partners_of(pl.col("product_kind"), pairing), keywords=keywords_of(pairing))
+        .with_columns(partners=partners_of(pl.col("product_kind"), pairing), keywords=_keywords_of(pairing))
         .select(*QUESTION_COLUMNS)
     )
 
@@ -132,7 +132,7 @@ def read_question_products(path: Path) -> pl.DataFrame:
     products = pl.read_parquet(path, columns=[name for name in QUESTION_COLUMNS if name not in lacking])
     added = {
         "partners": partners_of(pl.col("product_kind"), read_pairing("clothing")),
-        "keywords": keywords_of(Pairing()),
+        "keywords": _keywords_of(Pairing()),
     }
     return products.with_columns(added[name].alias(name) for name in lacking).select(QUESTION_COLUMNS)
 

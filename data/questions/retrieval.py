@@ -18,7 +18,7 @@ from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
 from data.questions.phrases import CONTEXT
 from data.questions.products import price_text
-from data.questions.words import Spelling, WordIndex, words_of
+from data.questions.words import Spelling, WordIndex, calls_by_name, words_of
 from data.values import JsonObject
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 SECOND_SHARE = 0.9  # of the name of a second product
-CALLED = 75  # per cent of a name, in its order, with which a question calls a product by it
 MOST_TRIED = 1000  # rows, the best first, of which those that fit are looked for
 OUTFIT = (
     r"\b(?:goes? (?:well )?with|wear (?:it |this )?with|outfit|match(?:es)?|pair (?:it )?with|combine)\b"
@@ -48,7 +47,7 @@ REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was
 Product = JsonObject  # a row of the catalogue
 
 
-def row_text(row: Product) -> str:
+def _row_text(row: Product) -> str:
     """All that is searched of a row."""
     parts = [row["name"], row["brand"], row["category"], row["shelf"], row["type"], *row["keywords"]]
     for fact in row["facts"]:
@@ -86,7 +85,7 @@ def _first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
     return list(first.values())
 
 
-def is_named_in_full(question: str, subjects: Sequence[Product]) -> bool:
+def _is_named_in_full(question: str, subjects: Sequence[Product]) -> bool:
     """Whether a question in lower case names products as they are called, so that no others are meant."""
     return bool(subjects) and all(row["name"].lower() in question for row in subjects)
 
@@ -118,7 +117,7 @@ class Retriever:
         import bm25s
 
         index = bm25s.BM25()
-        index.index([words_of(row_text(row)) for row in self.all], show_progress=False)
+        index.index([words_of(_row_text(row)) for row in self.all], show_progress=False)
         return index
 
     @cached_property
@@ -209,7 +208,7 @@ class Retriever:
             known = [] if row["name"].lower() in text else [row]
             return [*_first_of_each_name(others, count - len(known)), *known], [row]
         subjects = self._subjects(text, category, row)
-        if is_named_in_full(text, subjects):
+        if _is_named_in_full(text, subjects):
             return subjects[:count], subjects
         found = self.search(text, category, count)
         return _first_of_each_name([*subjects, *found], count), subjects
@@ -260,7 +259,4 @@ class Retriever:
         """Whether a question looks for something rather than asks about the product that it seems to name: a
         product that is asked about is called by its name, or nearly so.
         """
-        from rapidfuzz import fuzz
-
-        is_called = fuzz.partial_ratio(row["name"].lower(), question) >= CALLED
-        return bool(re.search(SEARCH, question)) and not is_called
+        return bool(re.search(SEARCH, question)) and not calls_by_name(question, row["name"].lower())

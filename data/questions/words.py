@@ -14,6 +14,7 @@ from data.questions import wordings
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+CALLED = 75  # per cent of a name, in its order, with which a text calls something by it
 MOST_ERRORS = 1  # letters that are wrong, missing, too many or swapped in a misspelt word
 FUZZY_LETTERS = 5  # from which on a word may be misspelt
 # Plain English, which is never a misspelt word of a catalogue.
@@ -77,6 +78,13 @@ def nearest_word(word: str, known: Collection[str]) -> str | None:
     same_start = [other for other in known if other[:1] == word[0]]
     near = process.extractOne(word, same_start, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
     return near[0] if near else None
+
+
+def calls_by_name(text: str, name: str) -> bool:
+    """Whether a text holds a name as it is, or nearly so. Both in lower case."""
+    from rapidfuzz import fuzz
+
+    return fuzz.partial_ratio(name, text) >= CALLED
 
 
 class WordIndex:
