@@ -36,6 +36,12 @@ COMMON_KEYS = ("fabric", "pattern", "occasion", "sleeve", "neck")  # that many c
 NO_NOUNS = ("hooded", "reversible", "belt included")  # attributes that have published wordings alone
 
 AUDIENCE = [
+    "Which people is the {name} for?",
+    "is the {name} for women or for men",
+    "For which group of people is the {name}?",
+    "who does the {name} suit",
+    "Is the {name} for grown-ups or for children?",
+    "the {name} is made for whom",
     "Who is the {name} for?",
     "Who is the {name} ideal for?",
     "For whom is the {name} meant?",
@@ -135,6 +141,12 @@ TOGETHER = [  # for goods that nobody wears
 ]
 
 YES_NO = [
+    "Check for me: is the {key} of the {name} {value}?",
+    "{name}: {key} is {value}, right?",
+    "does the {name} come with {value} as its {key}",
+    "So the {key} of the {name} would be {value}?",
+    "somebody said the {name} has the {key} {value}, true?",
+    "Is {value} what the {name} has for its {key}?",
     "Is the {key} of the {name} {value}?",
     "The {name}: is its {key} {value}?",
     "is {value} the {key} of the {name}",
@@ -168,6 +180,12 @@ FOLLOW_UP = [
 ]
 
 COMPARISON = [
+    "How does the {key} of the {name} compare with that of the {other}?",
+    "I look at two, the {name} and the {other}. Their {key}?",
+    "{key}: {name} versus {other}",
+    "is it the same {key} for the {name} and the {other}",
+    "Between the {name} and the {other}, what about the {key}?",
+    "tell me how the {name} and the {other} compare in {key}",
     "What is the {key} of the {name}, and of the {other}?",
     "Compare the {key} of the {name} and the {other}.",
     "{name} or {other}: which {key} do they have?",
@@ -204,6 +222,12 @@ BUDGET = [
 ]
 
 GREETING = [
+    "hi there",
+    "Good day!",
+    "hello bot",
+    "thx",
+    "Thanks for that.",
+    "Who are you?",
     "hi",
     "Hello!",
     "hey there",
