@@ -33,7 +33,7 @@ def test_cached_data_equals_fresh_data(finished: tuple[Path, str], tmp_path: Pat
         (["data.path=nowhere.csv"], "no table at data.path=nowhere.csv"),
         (["data.columns.name=titel"], "no column 'titel'"),
         (["data.root=Shoes"], "no product is left"),
-        (["data.limit=1", "data.unseen=0"], "data.validation"),
+        (["data.limit=1", "data.unseen=0", "data.wording=published"], "data.validation"),
         (["model.base=nobody/nothing"], "no tokenizer for model.base=nobody/nothing"),
     ],
 )

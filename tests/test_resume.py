@@ -177,7 +177,7 @@ def test_a_run_of_another_configuration_is_refused_with_the_differences(whole: P
         assert "holds a run already" in text
     else:
         assert "model.lora_r: 16 there, 4 here" in text
-        assert "trainer.learning_rate: 0.005 there, 0.001 here" in text
+        assert "trainer.learning_rate: 0.003 there, 0.001 here" in text
         assert "trainer.threads" not in text
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
 
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_differences(whole: Path
     shutil.copytree(whole / "checkpoints", place / "checkpoints")
     outputs = place.parents[1]
     with pytest.raises(
-        ValueError, match=r"is of another configuration.*\n  trainer.learning_rate: 0.005 there, 0.001 here"
+        ValueError, match=r"is of another configuration.*\n  trainer.learning_rate: 0.003 there, 0.001 here"
     ):
         train.run(config(outputs, "resume=auto", "trainer.learning_rate=1e-3"), place, Signals())
 

@@ -74,7 +74,7 @@ def test_predictions_are_one_row_a_question(finished: tuple[Path, str]) -> None:
     )
     models = ["same-product", "tfidf", "untuned", "tuned"]
     assert rows["model"].unique(maintain_order=True).to_list() == models
-    expected = sorted((model, split, 6) for model in models for split in ("test", "unseen"))
+    expected = sorted((model, split, 6) for model in models for split in ("test", "unseen", "wordings"))
     assert sorted(rows.group_by("model", "split").len().rows()) == expected
     scores = json.loads((finished[0] / "scores.json").read_text())
     assert all(

@@ -119,7 +119,7 @@ def test_runs_side_by_side(
     assert places == sorted(places)
     tuned = pl.read_parquet(finished[0] / "predictions.parquet").filter(pl.col("model") == "tuned")
     wrong = tuned.filter(~summaries.RIGHT).with_columns(pl.col("verdict").str.replace_all("_", " "))
-    assert tuned.height == 12
+    assert tuned.height == 18
     shown = re.findall(r"## Errors: ([a-z ]+) \((\d+) of (\d+)\)", text)
     counts = dict(wrong.group_by("verdict").len().rows())
     assert {name: (int(some), int(total)) for name, some, total in shown} == {
