@@ -15,23 +15,27 @@ from data.questions.words import words_of
 UNSAID = "The catalogue does not say that of the {name}."
 KEY_SCORE = 88  # how alike a word of the question and an attribute must be
 SYNONYMS = {
-    "fabric": r"material|fabric|cloth|made of|made from",
-    "ideal for": r"\bwho\b|\bwhom\b",
-    "occasion": r"occasion|when (?:would|can|could) i wear",
-    "neck": r"neckline|\bneck\b",
+    "fabric": r"material|fabric|cloth|made (?:out )?of|made from|consists? of|stuff|sewn from",
+    "ideal for": r"\bwho\b|\bwhom\b|which people|group of people|for (?:women|men|children)",
+    "occasion": r"occasion|when (?:would|can|could) i wear|(?:do people|could i) wear|good for",
+    "neck": r"neckline|\bneck\b|collar",
     "sleeve": r"sleeves?",
+    "pattern": r"\bprint(?:ed)?\b|design|look like",
+    "length": r"how long|where does the .*end|down to where",
+    "closure": r"\bclose\b|fastening|\bzip\b",
+    "fit": r"tight|loose|\bcut\b|narrow",
     "color": r"colou?r",
     "number of contents in sales package": r"how many|package|pieces|what do i get",
     "hooded": r"\bhood",
-    "price": r"how much|\bprice|\bcosts?\b",
+    "price": r"how much|\bprice|\bcosts?\b|expensive|do i pay",
 }
 YES_NO = (
     r"^(?:(?:hi|hello|hey|quick question) )?(?:is|are|does|do|can|was|would|will)\b"
-    r"|\b(?:is that right|is its|or not|correct|yes|true|told)\b"
+    r"|\b(?:right|is its|or not|correct|yes|true|told|check for me|so the|would be)\b"
 )
-COMPARISON = r"\b(?:compare|compared|both|vs|differ|and|or|same|each|side by side|another than)\b|/"
+COMPARISON = r"\b(?:compared?|both|vs|versus|differ|and|or|same|each|side by side|another than)\b|/"
 GREETING = r"^\W*(?:hi|hello|hey|hiya|good (?:morning|afternoon|evening)|thanks?|many thanks|bye)\b"
-OPEN = r"\b(?:what|which|who|whom|how|where|when|tell me|know|check)\b"
+OPEN = r"\b(?:which|who|whom|how|where|when|tell me|know|check which|what (?!the ))\b"
 SHELF = r"\bshel(?:f|ves)\b|where in the shop|part of the shop|where (?:do|can) i find"
 
 
