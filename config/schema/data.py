@@ -87,7 +87,8 @@ class DataConfig:
     )
     pairing: str = setting(
         "none",
-        "task retail: what goes with what, and which attributes may be asked about: none; clothing; or a YAML"
+        "task retail: what goes with what, which attributes may be asked about, and the words with which"
+        " shoppers ask for what a product is: none; clothing; or a YAML"
         " file (data/catalogue/pairings/clothing.yaml has the keys)",
     )
     root: str = setting("", "first-level category to keep; empty: all")
