@@ -29,7 +29,7 @@ def _task(chosen: dict[str, str]) -> str:
     if "data.task" in chosen:
         return chosen["data.task"]
     path = HERE / "data" / f"{chosen.get('data', 'sample')}.yaml"
-    return OmegaConf.load(path).get("task", "retail") if path.is_file() else ""
+    return str(OmegaConf.select(OmegaConf.load(path), "task", default="retail")) if path.is_file() else ""
 
 
 def with_experiment(arguments: list[str]) -> list[str]:
