@@ -116,7 +116,9 @@ def _problem_of_partners(goes_with: JsonObject, kinds: list[str]) -> str:
 def _problem_of_words(words: JsonObject) -> str:
     """What is wrong with the words of shoppers; empty if nothing is."""
     for pattern, listed in words.items():
-        if reason := _pattern_problem(str(pattern)):
+        if not (isinstance(pattern, str) and pattern):
+            return f"words.{pattern}: expected a regular expression for what a row says"
+        if reason := _pattern_problem(pattern):
             return f"words: {pattern!r} is no regular expression ({reason})"
         if not isinstance(listed, list):
             return f"words.{pattern}: expected a list of words"

@@ -49,14 +49,14 @@ class ValueMatcher:
             words = _without(words, self._known_words(row["name"]))
         text = " ".join(word or "|" for word in words)
         is_whole = self.index.shared(text) >= self.index.weights - ROUNDING
-        longest_first = sorted(self.values[is_whole].tolist(), key=lambda value: -len(words_of(value)))
+        named = [(value, words_of(value)) for value in self.values[is_whole].tolist()]
+        named.sort(key=lambda pair: (not _stands_together(pair[1], text), -len(pair[1])))
         left, found = set(words), dict[str, int]()
-        for is_meant in (_stands_together, _is_left):
-            for value in longest_first:
-                own = words_of(value)
-                if left.intersection(own) and is_meant(own, text, left):
-                    found[value] = min(map(words.index, own))
-                    left -= set(own)
+        for value, own in named:
+            is_free = left.issuperset(own)  # no other value has taken a word of it
+            if is_free or (left.intersection(own) and _stands_together(own, text)):
+                found[value] = min(map(words.index, own))
+                left -= set(own)
         return sorted(found, key=lambda value: found[value])[:MOST_VALUES]
 
 
@@ -70,14 +70,9 @@ def _without(words: list[str | None], name: list[str | None]) -> list[str | None
     return left
 
 
-def _stands_together(own: list[str], text: str, left: set[str | None]) -> bool:
+def _stands_together(own: list[str], text: str) -> bool:
     """Whether the words of a value stand side by side in a text."""
     return f" {' '.join(own)} " in f" {text} "
-
-
-def _is_left(own: list[str], text: str, left: set[str | None]) -> bool:
-    """Whether no other value has taken a word of a value."""
-    return left.issuperset(own)
 
 
 def _has(row: Product, value: str) -> bool:

@@ -80,6 +80,8 @@ def test_the_wordings_without_clothing_name_none() -> None:
         ("worn: 'no'", "worn: expected true or false, not 'no'"),
         ("words: [warm]", "words: expected a mapping"),
         ("words: {'wool(': [warm]}", r"words: 'wool\(' is no regular expression"),
+        ("words: {3: [three]}", "words.3: expected a regular expression for what a row says"),
+        ("words: {'': [all]}", "words.: expected a regular expression for what a row says"),
         ("words: {wool: warm}", "words.wool: expected a list of words"),
         ("words: {wool: [nice and warm]}", "words.wool: 'nice and warm' is not one word"),
     ],
