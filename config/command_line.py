@@ -24,12 +24,18 @@ ConfigStore.instance().store("optuna", OmegaConf.load(HERE / "optuna.yaml"), "hy
 OmegaConf.register_new_resolver("twice", lambda value: 2 * value, replace=True)
 
 
-def _task(chosen: dict[str, str]) -> str:
-    """The task that a command line asks for; empty if the line does not tell. chosen: key -> value."""
+def _tasks(chosen: dict[str, str]) -> set[str]:
+    """The tasks that a command line asks for, of a sweep several; "" for one that the line does not tell.
+    chosen: key -> value.
+    """
     if "data.task" in chosen:
-        return chosen["data.task"]
-    path = HERE / "data" / f"{chosen.get('data', 'sample')}.yaml"
-    return str(OmegaConf.select(OmegaConf.load(path), "task", default="retail")) if path.is_file() else ""
+        return set(chosen["data.task"].split(","))
+    tasks = set()
+    for table in chosen.get("data", "sample").split(","):
+        path = HERE / "data" / f"{table}.yaml"
+        content = OmegaConf.load(path) if path.is_file() else OmegaConf.create({"task": ""})
+        tasks.add(str(OmegaConf.select(content, "task", default="retail")))
+    return tasks
 
 
 def with_experiment(arguments: list[str]) -> list[str]:
@@ -38,7 +44,7 @@ def with_experiment(arguments: list[str]) -> list[str]:
     """
     pairs = (argument.partition("=") for argument in arguments)
     chosen = {key.lstrip("+~"): value for key, _, value in pairs}
-    if "experiment" in chosen or _task(chosen) != "retail":
+    if "experiment" in chosen or _tasks(chosen) != {"retail"}:
         return arguments
     own_model = "model" in chosen or "model.base" in chosen
     return [*arguments, f"+experiment={'assistant' if own_model else 'quickstart'}"]

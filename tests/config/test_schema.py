@@ -258,6 +258,8 @@ def test_a_mistake_ends_the_program_without_a_traceback() -> None:
         (["model=gemma-2-9b-it"], "assistant"),
         (["model.base=folder", "data=flipkart"], "assistant"),
         (["-m", "model=gemma-2-9b-it,qwen3-8b"], "assistant"),
+        (["-m", "data=sample,flipkart"], "quickstart"),
+        (["-m", "data=sample,tags"], ""),
         (["data=tags", "model=minilm"], ""),
         (["data=unfair-tos-multilabel"], ""),
         (["data.task=instructions", "model=smollm2-135m"], ""),
@@ -273,4 +275,4 @@ def test_a_catalogue_has_an_experiment_by_default(arguments: list[str], experime
 def test_the_task_of_a_table_is_seen_without_composing(path: Path) -> None:
     columns = ["data.columns.name=a", "data.columns.category=b"] if path.stem == "table" else []
     composed = typed(f"data={path.stem}", "data.path=x", *columns)
-    assert command_line._task({"data": path.stem}) == composed.data.task
+    assert command_line._tasks({"data": path.stem}) == {composed.data.task}
