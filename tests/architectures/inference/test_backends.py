@@ -178,19 +178,20 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[lis
     net: Any = building.build_net(**settings).eval()
     for name, parameter in net.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
+            torch.nn.init.normal_(parameter, std=0.1)
     folder = tmp_path_factory.mktemp("adapter")
     lora.save_net(net, folder, torch.float32)
     renderer = Renderer(str(POCKET))
     asked = [
-        "What goes well with the Kai Solid Jeans?",
-        "Which fabric is the Lu Top made of?",
+        "What goes well with the Kai Solid Women's Jeans?",
+        "Which fabric is the Lu Printed Women's Top made of?",
         "Hello!",
-        "What can I wear with a red scarf?",
+        "Is there something like the Kai Solid Women's Jeans?",
     ]
-    prompts = [
-        renderer.render("Online shopping for Women's Clothing", question, None).ids for question in asked
-    ]
+    context = """Online shopping for Women's Clothing
+- Kai Solid Women's Jeans | Jeans | Fabric: Denim; Pattern: Solid; Fit: Slim Fit
+- Lu Printed Women's Top | Top | Fabric: Cotton; Pattern: Printed; Sleeve: Cap Sleeve"""
+    prompts = [renderer.render(context, question, None).ids for question in asked]
     return net, folder, prompts, Decoding(renderer.stop_ids, 40)
 
 
