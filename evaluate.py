@@ -1,12 +1,11 @@
 """python evaluate.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: a verdict.
 
-A model stands in one table with what it must beat: baselines, and its untuned base. `compare=` compares
-finished runs on one page; `gate=true` decides, and `register=true` registers what passes.
+`compare=` puts finished runs on one page, `gate=true` decides, and `register=true` registers what passes.
 """
 
-import functools
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -18,9 +17,10 @@ import architectures
 from architectures.values import Model
 from data.catalogue.versions import PRODUCTS
 from data.modules.interface import prepare_as_trained, with_table
+from data.modules.preference_pairs import write_pairs
 from data.questions import grounding
 from data.reports import answer_evaluation, evaluated_runs, gate, label_evaluation, model_card
-from data.reports.answer_evaluation import JudgedModel
+from data.reports.answer_evaluation import JudgedModel, evaluate_golden
 from data.reports.criteria import Limits, check_limits, gate_table, is_open
 from data.reports.evaluated_runs import EvaluatedRun, best_run, evaluation_settings, read_run
 from data.reports.label_evaluation import LabelModel
@@ -73,7 +73,7 @@ def evaluate(
 
 def judged_model(model: Model, data: DataModule, settings: Settings, exported: Path) -> JudgedModel:
     """A model that answers, as the evaluation takes it."""
-    losses = functools.partial(architectures.tuned_and_base_losses, model)
+    losses = partial(architectures.tuned_and_base_losses, model)
     answerer = architectures.Answerer(model, exported, settings, data)
     chat = architectures.judge_function(settings, data.settings["questions"], data.cache)
     return JudgedModel(answerer, losses, architectures.nearest, chat)
@@ -81,8 +81,7 @@ def judged_model(model: Model, data: DataModule, settings: Settings, exported: P
 
 def label_model(model: "architectures.Classifier", data: DataModule, batch_size: int) -> LabelModel:
     """A classifier as the reports take it."""
-    batches = functools.partial(data.text_batches, batch_size=batch_size)
-    classify = functools.partial(architectures.classify, model, batches)
+    classify = partial(architectures.classify, model, partial(data.text_batches, batch_size=batch_size))
     return LabelModel.of(model.origin, classify, lambda: architectures.explanation_of(model))
 
 
@@ -180,12 +179,12 @@ def run_classifier(config: DictConfig, model: Model, path: Path) -> None:
     rows = None if config.path is None else data.other_rows(config.path)
     folder = architectures.new_folder(outputs / "evaluations")
     exported = architectures.exported_folder(model, path, folder)
-    print(evaluate(model, data, settings, folder, exported, rows)["text"])
-    conclude(config, path, exported, folder)
+    conclude(config, evaluate(model, data, settings, folder, exported, rows), path, exported, folder)
 
 
-def conclude(config: DictConfig, path: Path, exported: Path, folder: Path) -> None:
-    """Write the page of the evaluation in ``folder``, with the gate's verdict where one is asked for."""
+def conclude(config: DictConfig, scores: JsonObject, path: Path, exported: Path, folder: Path) -> None:
+    """Print the tables of an evaluation and write its page, with the gate's verdict if that is asked for."""
+    print(scores["text"])
     evaluated_runs.copy_training_record(path, folder)
     runs = [read_run(folder)]
     if config.gate or config.register:
@@ -203,12 +202,13 @@ def run_answers(config: DictConfig, model: Model, path: Path) -> None:
     folder = architectures.new_folder(outputs / "evaluations")
     exported = architectures.exported_folder(module, path, folder)
     settings = architectures.override(evaluation_settings(origin), config)
+    judged = judged_model(module, data, settings, exported)
     if config.golden:
-        judged, name = judged_model(module, data, settings, exported), str(config.ckpt)
-        print(answer_evaluation.evaluate_golden(judged, data, settings, name, Path(config.golden), folder))
-        return
-    print(evaluate(module, data, settings, folder, exported)["text"])
-    conclude(config, path, exported, folder)
+        print(evaluate_golden(judged, data, settings, str(config.ckpt), Path(config.golden), folder))
+    elif config.pairs is not None:
+        print(write_pairs(data, judged.answerer.answers, config.pairs, config.ckpt, outputs))
+    else:
+        conclude(config, evaluate(module, data, settings, folder, exported), path, exported, folder)
 
 
 def run(config: DictConfig) -> None:

@@ -84,9 +84,12 @@ def test_a_file_to_start_from_is_written_once(finished: tuple[Path, str], tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["ckpt=x", "gate=true"], "golden: is an evaluation of its own, without gate"),
-        (["ckpt=x", "export=merged"], "golden: is an evaluation of its own, without export"),
+        (["ckpt=x", "gate=true"], "golden: stands alone, without gate"),
+        (["ckpt=x", "export=merged"], "golden: stands alone, without export"),
         (["compare=x"], "golden: needs ckpt, not compare"),
+        (["ckpt=x", "pairs=5"], "pairs: stands alone, without golden"),
+        (["ckpt=x", "pairs=0"], "pairs=0: must be a number of questions, at least 1"),
+        (["compare=x", "pairs=5"], "pairs: needs ckpt, not compare"),
     ],
 )
 def test_what_goes_with_no_golden_questions_is_refused(settings: list[str], message: str) -> None:

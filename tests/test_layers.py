@@ -32,6 +32,7 @@ MORE = {
     "architectures/inference/endpoint_backend.py": {"openai"},
     "architectures/inference/export.py": {"huggingface_hub"},
     "architectures/inference/losses.py": {"tqdm"},
+    "architectures/models/preference_lm.py": {"tqdm"},
     "architectures/inference/vllm_worker.py": {"vllm"},
     "architectures/models/bases.py": {"huggingface_hub"},
     "architectures/models/gguf_file.py": {"filelock", "gguf", "huggingface_hub"},

@@ -1,5 +1,6 @@
 """Every optimiser learns, is interrupted and goes on to the bit, and is refused where it cannot train."""
 
+import copy
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,23 @@ from safetensors.torch import load_file
 from torch import nn
 
 import train
-from architectures.models.optimizers import build_optimizer
+from architectures.models import building
+from architectures.models.optimizers import build_optimizer, is_hidden_matrix
 from architectures.training.signals import Interrupted, Signals
 from config.schema.trainer import OPTIMIZERS
 from tests.config.test_schema import wrong
 from tests.test_resume import config, losses, sums
 
 SLOW = [
-    pytest.param(name, marks=pytest.mark.slow) for name in ("adamw_8bit", "paged_adamw_8bit", "adafactor")
+    pytest.param("adamw_8bit", "lora", marks=pytest.mark.slow),
+    pytest.param("paged_adamw_8bit", "lora", marks=pytest.mark.slow),
+    pytest.param("adafactor", "none", marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize("name", ["muon", *SLOW])
+@pytest.mark.parametrize(("name", "adapter"), [("muon", "lora"), ("muon", "none"), *SLOW])
 def test_an_interrupted_run_goes_on_to_the_bit(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals = Signals()
 
@@ -32,9 +36,9 @@ def test_an_interrupted_run_goes_on_to_the_bit(
             signals.received = signal.SIGTERM
         return result()
 
-    chosen = [f"trainer.optimizer={name}", "model.lora_r=64"]  # 8-bit state is for 4,096 weights or more
-    if name == "adafactor":
-        chosen = [f"trainer.optimizer={name}", "model.adapter=none"]
+    chosen = [f"trainer.optimizer={name}", f"model.adapter={adapter}"]
+    if adapter == "lora":
+        chosen.append("model.lora_r=64")  # 8-bit state is for 4,096 weights or more
     whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"
     for folder in (whole, parts):
         folder.mkdir(parents=True)
@@ -60,6 +64,8 @@ def test_weight_decay_and_learning_rate_are_those_of_the_group(name: str) -> Non
         {"params": [held], "weight_decay": 0.0, "lr": 0.0},
         {"params": [moved], "weight_decay": 0.0, "lr": 1e-2},
     ]
+    for group in groups:
+        group |= {"hidden_matrices": True} if name == "muon" else {}
     optimizer = build_optimizer(name, groups, 1e-2, 0.999)
     for _ in range(3):
         optimizer.zero_grad()
@@ -69,16 +75,47 @@ def test_weight_decay_and_learning_rate_are_those_of_the_group(name: str) -> Non
     assert moved.detach().square().sum() < before[1].square().sum()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["model.adapter=none"],
-        ["model.lora_variant=dora"],
-        ["+experiment=tags", "model=minilm", "data.path=x"],
-    ],
-)
-def test_muon_is_for_matrices(arguments: list[str]) -> None:
-    assert "trainer.optimizer=muon: trains matrices alone" in wrong("trainer.optimizer=muon", *arguments)
+def test_muon_takes_the_matrices_of_layers_and_adamw_the_rest(model_settings: Any) -> None:
+    net: Any = building.build_net(**{**model_settings("gemma2"), "adapter": "none"})
+    by_muon = {name for name, parameter in net.named_parameters() if is_hidden_matrix(name, parameter)}
+    assert all(name.startswith("model.layers.") and name.endswith("_proj.weight") for name in by_muon)
+    assert len(by_muon) == 7 * net.config.num_hidden_layers
+
+
+def test_muon_with_adamw_steps_as_the_two_apart_and_its_state_is_restored() -> None:
+    def parameters() -> list[nn.Parameter]:
+        torch.manual_seed(0)
+        return [nn.Parameter(torch.randn(8, 16)), nn.Parameter(torch.randn(4, 8))]
+
+    def backward(matrix: nn.Parameter, embedding: nn.Parameter) -> None:
+        matrix.grad = embedding.grad = None
+        torch.manual_seed(1)
+        (embedding @ matrix @ torch.randn(16)).square().sum().backward()
+
+    def together(matrix: nn.Parameter, embedding: nn.Parameter) -> torch.optim.Optimizer:
+        groups: list[dict[str, Any]] = [
+            {"params": [embedding], "weight_decay": 0.1, "lr": 1e-2, "hidden_matrices": False},
+            {"params": [matrix], "weight_decay": 0.1, "lr": 1e-2, "hidden_matrices": True},
+        ]
+        return build_optimizer("muon", groups, 1e-2, 0.98)
+
+    one, two, three = parameters(), parameters(), parameters()
+    optimizer = together(*one)
+    muon = torch.optim.Muon(two[:1], lr=1e-2, adjust_lr_fn="match_rms_adamw", weight_decay=0.1)
+    adamw = torch.optim.AdamW(two[1:], lr=1e-2, betas=(0.9, 0.98), weight_decay=0.1, fused=True)
+    for step in range(4):
+        if step == 2:  # goes on in another process
+            saved = copy.deepcopy(optimizer.state_dict())
+            for old, new in zip(one, three, strict=True):
+                new.data.copy_(old.data)
+            one, optimizer = three, together(*three)
+            optimizer.load_state_dict(saved)
+        backward(*one)
+        backward(*two)
+        optimizer.step()
+        muon.step()
+        adamw.step()
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, two, strict=True))
 
 
 def test_adafactor_is_for_every_parameter() -> None:

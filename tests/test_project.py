@@ -181,6 +181,7 @@ def documented_commands(script: str) -> list[list[str]]:
         "CLUSTER": "gpu",
         "RUN_FOLDER": "outputs",
         "path=...": "path=x.csv",
+        "outputs/preferences/pairs-DIGEST.parquet": "README.md",
     }
     commands = []
     for name in DOCUMENTS:

@@ -104,6 +104,10 @@ class Answerer:
             "questions": len(answers),
         }
 
+    def answers(self, prompts: list[list[int]]) -> Texts:
+        """The tuned model's answers to prompts."""
+        return self.texts(self.backend(untuned=False)[0], prompts, "tuned")
+
     def base(self, questions: Questions, name: str) -> Texts:
         """The untuned base's answers."""
         return self.texts(self.backend(untuned=True)[0], self.data.prompts(questions), name)

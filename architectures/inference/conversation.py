@@ -88,7 +88,7 @@ def reply(
 
 
 class FeedbackFile:
-    """What is known of answers, as JSON lines: time, model, question and answer, and a visitor's opinion
+    """What is known of answers, as JSON lines: time, model, turns up to an answer, and a visitor's opinion
     (liked) or what the answer says against the catalogue (faults).
     """
 
@@ -96,8 +96,8 @@ class FeedbackFile:
         self.path, self.lock = path, threading.Lock()
 
     def add_opinion(self, model: Assistant, turns: Turns, place: int, liked: bool | str) -> None:
-        """Append an opinion about the answer at ``place``."""
-        self._append(model, [_text_of(turn) for turn in turns[max(place - 1, 0) : place + 1]], liked=liked)
+        """Append an opinion about the answer at ``place``, with the turns before it."""
+        self._append(model, [_text_of(turn) for turn in turns[: place + 1]], liked=liked)
 
     def add_faults(self, model: Assistant, question: str, answer: str, faults: list[str]) -> None:
         """Append what an answer says against the catalogue."""

@@ -21,16 +21,26 @@ def check_backend(backend: str | None, served_model: str | None) -> list[str]:
 
 
 def check_export(settings: CommandLine) -> list[str]:
-    """What is wrong with the settings export, to, hub, variants, speed and price, one line each."""
+    """What is wrong with the settings export, to, hub, golden, pairs, variants, speed and price."""
     problems = [f"{key}: is for export" for key in ("to", "hub") if settings[key] and not settings["export"]]
     if settings["compare"]:
-        needing = ("export", "variants", "golden")
+        needing = ("export", "variants", "golden", "pairs")
         problems += [f"{key}: needs ckpt, not compare" for key in needing if settings[key]]
-    if settings["golden"]:
-        others = ("export", "gate", "register")
-        problems += [f"golden: is an evaluation of its own, without {key}" for key in others if settings[key]]
-    problems += _check_speed(settings)
+    problems += _check_alone(settings) + _check_speed(settings)
     return problems + _check_variants(settings["variants"] or [])
+
+
+def _check_alone(settings: CommandLine) -> list[str]:
+    """What is wrong with the settings that are instead of an evaluation, golden and pairs, one line each."""
+    problems = []
+    for alone in ("golden", "pairs"):
+        others = [key for key in ("export", "gate", "register", "golden") if settings[key] and key != alone]
+        if settings[alone]:
+            problems += [f"{alone}: stands alone, without {key}" for key in others]
+    pairs = settings["pairs"]
+    if pairs is not None and (type(pairs) is not int or pairs < 1):
+        problems.append(f"pairs={pairs}: must be a number of questions, at least 1")
+    return problems
 
 
 def _check_speed(settings: CommandLine) -> list[str]:

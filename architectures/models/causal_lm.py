@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection, SumMetric
 
 from architectures.models import batch_layout, building
+from architectures.models.answer_loss import AnswerLoss
 from architectures.models.embedding_noise import embedding_noise
 from architectures.models.fine_tuned import COUNTED, Counts, FineTuned
-from architectures.models.fused_ops import AnswerLoss
 from architectures.values import Batch, Settings
 
 INPUTS = ("input_ids", "lengths", "places", "targets")  # of a batch

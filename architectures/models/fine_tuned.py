@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from architectures.compatibility.lightning import attached_strategy, ends_step
 from architectures.models import lora
-from architectures.models.optimizers import build_optimizer
+from architectures.models.optimizers import build_optimizer, is_hidden_matrix
 from architectures.models.schedule import learning_rate_factor, peak_flops
 from architectures.models.sharding import ShardingStrategy, full_tensor, shard_module
 from architectures.values import Batch, Net, Settings
@@ -213,16 +213,18 @@ class FineTuned(LightningModule):
         an adapter's B matrices may be higher: LoRA+, Hayou et al. 2024, https://arxiv.org/abs/2402.12354).
         """
         o, ratio = self.optimization, float(self.optimization.get("lora_plus", 1))
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+        by_muon = o.get("optimizer") == "muon"
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 decay = o["weight_decay"] if parameter.ndim > 1 else 0.0
                 factor = ratio if ".lora_B." in name else 1.0
-                groups.setdefault((decay, factor), []).append(parameter)
+                is_hidden = by_muon and is_hidden_matrix(name, parameter)
+                groups.setdefault((decay, factor, is_hidden), []).append(parameter)
         found: list[Settings] = []
-        for (decay, factor), parameters in groups.items():
-            rate = o["learning_rate"] * factor
-            found.append({"params": parameters, "weight_decay": decay, "lr": rate})
+        for (decay, factor, is_hidden), parameters in groups.items():
+            group = {"params": parameters, "weight_decay": decay, "lr": o["learning_rate"] * factor}
+            found.append(group | ({"hidden_matrices": is_hidden} if by_muon else {}))
         return found
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -1,7 +1,7 @@
-"""Operations of a training step with their own gradients: LoRA around a frozen layer, RMSNorm, and the loss.
+"""Operations of a training step with their own gradients: LoRA around a frozen layer, and RMSNorm.
 
 They equal what PEFT, transformers and torch compute apart from rounding, with fewer passes over memory and
-less kept for the backward pass. `fuse` puts the first two into a net that PEFT and transformers have built.
+less kept for the backward pass. `fuse` puts them into a net that PEFT and transformers have built.
 """
 
 import copy
@@ -12,10 +12,6 @@ from torch import Tensor, nn
 
 from architectures.compatibility.torch import replace_parameters
 from architectures.values import Context, Layer, Net
-
-LOGITS_AT_ONCE = {"cpu": 2**21, "cuda": 2**27}  # logits that exist at once: on a CPU what stays in its caches
-
-MIN_LOGIT_ROWS = 64  # whose logits exist at once all the same: fewer waste the product
 
 
 def matmul_dtype(x: Tensor) -> torch.dtype:
@@ -116,75 +112,6 @@ class RMSNorm(torch.autograd.Function):
             along = torch.linalg.vecdot(g, normed).unsqueeze(-1).div_(x.shape[-1])
             grad_x = g.addcmul_(normed, along, value=-1).mul_(inverse).to(x.dtype)
         return grad_x, grad_weight, None, None
-
-
-def _cap_logits(logits: Tensor, cap: float, with_slope: bool) -> Tensor | None:
-    """Cap logits in place to cap * tanh(logits / cap); a quarter of the slope of that, if it is needed.
-
-    tanh(x) is 2 sigmoid(2 x) - 1, which CPUs compute in a seventh of the time.
-    """
-    logits.mul_(2 / cap).sigmoid_()
-    slope = torch.mul(logits, logits).neg_().add_(logits) if with_slope else None
-    logits.mul_(2 * cap).sub_(cap)
-    return slope
-
-
-class AnswerLoss(torch.autograd.Function):
-    """Cross-entropy over a vocabulary, summed, and right guesses; the logits of a few rows exist at a time,
-    and only once.
-
-    The gradient of the hidden states is computed in the forward pass, while the logits are at hand; so the
-    loss may be multiplied by a number afterwards, but each row's share of it may not.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, cap: float
-    ) -> tuple[Tensor, Tensor]:
-        """hidden: (tokens, width); weight: (vocabulary, width); labels: (tokens,); cap of the logits or 0"""
-        dtype = matmul_dtype(hidden)
-        states, matrix = hidden.to(dtype), weight.to(dtype)
-        wanted = ctx.needs_input_grad
-        loss = torch.zeros((), device=hidden.device)
-        right = torch.zeros((), device=hidden.device, dtype=torch.int64)
-        grad_hidden = torch.empty_like(states) if wanted[0] else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted[1] else None
-        grad_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and wanted[2] else None
-        step = max(MIN_LOGIT_ROWS, LOGITS_AT_ONCE.get(hidden.device.type, 2**27) // len(weight))
-        for start in range(0, len(labels), step):
-            part, target = states[start : start + step], labels[start : start + step, None]
-            z = (part @ matrix.t()).float()
-            if bias is not None:
-                z += bias
-            slope = _cap_logits(z, cap, any(wanted[:3])) if cap else None
-            top, at_target = z.amax(-1, keepdim=True), z.gather(1, target)
-            z = z.softmax(-1)
-            loss += (top - at_target - z.amax(-1, keepdim=True).log()).sum()
-            right += (at_target >= top).sum()
-            if not any(wanted[:3]):
-                continue
-            z.scatter_add_(1, target, torch.full_like(top, -1.0))
-            if slope is not None:
-                z.mul_(slope).mul_(4)
-            g = z.to(dtype)
-            if grad_hidden is not None:
-                torch.mm(g, matrix, out=grad_hidden[start : start + step])
-            if grad_weight is not None:
-                grad_weight += g.t() @ part
-            if grad_bias is not None:
-                grad_bias += z.sum(0)
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        ctx.kinds = (hidden.dtype, weight.dtype, bias.dtype if bias is not None else None)
-        ctx.mark_non_differentiable(right)
-        return loss, right
-
-    @staticmethod
-    def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of the forward pass, times that of the loss."""
-        scaled: list[Tensor | None] = []
-        for gradient, kind in zip(ctx.saved_tensors, ctx.kinds, strict=True):
-            scaled.append(None if gradient is None else (gradient * gradients[0]).to(kind))
-        return *scaled, None, None
 
 
 def _is_plain_lora(layer: Layer) -> bool:

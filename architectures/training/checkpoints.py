@@ -20,12 +20,12 @@ LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifier
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
 # For models trained on instructions alone.
 METRIC_KEYS = ("metrics", "pattern", "json_schema", "judge_model", "judge_labels")
-ANSWER_KEYS = ("general", "general_rows", "variants", "golden", "speed", "price")
+ANSWER_KEYS = ("general", "general_rows", "variants", "golden", "pairs", "speed", "price")
 ANSWERING = ("retail", "instructions")  # tasks whose models answer in words
 OTHER_TASKS = {  # task -> keys of evaluate.py's command line that are for other tasks
     "labels": (*BACKEND_KEYS, *METRIC_KEYS, *ANSWER_KEYS),
     "retail": (*LABEL_KEYS, *METRIC_KEYS),
-    "instructions": (*LABEL_KEYS, "golden"),
+    "instructions": (*LABEL_KEYS, "golden", "pairs"),
 }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from architectures.compatibility import lightning as internals
 from architectures.models import exported
 from architectures.models.fine_tuned import FineTuned
+from architectures.models.preference_lm import PreferenceLM
 from architectures.models.sequence_classifier import SequenceClassifier
 from architectures.runtime.machine import peak_gib
 from architectures.runtime.startup import StartupTimer
@@ -153,10 +154,9 @@ def _fit_once(
     module = inputs.build_module(batches.steps)
     trainer = build_trainer(settings.trainer, batches, settings.precision, context, inputs.questions)
     checkpoint, recorded = resumable(settings, context.folder) if settings.resume else (None, 0)
-    if checkpoint is None and settings.probe and isinstance(module, SequenceClassifier):
+    if checkpoint is None:
         with trainer.precision_plugin.forward_context():
-            module.to(trainer.strategy.root_device)
-            module.probe(inputs.evaluation_batches("train", PROBE_ROWS))
+            _before_the_first_step(module, trainer.strategy.root_device, settings, inputs)
     _announce(trainer, batches, checkpoint, recorded, context.logger, timer)
     begun = time.perf_counter()
     validation = inputs.evaluation_batches("validation", settings.evaluation_rows)
@@ -173,6 +173,17 @@ def _fit_once(
             results["seconds"], settings.trainer["monitor"], results["validation"], context.folder / "model",
         )  # fmt: skip
     return module, results
+
+
+def _before_the_first_step(
+    module: FineTuned, device: torch.device, settings: FitSettings, inputs: FitInputs
+) -> None:
+    """What a model computes of the training rows once: a head to start from, or a reference."""
+    if isinstance(module, SequenceClassifier) and settings.probe:
+        module.to(device).probe(inputs.evaluation_batches("train", PROBE_ROWS))
+    if isinstance(module, PreferenceLM):
+        rows = inputs.evaluation_batches("train", settings.evaluation_rows)
+        module.to(device).remember_reference(rows)
 
 
 def _announce(

@@ -6,6 +6,7 @@ import torch
 from lightning import seed_everything
 
 from architectures.models.fine_tuned import FineTuned
+from architectures.models.preference_lm import PreferenceLM
 from architectures.training.checkpoints import model_class
 from architectures.values import Settings
 
@@ -20,7 +21,8 @@ def build_module(
     """
     seed_everything(seed, verbose=False)
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    module = model_class(model)(model, optimization, origin)
+    by_preference = optimization.get("objective") == "dpo"
+    module = (PreferenceLM if by_preference else model_class(model))(model, optimization, origin)
     if not sharded:
         module.configure_model()
     return module

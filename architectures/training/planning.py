@@ -11,9 +11,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from architectures.models.answer_loss import LOGITS_AT_ONCE, MIN_LOGIT_ROWS
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.fused_ops import LOGITS_AT_ONCE, MIN_LOGIT_ROWS
 from architectures.models.loading import base_dtype, load_config
 from architectures.training.trainer import TrainingBatches
 from architectures.values import Configuration, Settings

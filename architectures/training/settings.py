@@ -49,6 +49,9 @@ OPTIMIZER = (
     "beta2",
     "warmup_ratio",
     "neftune_alpha",
+    "objective",
+    "dpo_beta",
+    "sft_weight",
     "log_every",
 )
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")

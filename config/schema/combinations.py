@@ -22,6 +22,7 @@ def check_combinations(values: Values) -> Iterator[str]:
         _check_partitions,
         _check_endpoints,
         _check_mixture,
+        _check_preferences,
         _check_general,
         _check_labels,
         _check_folds,
@@ -170,6 +171,25 @@ def _check_mixture(values: Values) -> Iterator[str]:
         yield "data.mixture: is for data.task=instructions and data.task=retail"
 
 
+def _check_preferences(values: Values) -> Iterator[str]:
+    """Training on pairs of answers."""
+    path = values.get("data.preferences", "")
+    if values.get("trainer.objective") != "dpo":
+        if path:
+            yield f"data.preferences={path}: is for trainer.objective=dpo"
+        return
+    if not path:
+        yield "trainer.objective=dpo: needs a file of pairs of answers: set data.preferences"
+    elif not Path(path).is_file():
+        yield f"data.preferences: there is no file {path}"
+    if values.get("data.task") not in ("retail", "instructions"):
+        yield "trainer.objective=dpo: is for data.task=retail and data.task=instructions"
+    if values.get("data.task") == "retail" and values.get("data.mixture"):
+        yield "trainer.objective=dpo: trains on pairs alone: leave out data.mixture"
+    if values.get("trainer.strategy") == "fsdp":
+        yield "trainer.objective=dpo: is for trainer.strategy=ddp"
+
+
 def _check_labels(values: Values) -> Iterator[str]:
     """Text classification, and what is for that task alone."""
     task, method = str(values.get("data.task", "")), values.get("model.method", "")
@@ -225,13 +245,6 @@ def _check_optimizer(values: Values) -> Iterator[str]:
         yield (
             "trainer.optimizer=adafactor: its steps are relative to the size of the weights, and an adapter"
             " starts at zero; it is for model.adapter=none"
-        )
-    is_adapter = values.get("model.adapter") == "lora" and values.get("data.task") != "labels"
-    has_vectors = values.get("model.lora_variant") == "dora"
-    if name == "muon" and (not is_adapter or has_vectors):
-        yield (
-            "trainer.optimizer=muon: trains matrices alone, those of an adapter (model.adapter=lora, not"
-            " model.lora_variant=dora) of a language model that answers; set trainer.optimizer=adamw"
         )
 
 

@@ -123,6 +123,11 @@ class DataConfig:
         "paths of further instruction data -> how often their rows are seen in an epoch; task retail: beside"
         " the questions, against forgetting",
     )
+    preferences: str = setting(
+        "",
+        "trainer.objective=dpo: file of pairs of answers (prompt, chosen, rejected) to train on, as"
+        " `evaluate.py pairs=` writes it",
+    )
     max_seq_length: int = setting(
         512, "tokens of a row, prompt and answer together; longer rows are cut off and counted",
         at_least=MIN_SEQUENCE, at_most=1_000_000,

@@ -49,11 +49,30 @@ class TrainerConfig:
             " surely fit"
         ),
     )
+    objective: str = setting(
+        "answers",
+        "answers: the likelihood of the right answers; dpo: of the pairs of data.preferences, the better"
+        " answer rather than the other one",
+        choices=["answers", "dpo"],
+    )
+    dpo_beta: float = setting(
+        0.1,
+        "objective dpo: how closely the model stays to the one that it begins from; higher is closer",
+        at_least=0.001,
+        at_most=100,
+    )
+    sft_weight: float = setting(
+        0.0,
+        "objective dpo: weight of the likelihood of the better answer, a token, beside that of the pair",
+        at_least=0,
+        at_most=100,
+    )
     optimizer: str = setting(
         "adamw",
         "adamw; adamw_8bit, paged_adamw_8bit: its state in 8 bits, paged: in memory of the CPU where the GPU"
         " runs short (bitsandbytes); adafactor: less state yet, for model.adapter=none, steps relative to"
-        " the size of the weights; muon: for the matrices of an adapter, at learning rates of adamw",
+        " the size of the weights; muon: for the matrices of the layers, adamw for the rest, at adamw's"
+        " learning rates",
         choices=OPTIMIZERS,
     )
     learning_rate: float = setting(

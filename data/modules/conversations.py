@@ -45,7 +45,7 @@ class Conversations:
     unused: dict[str, int]
 
 
-def _clean_messages(frame: pl.DataFrame) -> pl.DataFrame:
+def clean_messages(frame: pl.DataFrame) -> pl.DataFrame:
     """``turns`` -> ``messages``: roles under one name, white space at the ends removed, empty system turns
     and end tokens of other tools removed.
 
@@ -109,7 +109,7 @@ def _without_last_question(messages: pl.Expr) -> pl.Expr:
 def read_conversations(frame: pl.DataFrame) -> Conversations:
     """The conversations of a table. Raises ValueError if no column holds any."""
     turns, used = read_turns(frame)
-    rows = _clean_messages(turns.to_frame()).with_columns(reason=reason()).with_row_index("row")
+    rows = clean_messages(turns.to_frame()).with_columns(reason=reason()).with_row_index("row")
     bad = rows.filter(pl.col("reason").is_not_null()).select(
         "row",
         "reason",

@@ -246,10 +246,13 @@ class InstructionData(TokenDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the prepared token rows."""
-        self.rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
+        rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
+        self.rows = self.with_preferences(rows)
 
     def describe_rows(self, rows: list[int]) -> str:
         """How some training rows begin."""
+        if self.settings.get("preferences"):
+            return self.describe_pairs(rows)
         training = self.rows_of("train")
         if training.height != len(self.rows["train"]):  # a conversation may be several rows of tokens
             return f"rows number {', '.join(map(str, rows))} of {self.token_folder / 'train.pt'}"

@@ -26,6 +26,7 @@ LATER_FIELDS: Settings = {
     "pairing": "clothing",
     "grounding": "none",
     "grounding_rows": 3,
+    "preferences": "",
 }
 
 

@@ -225,7 +225,7 @@ class RetailData(TokenDataModule):
         rows = {split: TokenRows.load(self.token_folder / f"{split}.pt") for split in SPLITS}
         if self.settings.get("mixture"):
             rows["train"] = with_mixture(rows["train"], self.settings, self.renderer, self.seed)
-        self.rows = rows
+        self.rows = self.with_preferences(rows)
 
     @property
     def origin(self) -> Settings:
@@ -257,6 +257,8 @@ class RetailData(TokenDataModule):
 
     def describe_rows(self, rows: list[int]) -> str:
         """Which questions some training rows are."""
+        if self.settings.get("preferences"):
+            return self.describe_pairs(rows)
         asked = self.questions("train")
         pairs = asked[[row for row in rows if row < asked.height]].select("product_id", "question").rows()
         named = [f"product {product}: {question!r}" for product, question in pairs]

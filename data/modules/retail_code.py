@@ -46,8 +46,8 @@ GROUNDING_CODE = source_files(grounding, retrieval, words, matches, recall)
 # fields of data.questions, and of data, that do not change the questions
 REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}
 SOURCE_FIELDS = {"name", "path", "version", "against", "engine", "ray_address", "shard"}
-OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "thinking", "mixture"}
-OTHER_FIELDS |= {"images", "grounding", "grounding_rows"}
+OTHER_FIELDS = SOURCE_FIELDS | {"task", "texts", "vocabulary", "max_seq_length", "thinking"}
+OTHER_FIELDS |= {"mixture", "preferences", "images", "grounding", "grounding_rows"}
 
 
 def settings_of_questions(settings: Settings) -> Settings:

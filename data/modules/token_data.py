@@ -6,11 +6,12 @@ from pathlib import Path
 from lightning import LightningDataModule
 
 from data.modules.general import general_examples
+from data.modules.preferences import preference_rows
 from data.tokens.batches import Batching, TrainingBatches
 from data.tokens.chat_templates import Tokenizer
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
-from data.tokens.rows import Rows
+from data.tokens.rows import Rows, TokenRows
 from data.values import Settings
 
 
@@ -27,6 +28,16 @@ class TokenDataModule(LightningDataModule):
     seed: int
     tokenizer: Tokenizer
     digest: str
+
+    def with_preferences(self, rows: dict[str, TokenRows]) -> dict[str, TokenRows]:
+        """Token rows, with the pairs of ``preferences`` in the place of those to train on where it is set."""
+        if not self.settings.get("preferences"):
+            return rows
+        return rows | {"train": preference_rows(self.settings, self.renderer)}
+
+    def describe_pairs(self, rows: list[int]) -> str:
+        """Name training rows that are pairs of answers."""
+        return f"pairs number {', '.join(map(str, rows))} of {self.settings['preferences']}"
 
     def train_batches(self, batching: Batching) -> TrainingBatches:
         """The training rows, shuffled by (seed, epoch)."""

@@ -77,6 +77,10 @@ class Answerer(Protocol):
         """(the tuned model's answers, how they were made)"""
         ...
 
+    def answers(self, prompts: list[list[int]]) -> list[str | None]:
+        """The tuned model's answers to token ids."""
+        ...
+
     def base(self, questions: pl.DataFrame, name: str) -> list[str | None]:
         """The untuned base's answers, with a progress bar under ``name``."""
         ...

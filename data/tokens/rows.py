@@ -120,3 +120,45 @@ class TokenRows(Rows):
     def blank(self, batch: Batch) -> Batch:
         """No token is trained."""
         return {**batch, "places": batch["places"][:0], "targets": batch["targets"][:0]}
+
+
+@dataclass(frozen=True)
+class PreferenceRows(TokenRows):
+    """Pairs of answers to one prompt each, the preferred one first: a row is prompt and answer, then the
+    prompt again and the other answer. ``middles``: int64 (rows,), where the second begins.
+    """
+
+    middles: torch.Tensor
+
+    @classmethod
+    def of_pairs(cls, pairs: list[tuple[Example, Example]], longest: int) -> Self:
+        """Pack pairs; ids of either half past ``longest`` are cut off at the end."""
+        halves = TokenRows.of(list(chain.from_iterable(pairs)), longest)
+        return cls(halves.ids, halves.starts[::2], halves.trained, halves.starts[1::2])
+
+    @property
+    def _half_sizes(self) -> torch.Tensor:
+        """Trained ids in both halves of each row. (rows, 2)"""
+        until = torch.cat([torch.zeros(1, dtype=torch.int64), self.trained.cumsum(0)])
+        at_middle = until[self.middles]
+        return torch.stack([at_middle - until[self.starts[:-1]], until[self.starts[1:]] - at_middle], 1)
+
+    @cached_property
+    def sizes(self) -> torch.Tensor:
+        """1 for each row with two answers: the loss is a mean over pairs. (rows,)"""
+        return (self._half_sizes > 0).all(1).long()
+
+    def batch(self, rows: list[int]) -> Batch:
+        """Pairs on end, without padding: as `TokenRows.batch`, with two lengths for each row, and
+        ``sequences``: int64 (answer tokens,), which half each is of, 2i or 2i + 1 for the i-th row.
+        """
+        starts, ends, middles = self.starts[rows], self.starts[1:][rows], self.middles[rows]
+        lengths = torch.stack([middles - starts, ends - middles], 1).flatten()
+        packed = super().batch(rows)
+        halves = torch.arange(len(lengths)).repeat_interleave(lengths)
+        return {**packed, "lengths": lengths.tolist(), "sequences": halves[packed["places"] + 1]}
+
+    def blank(self, batch: Batch) -> Batch:
+        """No pair counts."""
+        kept = {name: batch[name][:0] for name in ("places", "targets", "sequences", "rows")}
+        return {**batch, **kept}

@@ -59,9 +59,9 @@ def test_all_experiments_are_there() -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_composes(name: str) -> None:
-    config = composed(
-        f"+experiment={name}", *(["data.path=x.csv"] if name in ("tags", "labels", "instructions") else [])
-    )
+    needed = {"preferences": ["data.preferences=README.md"]}
+    needed |= {key: ["data.path=x.csv"] for key in ("tags", "labels", "instructions")}
+    config = composed(f"+experiment={name}", *needed.get(name, []))
     assert schema.problems_of(config) == []
     assert schema.typed(config).experiment == name
 

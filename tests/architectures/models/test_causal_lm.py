@@ -13,7 +13,7 @@ from lightning import Trainer
 from torch.nn import functional
 
 from architectures.compatibility.bitsandbytes import keep_unpacked
-from architectures.models import building, fused_ops, loading
+from architectures.models import answer_loss, building, loading
 from architectures.models.causal_lm import CausalLM
 from architectures.models.schedule import learning_rate_factor
 from architectures.training import checkpoints
@@ -151,8 +151,8 @@ def test_chunks_of_the_head_change_nothing(model_settings: Any, monkeypatch: pyt
         )
 
     whole = run()
-    monkeypatch.setattr(fused_ops, "LOGITS_AT_ONCE", {"cpu": 1})
-    monkeypatch.setattr(fused_ops, "MIN_LOGIT_ROWS", 7)
+    monkeypatch.setattr(answer_loss, "LOGITS_AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr(answer_loss, "MIN_LOGIT_ROWS", 7)
     parts = run()
     assert parts[0] == pytest.approx(whole[0], rel=1e-6)
     torch.testing.assert_close(parts[1], whole[1], rtol=1e-4, atol=1e-6)

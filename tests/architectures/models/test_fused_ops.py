@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from architectures.models import building, fused_ops, lora
-from tests.architectures.models.test_causal_lm import rows, stirred
+from tests.architectures.models.test_causal_lm import stirred
 
 
 class SameDropout(nn.Dropout):
@@ -136,39 +136,3 @@ def test_an_adapter_that_is_switched_off_is_off(model_settings: Any) -> None:
         torch.testing.assert_close(net(ids).logits, base(ids).logits)
     with torch.no_grad(), lora.adapter_disabled(base):
         assert not torch.allclose(net(ids).logits, base(ids).logits)
-
-
-@pytest.mark.parametrize("cap", [0.0, 3.0])
-@pytest.mark.parametrize("with_bias", [False, True])
-def test_answer_loss_is_cross_entropy(monkeypatch: pytest.MonkeyPatch, cap: float, with_bias: bool) -> None:
-    monkeypatch.setattr(fused_ops, "LOGITS_AT_ONCE", {"cpu": 1})
-    monkeypatch.setattr(fused_ops, "MIN_LOGIT_ROWS", 5)
-    draw = torch.Generator().manual_seed(0)
-    hidden, weight = torch.randn(13, 8, generator=draw), 3 * torch.randn(40, 8, generator=draw)
-    bias = torch.randn(40, generator=draw) if with_bias else None
-    labels = torch.randint(0, 40, (13,), generator=draw)
-
-    def run(own: bool) -> tuple[Tensor, ...]:
-        leaves = [x.clone().requires_grad_() for x in (hidden, weight, bias) if x is not None]
-        if own:
-            loss, right = fused_ops.AnswerLoss.apply(*leaves, *([] if with_bias else [None]), labels, cap)
-        else:
-            logits = functional.linear(*leaves)
-            logits = cap * torch.tanh(logits / cap) if cap else logits
-            loss, right = (
-                functional.cross_entropy(logits, labels, reduction="sum"),
-                (logits.argmax(-1) == labels).sum(),
-            )
-        (0.7 * loss).backward()
-        return loss, right.float(), *[leaf.grad for leaf in leaves if leaf.grad is not None]
-
-    for mine, wanted in zip(run(True), run(False), strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_a_loss_that_is_far_off_stays_finite() -> None:
-    hidden = torch.full((1, 4), 100.0, requires_grad=True)
-    weight = torch.stack([torch.ones(4), -torch.ones(4)])
-    loss, _ = fused_ops.AnswerLoss.apply(hidden, weight, None, torch.tensor([1]), 0.0)
-    assert float(loss) == pytest.approx(800)
-    assert rows(2).batch([0, 1])["tokens"] == 19
