@@ -1,5 +1,6 @@
 # CPU:         docker build -t strata .
 #              docker run --rm -v strata-outputs:/outputs strata
+# Chat page:   docker build -t strata:chat --target chat .          (python app.py deploy=FOLDER writes what runs it)
 # NVIDIA GPU:  docker build -t strata:gpu --target gpu .
 #              docker run --rm --gpus all --shm-size 16g -v strata-outputs:/outputs strata:gpu python train.py model=gemma-2-9b-it ...
 FROM python:3.11-slim-bookworm AS packages
@@ -12,6 +13,12 @@ FROM packages AS gpu-packages
 COPY requirements.txt /tmp/strata/
 COPY requirements/gpu.txt /tmp/strata/requirements/
 RUN /opt/venv/bin/pip install --no-cache-dir -r /tmp/strata/requirements/gpu.txt
+
+# Also Gradio.
+FROM packages AS chat-packages
+COPY requirements.txt /tmp/strata/
+COPY requirements/ui.txt /tmp/strata/requirements/
+RUN /opt/venv/bin/pip install --no-cache-dir -r /tmp/strata/requirements/ui.txt
 
 FROM python:3.11-slim-bookworm AS runtime
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HF_HOME=/outputs/huggingface
@@ -28,6 +35,11 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=gpu-packages /opt/venv /opt/venv
+COPY . .
+USER 1000
+
+FROM runtime AS chat
+COPY --from=chat-packages /opt/venv /opt/venv
 COPY . .
 USER 1000
 

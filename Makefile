@@ -9,7 +9,7 @@ INSTALL = $(call install,.venv)
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint install deploy lock docs ui chat space audit sample golden pocket benchmark check-gpu clean
+.PHONY: help train test lint install deploy lock docs ui chat deploy-app space audit sample golden pocket benchmark check-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ ui: .venv/core  ## the MLflow page of all runs, on http://127.0.0.1:5000
 
 chat: .venv/ui  ## the chat page of a model (CKPT=outputs/runs/RUN/model), on http://127.0.0.1:7860
 	$(BIN)/python app.py ckpt=$(CKPT)
+
+deploy-app: .venv/ui  ## write outputs/deploy: the merged model with Compose and Kubernetes files that serve it by vLLM (CKPT=models:/strata@champion, TO=FOLDER)
+	$(BIN)/python app.py ckpt=$(CKPT) deploy=$(or $(TO),outputs/deploy)
 
 space: .venv/ui  ## write outputs/space, which can be pushed as a Hugging Face Space (CKPT=outputs/runs/RUN/model)
 	$(BIN)/python app.py ckpt=$(CKPT) space=outputs/space

@@ -1,7 +1,8 @@
 """python app.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: a chat page.
 
 Answers stream; every product that one names is looked up in the catalogue, and an invented one is marked.
-`against=` puts a second model beside the first. `space=FOLDER` writes a Hugging Face Space.
+`against=` puts a second model beside the first. `space=FOLDER` writes a Hugging Face Space, `deploy=FOLDER`
+what serves the model by vLLM with Docker Compose or Kubernetes.
 """
 
 import html
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import architectures
 from data.catalogue.versions import PRODUCTS
+from data.modules.products_file import products_file
 from data.questions import grounding
 from data.questions.phrases import CONTEXT
 from data.reports.chat_examples import example_questions
@@ -74,19 +76,8 @@ def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], arch
 
 def catalogue_path(config: DictConfig, module: "architectures.FineTuned") -> Path:
     """The file of the products to look answers up in: as set, beside the model, or of its training data."""
-    beside = Path(config.ckpt) / PRODUCTS
-    if config.catalogue or beside.is_file():
-        return Path(config.catalogue or beside)
-    from data.modules.retail import RetailData
-
-    cache, settings, digest = Path(config.outputs) / "cache", module.origin["data"], module.origin["digest"]
-    is_cached = (cache / f"questions-{digest}").is_dir()
-    if not is_cached and settings["questions"]["source"] != "templates":
-        raise ValueError("catalogue: the model's data is not in the cache; set catalogue=PRODUCTS.parquet")
-    base = architectures.resolve_base(module.model_settings["base"])
-    data = RetailData(settings | {"version": digest if is_cached else ""}, base, cache, module.origin["seed"])
-    data.prepare_data()
-    return data.folder / PRODUCTS
+    base, cache = architectures.resolve_base(module.model_settings["base"]), Path(config.outputs) / "cache"
+    return products_file(config.catalogue, Path(config.ckpt), module.origin, base, cache)
 
 
 def reply_function(
@@ -202,22 +193,34 @@ def problems_of(config: DictConfig) -> list[str]:
     return problems
 
 
+def write_folder(config: DictConfig, outputs: Path) -> None:
+    """Write a Space, or what deploys the merged model behind vLLM."""
+    module, exported = load(config.ckpt, outputs)
+    base, catalogue = module.model_settings["base"], catalogue_path(config, module)
+    if config.space is not None:
+        about = f"Base model: {base}. Catalogue: {read_products(catalogue).height:,} products."
+        model = architectures.write_space(ROOT, Path(config.space), exported, TITLE, about)
+    else:
+        model = Path(config.deploy) / "model"
+        text = architectures.ModelText(Renderer.of(architectures.resolve_base(base), module.origin).save)
+        architectures.export_model(module, exported, "merged", str(model), outputs, text)
+        architectures.write_deployment(model.parent, config.served_model or "strata")
+    shutil.copy(catalogue, model / PRODUCTS)
+    log.info("written to %s, with README.md", model.parent)
+
+
 def run(config: DictConfig) -> None:
-    """Load, then serve until it is stopped; or write a Space."""
+    """Load, then serve until it is stopped; or write a folder that others serve."""
     import gradio as gr
 
     outputs = Path(config.outputs)
     if config.catalogue:
         read_products(Path(config.catalogue))  # a wrong one is reported before a model is loaded
+    if config.space is not None or config.deploy is not None:
+        write_folder(config, outputs)
+        return
     models, module = assistants(config)
     products = read_products(catalogue_path(config, module))
-    if config.space is not None:
-        _, exported = load(config.ckpt, outputs)
-        description = f"Base model: {module.model_settings['base']}. Catalogue: {products.height:,} products."
-        folder = architectures.write_space(ROOT, Path(config.space), exported, TITLE, description)
-        shutil.copy(catalogue_path(config, module), folder / PRODUCTS)
-        log.info("written to %s; push it to a Space", config.space)
-        return
     outputs.mkdir(parents=True, exist_ok=True)
     address = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
     safety: JsonObject = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from architectures.inference.conversation import ChatQuestion as ChatQuestion
     from architectures.inference.conversation import FeedbackFile as FeedbackFile
     from architectures.inference.conversation import reply as reply
+    from architectures.inference.deployment import write_deployment as write_deployment
     from architectures.inference.endpoint_backend import EndpointBackend as EndpointBackend
     from architectures.inference.endpoint_backend import EndpointSettings as EndpointSettings
     from architectures.inference.export import ModelText as ModelText
@@ -126,6 +127,7 @@ _MODULES = {
     "tuned_and_base_losses": "architectures.inference.losses",
     "check_backend": "architectures.inference.options",
     "on_device": "architectures.inference.selection",
+    "write_deployment": "architectures.inference.deployment",
     "write_space": "architectures.inference.space",
     "TransformersBackend": "architectures.inference.transformers_backend",
     "AnsweringModel": "architectures.inference.answering_model",

@@ -53,7 +53,7 @@ def test_copied_files_exist_and_copied_stages_come_first() -> None:
                 assert (ROOT / rest.split()[0]).exists(), rest
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "chat"])
 def test_what_is_built_runs_without_root(name: str) -> None:
     assert stages()[name][-1] == ("USER", "1000")
 

@@ -31,6 +31,7 @@ MORE = {
     "architectures/inference/chat_functions.py": {"tqdm"},
     "architectures/inference/endpoint_backend.py": {"openai"},
     "architectures/inference/export.py": {"huggingface_hub"},
+    "architectures/inference/deployment.py": {"yaml"},
     "architectures/inference/losses.py": {"tqdm"},
     "architectures/models/preference_lm.py": {"tqdm"},
     "architectures/inference/vllm_worker.py": {"vllm"},
