@@ -9,7 +9,7 @@ INSTALL = $(call install,.venv)
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint install deploy lock docs ui chat deploy-app space audit sample golden pocket benchmark check-gpu clean
+.PHONY: help train test lint install deploy lock docs ui runs chat deploy-app space audit sample golden pocket benchmark check-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ docs: .venv/core  ## write docs/configuration.md from the schema
 ui: .venv/core  ## the MLflow page of all runs, on http://127.0.0.1:5000
 	@echo "the runs:  http://127.0.0.1:5000/#/experiments"
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/outputs/mlflow.db}
+
+runs: .venv/ui  ## a page that starts runs and shows them, on http://127.0.0.1:7860
+	$(BIN)/python app.py page=runs
 
 chat: .venv/ui  ## the chat page of a model (CKPT=outputs/runs/RUN/model), on http://127.0.0.1:7860
 	$(BIN)/python app.py ckpt=$(CKPT)

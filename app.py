@@ -1,8 +1,7 @@
 """python app.py ckpt=<checkpoint | exported folder | MLflow run | models:/NAME@ALIAS>: a chat page.
 
 Answers stream; every product that one names is looked up in the catalogue, and an invented one is marked.
-`against=` puts a second model beside the first. `space=FOLDER` writes a Hugging Face Space, `deploy=FOLDER`
-what serves the model by vLLM with Docker Compose or Kubernetes.
+`page=runs` is a page that starts runs; `space=` and `deploy=` write what serves a model elsewhere.
 """
 
 import html
@@ -183,14 +182,17 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
     return blocks.queue(max_size=config.waiting)
 
 
+def chat_page(config: DictConfig) -> "gr.Blocks":
+    """The page of the models that the command line names."""
+    models, module = assistants(config)
+    return page(models, CatalogueCards(read_products(catalogue_path(config, module))), config)
+
+
 def problems_of(config: DictConfig) -> list[str]:
     """All that is wrong with the command line."""
     problems = architectures.check_settings(config, OmegaConf.load(ROOT / "config/app.yaml"), {}, RANGES)
-    problems += architectures.missing_checkpoint(config, "app.py")
     problems += architectures.check_backend(config.backend, config.served_model)
-    if config.backend == "vllm" and config.against not in (None, "untuned"):
-        problems.append("against: one vLLM server holds one model and its base; set backend=transformers")
-    return problems
+    return problems + architectures.check_page(config)
 
 
 def write_folder(config: DictConfig, outputs: Path) -> None:
@@ -219,13 +221,13 @@ def run(config: DictConfig) -> None:
     if config.space is not None or config.deploy is not None:
         write_folder(config, outputs)
         return
-    models, module = assistants(config)
-    products = read_products(catalogue_path(config, module))
     outputs.mkdir(parents=True, exist_ok=True)
+    site = architectures.RunsSite(ROOT, outputs)
+    blocks = architectures.runs_page(site, TITLE) if config.page == "runs" else chat_page(config)
     address = {"server_name": config.host, "server_port": config.port or None, "share": config.share}
     safety: JsonObject = {"show_error": True, "max_file_size": 0, "enable_monitoring": False}
     style: JsonObject = {"css": CSS, "theme": gr.themes.Soft(), "footer_links": [], "quiet": False}
-    page(models, CatalogueCards(products), config).launch(**address, **safety, **style)
+    blocks.launch(**address, **safety, **style)
 
 
 @hydra.main(config_path="config", config_name="app", version_base="1.3")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from architectures.models.lora import has_adapter as has_adapter
     from architectures.models.run_file import model_digest as model_digest
     from architectures.models.sequence_classifier import SequenceClassifier as SequenceClassifier
+    from architectures.runtime.command_line import check_page as check_page
     from architectures.runtime.command_line import check_settings as check_settings
     from architectures.runtime.command_line import missing_checkpoint as missing_checkpoint
     from architectures.runtime.command_line import override as override
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from architectures.tracking.registry import locate as locate
     from architectures.tracking.registry import log_report as log_report
     from architectures.tracking.registry import register as register
+    from architectures.tracking.runs_page import RunsSite as RunsSite
+    from architectures.tracking.runs_page import runs_page as runs_page
     from architectures.training.baseline_fit import fit_baseline as fit_baseline
     from architectures.training.checkpoints import check_answering as check_answering
     from architectures.training.checkpoints import check_task as check_task
@@ -121,12 +124,15 @@ _MODULES = {
     "EndpointSettings": "architectures.inference.endpoint_backend",
     "KINDS": "architectures.inference.options",
     "ModelText": "architectures.inference.export",
+    "check_page": "architectures.runtime.command_line",
     "check_export": "architectures.inference.options",
     "export_model": "architectures.inference.export",
     "push_to_hub": "architectures.inference.export",
     "tuned_and_base_losses": "architectures.inference.losses",
     "check_backend": "architectures.inference.options",
     "on_device": "architectures.inference.selection",
+    "RunsSite": "architectures.tracking.runs_page",
+    "runs_page": "architectures.tracking.runs_page",
     "write_deployment": "architectures.inference.deployment",
     "write_space": "architectures.inference.space",
     "TransformersBackend": "architectures.inference.transformers_backend",

@@ -18,3 +18,4 @@ State = dict[str, Any]  # tensors and plain values by name: of an optimiser, a l
 Json = Any  # any value that JSON can hold
 JsonObject = dict[str, Any]  # plain values by name, nested, as a JSON file holds them
 CommandLine = Mapping[str, Any]  # values by key, as a DictConfig of Hydra gives them
+Event = Any  # of Gradio: a component, or what one hands to a function; their events have no static type

@@ -47,6 +47,7 @@ MORE = {
     "architectures/training/classification.py": {"tqdm"},
     "architectures/training/planning.py": {"psutil"},
     "architectures/training/processes.py": {"psutil"},
+    "architectures/tracking/runs_page.py": {"gradio", "pandas"},
     "data/catalogue/images.py": {"httpx", "PIL", "fsspec", "tqdm"},
     "data/catalogue/partitions.py": {"ray", "tqdm"},
     "data/catalogue/reading.py": {"tqdm", "fastexcel"},

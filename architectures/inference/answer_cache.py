@@ -7,9 +7,8 @@ import json
 import logging
 import threading
 from pathlib import Path
-from typing import Any
 
-from architectures.values import JsonObject
+from architectures.values import Json, JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ class AnswerCache:
     def __contains__(self, key: str) -> bool:
         return key in self.answers
 
-    def get(self, key: str) -> Any:  # any value that JSON can write: text, or a list of token ids
+    def get(self, key: str) -> Json:
         """The answer, or None."""
         return self.answers.get(key)
 

@@ -111,6 +111,19 @@ def missing_checkpoint(settings: CommandLine, entry: str) -> list[str]:
     return [] if is_named else [f"ckpt: give {known}: python {entry} ckpt=..."]
 
 
+def check_page(settings: CommandLine) -> list[str]:
+    """What is wrong with the settings page, ckpt, against, host and share of app.py, one line each."""
+    if settings["page"] not in ("chat", "runs"):
+        return [f"page={settings['page']}: must be chat or runs"]
+    if settings["page"] == "runs":
+        open_to_others = settings["host"] not in ("127.0.0.1", "localhost") or settings["share"]
+        return ["page=runs: starts programs, so it listens on 127.0.0.1 alone"] if open_to_others else []
+    problems = missing_checkpoint(settings, "app.py")
+    if settings["backend"] == "vllm" and settings["against"] not in (None, "untuned"):
+        problems.append("against: one vLLM server holds one model and its base; set backend=transformers")
+    return problems
+
+
 def unknown(key: str, known: Sequence[str]) -> str:
     """The message for an unknown key, with the nearest one, or all that there are."""
     near = difflib.get_close_matches(key, known, 1)
