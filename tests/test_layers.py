@@ -33,6 +33,7 @@ MORE = {
     "architectures/inference/export.py": {"huggingface_hub"},
     "architectures/inference/deployment.py": {"yaml"},
     "architectures/inference/losses.py": {"tqdm"},
+    "architectures/models/distilled_lm.py": {"tqdm"},
     "architectures/models/preference_lm.py": {"tqdm"},
     "architectures/inference/vllm_worker.py": {"vllm"},
     "architectures/models/bases.py": {"huggingface_hub"},

@@ -181,6 +181,8 @@ def documented_commands(script: str) -> list[list[str]]:
         "CLUSTER": "gpu",
         "RUN_FOLDER": "outputs",
         "path=...": "path=x.csv",
+        "own.jsonl": "README.md",
+        "trainer.teacher=outputs/runs/RUN/model": "trainer.teacher=",
         "outputs/preferences/pairs-DIGEST.parquet": "README.md",
     }
     commands = []

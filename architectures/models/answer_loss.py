@@ -38,12 +38,14 @@ def answer_logits(
     return logits, _cap_logits(logits, cap, with_slope) if cap else None
 
 
-def _to_gradient(z: Tensor, target: Tensor, slope: Tensor | None, share: Tensor | None) -> Tensor:
-    """Probabilities -> the gradient of the loss by the logits, in place. target, share: (tokens, 1)"""
-    z.scatter_add_(1, target, torch.full_like(target, -1.0, dtype=z.dtype))
-    if slope is not None:
-        z.mul_(slope).mul_(4)
-    return z if share is None else z.mul_(share)
+def _to_gradient(z: Tensor, target: Tensor, slope: Tensor | None, weights: Tensor | None) -> Tensor:
+    """Probabilities -> the gradient of the loss by the logits, in place. target, weights: (tokens, labels)"""
+    if weights is None:
+        weights = torch.ones_like(target, dtype=z.dtype)
+    else:
+        z.mul_(weights.sum(1, keepdim=True))
+    z.scatter_add_(1, target, -weights)
+    return z if slope is None else z.mul_(slope).mul_(4)
 
 
 class AnswerLoss(torch.autograd.Function):
@@ -51,8 +53,8 @@ class AnswerLoss(torch.autograd.Function):
     and only once.
 
     The gradient of the hidden states is computed in the forward pass, while the logits are at hand; so the
-    loss may be multiplied by a number afterwards, but each token's share of it (None: 1) is given before.
-    ``cap``: of the logits, or 0.
+    loss may be multiplied by a number afterwards, but the weight of each label of a token (None: 1) is given
+    before. The first label is what a right guess is. ``cap``: of the logits, or 0.
     """
 
     @staticmethod
@@ -63,9 +65,9 @@ class AnswerLoss(torch.autograd.Function):
         bias: Tensor | None,
         labels: Tensor,
         cap: float,
-        shares: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """hidden: (tokens, width); weight: (vocabulary, width); labels, shares of the loss: (tokens,)"""
+        """hidden: (tokens, width); weight: (vocabulary, width); labels, weights: (tokens, labels)"""
         dtype = matmul_dtype(hidden)
         states, matrix = hidden.to(dtype), weight.to(dtype)
         wanted = ctx.needs_input_grad
@@ -75,14 +77,14 @@ class AnswerLoss(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and wanted[2] else None
         step = max(MIN_LOGIT_ROWS, LOGITS_AT_ONCE.get(hidden.device.type, 2**27) // len(weight))
         for start in range(0, len(labels), step):
-            part, target = states[start : start + step], labels[start : start + step, None]
+            part, target = states[start : start + step], labels[start : start + step]
             z, slope = answer_logits(part, matrix, bias, cap, any(wanted[:3]))
-            share = None if shares is None else shares[start : start + step, None]
+            share = None if weights is None else weights[start : start + step]
             top, at_target = z.amax(-1, keepdim=True), z.gather(1, target)
             z = z.softmax(-1)
             losses = top - at_target - z.amax(-1, keepdim=True).log()
             loss += losses.sum() if share is None else (losses * share).sum()
-            right += (at_target >= top).sum()
+            right += (at_target[:, :1] >= top).sum()
             if not any(wanted[:3]):
                 continue
             g = _to_gradient(z, target, slope, share).to(dtype)

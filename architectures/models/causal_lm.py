@@ -46,6 +46,13 @@ class CausalLM(FineTuned):
         with embedding_noise(self.net, lengths, alpha):
             return batch_layout.hidden_states(self.net, input_ids, lengths, self.on_end)
 
+    def answer_states(self, input_ids: Tensor, lengths: list[int], places: Tensor) -> Tensor:
+        """The hidden states that predict, as the output head takes them. -> (answers, width)"""
+        # not self(...): under FSDP that would free what the head needs
+        hidden = self.forward(input_ids, lengths).index_select(0, places)
+        factor = batch_layout.output_head(self.net)[3]
+        return hidden if factor == 1 else hidden * factor
+
     def sums(
         self, input_ids: Tensor, lengths: list[int], places: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,12 +60,10 @@ class CausalLM(FineTuned):
 
         places: (answers,) tokens that predict. targets: (answers,) what comes next.
         """
-        # not self(...): under FSDP that would free what the head needs
-        hidden = self.forward(input_ids, lengths).index_select(0, places)
-        weight, bias, cap, factor = batch_layout.output_head(self.net)
-        hidden = hidden if factor == 1 else hidden * factor
+        hidden = self.answer_states(input_ids, lengths, places)
+        weight, bias, cap, _ = batch_layout.output_head(self.net)
         weight = weight if torch.is_grad_enabled() else weight.detach()
-        loss, right = AnswerLoss.apply(hidden, weight, bias, targets, cap)
+        loss, right = AnswerLoss.apply(hidden, weight, bias, targets[:, None], cap)
         return loss, right, torch.tensor(len(targets), device=loss.device)
 
     def count(self, batch: Batch) -> Counts:

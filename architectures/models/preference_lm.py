@@ -35,12 +35,6 @@ class PreferenceLM(CausalLM):
         super().__init__(model, optimization, origin)
         self.reference: Tensor | None = None  # (rows, 2) log-probabilities of both answers
 
-    def answer_states(self, batch: Batch) -> Tensor:
-        """The hidden states that predict the tokens of answers. -> (answer tokens, width)"""
-        hidden = self.forward(batch["input_ids"], batch["lengths"]).index_select(0, batch["places"])
-        factor = batch_layout.output_head(self.net)[3]
-        return hidden if factor == 1 else hidden * factor
-
     @torch.no_grad()
     def log_probabilities(self, states: Tensor, batch: Batch) -> Tensor:
         """Of both answers of each pair, in nats. -> (pairs, 2) float32, the preferred answer first"""
@@ -65,7 +59,8 @@ class PreferenceLM(CausalLM):
         found: dict[int, Tensor] = {}
         for batch in tqdm(batches, desc="reference", delay=2, leave=False):
             here = self.transfer_batch_to_device(batch, self.device, 0)
-            pairs = self.log_probabilities(self.answer_states(here), here)
+            states = self.answer_states(here["input_ids"], here["lengths"], here["places"])
+            pairs = self.log_probabilities(states, here)
             found |= dict(zip(batch["rows"].tolist(), pairs, strict=True))
         self.reference = torch.zeros(max(found) + 1, 2, device=self.device)
         self.reference[list(found)] = torch.stack(list(found.values()))
@@ -78,7 +73,8 @@ class PreferenceLM(CausalLM):
         the margin is how much more the preferred answer has gained over the reference than the other one.
         """
         assert self.reference is not None
-        states, sequences = self.answer_states(batch), batch["sequences"]
+        states = self.answer_states(batch["input_ids"], batch["lengths"], batch["places"])
+        sequences = batch["sequences"]
         beta, sft = float(self.optimization["dpo_beta"]), float(self.optimization["sft_weight"])
         found = self.log_probabilities(states, batch)
         gains = found - self.reference.to(found.device)[batch["rows"]]
@@ -90,7 +86,8 @@ class PreferenceLM(CausalLM):
         push = beta * torch.sigmoid(-margins)
         shares = torch.stack([push + sft / tokens[:, 0], -push], 1).flatten()
         weight, bias, cap, _ = batch_layout.output_head(self.net)
-        weighted, _ = AnswerLoss.apply(states, weight, bias, batch["targets"], cap, shares[sequences])
+        targets, weights = batch["targets"][:, None], shares[sequences][:, None]
+        weighted, _ = AnswerLoss.apply(states, weight, bias, targets, cap, weights)
         right, size = (margins > 0).sum(), torch.tensor(len(margins), device=loss.device)
         return Counts(weighted + (loss - weighted.detach()), right, size)
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,13 +17,13 @@ from torch import Tensor
 
 from architectures.compatibility import lightning as internals
 from architectures.models import exported
+from architectures.models.distilled_lm import DistilledLM
 from architectures.models.fine_tuned import FineTuned
-from architectures.models.preference_lm import PreferenceLM
 from architectures.models.sequence_classifier import SequenceClassifier
 from architectures.runtime.machine import peak_gib
 from architectures.runtime.startup import StartupTimer
 from architectures.tracking.mlflow_logger import RunLogger
-from architectures.training import checkpoint_io, checkpoints
+from architectures.training import checkpoint_io, checkpoints, first_pass
 from architectures.training.answer_validation import MonitoredQuestions
 from architectures.training.recovery import NonFiniteGradients
 from architectures.training.signals import Interrupted
@@ -32,7 +33,6 @@ from architectures.values import Batch, Settings
 
 log = logging.getLogger(__name__)
 
-PROBE_ROWS = 64  # texts in a forward pass of the probe
 EVALUATION_FACTOR = 4  # times as many rows in a forward pass where no gradient is computed
 
 
@@ -154,9 +154,7 @@ def _fit_once(
     module = inputs.build_module(batches.steps)
     trainer = build_trainer(settings.trainer, batches, settings.precision, context, inputs.questions)
     checkpoint, recorded = resumable(settings, context.folder) if settings.resume else (None, 0)
-    if checkpoint is None:
-        with trainer.precision_plugin.forward_context():
-            _before_the_first_step(module, trainer.strategy.root_device, settings, inputs)
+    _look_at_training_rows(module, trainer, settings, inputs, context.folder, checkpoint is None)
     _announce(trainer, batches, checkpoint, recorded, context.logger, timer)
     begun = time.perf_counter()
     validation = inputs.evaluation_batches("validation", settings.evaluation_rows)
@@ -175,15 +173,17 @@ def _fit_once(
     return module, results
 
 
-def _before_the_first_step(
-    module: FineTuned, device: torch.device, settings: FitSettings, inputs: FitInputs
+def _look_at_training_rows(
+    module: FineTuned, trainer: Trainer, settings: FitSettings, inputs: FitInputs, folder: Path, is_new: bool
 ) -> None:
-    """What a model computes of the training rows once: a head to start from, or a reference."""
-    if isinstance(module, SequenceClassifier) and settings.probe:
-        module.to(device).probe(inputs.evaluation_batches("train", PROBE_ROWS))
-    if isinstance(module, PreferenceLM):
-        rows = inputs.evaluation_batches("train", settings.evaluation_rows)
-        module.to(device).remember_reference(rows)
+    """What a model computes of the training rows once (see `architectures.training.first_pass`)."""
+    device, size = trainer.strategy.root_device, settings.evaluation_rows
+    rows = partial(inputs.evaluation_batches, "train")
+    with trainer.precision_plugin.forward_context():
+        if is_new:
+            first_pass.first_pass(module, device, rows, size, settings.probe)
+        if isinstance(module, DistilledLM):
+            first_pass.ask_teacher(module, device, lambda: rows(size), folder)
 
 
 def _announce(

@@ -5,6 +5,7 @@ import os
 import torch
 from lightning import seed_everything
 
+from architectures.models.distilled_lm import DistilledLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.preference_lm import PreferenceLM
 from architectures.training.checkpoints import model_class
@@ -21,8 +22,12 @@ def build_module(
     """
     seed_everything(seed, verbose=False)
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    by_preference = optimization.get("objective") == "dpo"
-    module = (PreferenceLM if by_preference else model_class(model))(model, optimization, origin)
+    kind = model_class(model)
+    if optimization.get("objective") == "dpo":
+        kind = PreferenceLM
+    elif optimization.get("teacher"):
+        kind = DistilledLM
+    module = kind(model, optimization, origin)
     if not sharded:
         module.configure_model()
     return module

@@ -52,6 +52,9 @@ OPTIMIZER = (
     "objective",
     "dpo_beta",
     "sft_weight",
+    "teacher",
+    "teacher_weight",
+    "teacher_tokens",
     "log_every",
 )
 SCHEDULE = ("schedule", "plateau_factor", "plateau_patience", "monitor")

@@ -8,6 +8,7 @@ from pathlib import Path
 from config.schema.fields import Values
 from config.schema.run import LOGGERS
 from config.schema.trainer import ANSWER_SCORE
+from config.schema.training_combinations import TRAINING_CHECKS
 
 
 def check_combinations(values: Values) -> Iterator[str]:
@@ -22,13 +23,10 @@ def check_combinations(values: Values) -> Iterator[str]:
         _check_partitions,
         _check_endpoints,
         _check_mixture,
-        _check_preferences,
         _check_general,
         _check_labels,
         _check_folds,
-        _check_optimizer,
-        _check_processes,
-        _check_batches,
+        *TRAINING_CHECKS,
     ):
         yield from check(values)
 
@@ -165,29 +163,12 @@ def _check_endpoints(values: Values) -> Iterator[str]:
 def _check_mixture(values: Values) -> Iterator[str]:
     """Weights of a mixture of instruction data."""
     for path, weight in values.get("data.mixture", {}).items():
+        if not path.startswith("hub:") and "*" not in path and not Path(path).exists():
+            yield f"data.mixture: there is no file or folder {path}"
         if not 0 < weight <= 1000:
             yield f"data.mixture: {path} has the weight {weight}; it must be above 0 and at most 1000"
     if values.get("data.mixture") and values.get("data.task") not in ("instructions", "retail"):
         yield "data.mixture: is for data.task=instructions and data.task=retail"
-
-
-def _check_preferences(values: Values) -> Iterator[str]:
-    """Training on pairs of answers."""
-    path = values.get("data.preferences", "")
-    if values.get("trainer.objective") != "dpo":
-        if path:
-            yield f"data.preferences={path}: is for trainer.objective=dpo"
-        return
-    if not path:
-        yield "trainer.objective=dpo: needs a file of pairs of answers: set data.preferences"
-    elif not Path(path).is_file():
-        yield f"data.preferences: there is no file {path}"
-    if values.get("data.task") not in ("retail", "instructions"):
-        yield "trainer.objective=dpo: is for data.task=retail and data.task=instructions"
-    if values.get("data.task") == "retail" and values.get("data.mixture"):
-        yield "trainer.objective=dpo: trains on pairs alone: leave out data.mixture"
-    if values.get("trainer.strategy") == "fsdp":
-        yield "trainer.objective=dpo: is for trainer.strategy=ddp"
 
 
 def _check_labels(values: Values) -> Iterator[str]:
@@ -234,55 +215,3 @@ def _check_folds(values: Values) -> Iterator[str]:
         yield "data.fold: must be below data.folds, and data.folds at least 2 (or 0)"
     if values.get("data.validation", 0) + values.get("data.test", 0) >= 1:
         yield "data.validation and data.test leave nothing to train on"
-
-
-def _check_optimizer(values: Values) -> Iterator[str]:
-    """What an optimiser can train."""
-    name = values.get("trainer.optimizer", "adamw")
-    if name != "adamw" and values.get("trainer.strategy") == "fsdp":
-        yield f"trainer.optimizer={name}: is for trainer.strategy=ddp; fsdp shards the state of adamw alone"
-    if name == "adafactor" and values.get("model.adapter") == "lora":
-        yield (
-            "trainer.optimizer=adafactor: its steps are relative to the size of the weights, and an adapter"
-            " starts at zero; it is for model.adapter=none"
-        )
-
-
-def _check_processes(values: Values) -> Iterator[str]:
-    """What several processes can do together."""
-    if values.get("trainer.strategy") != "fsdp":
-        if values.get("trainer.shards"):
-            yield "trainer.shards: is for trainer.strategy=fsdp"
-        return
-    if values.get("model.quantization") == "nf4":
-        yield (
-            "model.quantization=nf4 with trainer.strategy=fsdp trains wrongly without an error: set"
-            " trainer.strategy=ddp (each process holds the base in 4 bits), or"
-            " model.quantization=none (each holds"
-            " a shard in 16 bits)"
-        )
-    if values.get("data.task") == "labels":
-        yield (
-            "trainer.strategy=fsdp is for language models that answer; a classifier takes"
-            " trainer.strategy=ddp"
-        )
-    shards, processes = (
-        values.get("trainer.shards", 0),
-        values.get("trainer.devices", 0) * values.get("trainer.nodes", 1),
-    )
-    if shards and processes % shards:
-        yield (
-            f"trainer.shards={shards}: {processes} processes (trainer.devices x trainer.nodes) are no"
-            f" multiple of it"
-        )
-
-
-def _check_batches(values: Values) -> Iterator[str]:
-    """Rows in a forward pass."""
-    micro_batch = str(values.get("trainer.micro_batch", "auto"))
-    if micro_batch == "auto":
-        return
-    if not micro_batch.isdecimal() or not int(micro_batch):
-        yield f"trainer.micro_batch={micro_batch}: must be auto, or a number of rows from 1 on"
-    elif int(micro_batch) > values.get("trainer.batch_size", 1):
-        yield "trainer.micro_batch: must not exceed trainer.batch_size"

@@ -67,6 +67,17 @@ class TrainerConfig:
         at_least=0,
         at_most=100,
     )
+    teacher: str = setting(
+        "",
+        "exported model with the same vocabulary, as outputs/runs/RUN/model, whose probabilities are learnt"
+        " beside the answers (distillation); empty: none",
+    )
+    teacher_weight: float = setting(
+        0.5, "share of the loss that what the teacher says makes up", at_least=0, at_most=1
+    )
+    teacher_tokens: int = setting(
+        16, "likeliest tokens of the teacher that are kept at each place", at_least=1, at_most=1000
+    )
     optimizer: str = setting(
         "adamw",
         "adamw; adamw_8bit, paged_adamw_8bit: its state in 8 bits, paged: in memory of the CPU where the GPU"

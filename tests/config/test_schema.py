@@ -195,6 +195,14 @@ def test_everything_wrong_is_told_at_once() -> None:
             ["data=instructions", "data.path=x", "+data.mixture={y.jsonl: 0}"],
             "data.mixture: y.jsonl has the weight 0",
         ),
+        (["+data.mixture={nowhere.jsonl: 1}"], "data.mixture: there is no file or folder nowhere.jsonl"),
+        (["trainer.objective=dpo"], "needs a file of pairs of answers: set data.preferences"),
+        (["trainer.objective=dpo", "data.preferences=x"], "data.preferences: there is no file x"),
+        (["data.preferences=README.md"], "data.preferences=README.md: is for trainer.objective=dpo"),
+        (
+            ["trainer.objective=dpo", "data.preferences=README.md", "data=labelled", "data.path=x"],
+            "trainer.objective=dpo: is for data.task=retail and data.task=instructions",
+        ),
         (
             ["data=labelled", "data.path=x", "+data.mixture={README.md: 1}"],
             "data.mixture: is for data.task=instructions and data.task=retail",
