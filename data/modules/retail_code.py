@@ -6,6 +6,7 @@ from data.catalogue import cells, cleaning, damaged, forms, normalisation, pairi
 from data.files import source_files
 from data.modules import agreement, preparation
 from data.questions import (
+    asked_keys,
     choices,
     filling,
     filters,
@@ -41,7 +42,7 @@ CODE = [
     *source_files(splits, filters, preparation, agreement),
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
-GROUNDING_CODE = source_files(grounding, retrieval, words, matches, recall)
+GROUNDING_CODE = source_files(grounding, retrieval, words, matches, asked_keys, recall)
 
 # fields of data.questions, and of data, that do not change the questions
 REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}

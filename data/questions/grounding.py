@@ -2,11 +2,12 @@
 alike.
 
     Context:Online shopping for Men's Clothing
-    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; linen: no
+    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; fabric? Cotton; linen: no
     - Kabra Plain Men's Shirt | Shirts | Fabric: Linen; linen: yes
     Is the fabric of the Zarvo striped shirt linen?
 
-Values that the question asks for are marked in each row ("linen: no").
+Values that the question asks for are marked in each row ("linen: no"). Rows of products that it names also
+end with what they say under the attributes that it asks for ("fabric? Cotton", or "fabric? not said").
 
 A search gets the rows that have all that it asks for; where none has, it gets none, and is declined.
 
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from data.questions.asked_keys import KeyMatcher, said_under
 from data.questions.follow_ups import earlier_turns
 from data.questions.matches import ValueMatcher, has_all, marks
 from data.questions.phrases import COMPARISON, CONTEXT
@@ -36,11 +38,14 @@ ROWS = "rows"  # the value of data.grounding with which prompts hold rows
 
 
 class _Found(NamedTuple):
-    """What the catalogue has for a question: rows, the products that it names, what it asks for."""
+    """What the catalogue has for a question: rows, the products that it names, the values and the attributes
+    that it asks for.
+    """
 
     rows: list[Product]
     subjects: list[Product]
     asked_for: list[str]
+    keys: list[str]
 
 
 class Grounding:
@@ -59,6 +64,11 @@ class Grounding:
         """Finds the values of the catalogue in questions."""
         return ValueMatcher(self.retriever.all)
 
+    @cached_property
+    def keys(self) -> KeyMatcher:
+        """Finds the attributes of the catalogue in questions."""
+        return KeyMatcher(self.retriever.all)
+
     def context(
         self,
         context: str,
@@ -72,12 +82,15 @@ class Grounding:
             needed: ids of the rows that must be among them, in training.
             earlier: questions and answers before this one, of which it may go on.
         """
-        rows, subjects, asked_for = self._found(context, question, earlier)
+        rows, subjects, asked_for, keys = self._found(context, question, earlier)
         wanted = [self.by_id[name] for name in needed]
         rows = _with_needed(rows, wanted, self.count)
         if wanted and wanted[0] not in subjects:
             rows = _before_its_equals(wanted[0], rows, subjects, asked_for)
-        lines = [compact(row, marks(row, asked_for)) for row in rows]
+        lines = []
+        for row in rows:
+            said = said_under(row, keys) if row in subjects else []
+            lines.append(compact(row, [*said, *marks(row, asked_for)]))
         return "\n".join([context, *lines])
 
     def _found(self, context: str, question: str, earlier: Turns) -> _Found:
@@ -88,7 +101,8 @@ class Grounding:
         if asked_for and not subjects:
             category = context.removeprefix(CONTEXT)
             rows = self.retriever.search(searched, category, self.count, lambda row: has_all(row, asked_for))
-        return _Found(rows, subjects, asked_for)
+        keys = self.keys.asked_for(searched, subjects) if subjects else []
+        return _Found(rows, subjects, asked_for, keys)
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions (columns context, question, in training answer_id, product_id, kind, and

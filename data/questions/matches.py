@@ -46,7 +46,7 @@ class ValueMatcher:
         """
         words = self._known_words(re.sub(BUDGET, " ", question))
         for row in subjects:
-            words = _without(words, self._known_words(row["name"]))
+            words = without_words(words, self._known_words(row["name"]))
         text = " ".join(word or "|" for word in words)
         is_whole = self.index.shared(text) >= self.index.weights - ROUNDING
         named = [(value, words_of(value)) for value in self.values[is_whole].tolist()]
@@ -60,7 +60,7 @@ class ValueMatcher:
         return sorted(found, key=lambda value: found[value])[:MOST_VALUES]
 
 
-def _without(words: list[str | None], name: list[str | None]) -> list[str | None]:
+def without_words(words: list[str | None], name: list[str | None]) -> list[str | None]:
     """Words of a question with None in the place of those of a name, each as often as the name has it."""
     counts = Counter(name)
     left: list[str | None] = []

@@ -46,7 +46,7 @@ def words_of(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _plain_words() -> set[str]:
+def plain_words() -> set[str]:
     """Words that are no misspelt ones: plain English, and those of the wordings of questions."""
     lists = [value for value in vars(wordings).values() if isinstance(value, list)]
     texts = [re.sub(r"\{\w+\}", " ", text) for listed in lists for text in listed]
@@ -72,10 +72,10 @@ def nearest_word(word: str, known: Collection[str]) -> str | None:
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    is_plain = {word, word.removesuffix("s")} & _plain_words()
+    is_plain = {word, word.removesuffix("s")} & plain_words()
     if word in known or len(word) < FUZZY_LETTERS or is_plain:
         return word if word in known else None
-    same_start = [other for other in known if other[:1] == word[0]]
+    same_start = [other for other in known if other[:1] in word[:2]]  # its first two may be swapped
     near = process.extractOne(word, same_start, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
     return near[0] if near else None
 

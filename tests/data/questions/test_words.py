@@ -22,9 +22,17 @@ KNOWN = [
 
 @pytest.mark.parametrize(
     ("word", "meant"),
-    [("linen", "linen"), ("denmi", "denim"), ("linnen", "linen"), ("coton", "cotton"), ("sleve", "sleeve")],
+    [
+        ("linen", "linen"),
+        ("denmi", "denim"),
+        ("linnen", "linen"),
+        ("coton", "cotton"),
+        ("sleve", "sleeve"),
+        ("edmin", None),
+        ("ednim", "denim"),
+    ],
 )
-def test_a_letter_that_is_wrong_missing_or_swapped_is_put_right(word: str, meant: str) -> None:
+def test_a_letter_that_is_wrong_missing_or_swapped_is_put_right(word: str, meant: str | None) -> None:
     assert nearest_word(word, KNOWN) == meant
 
 
