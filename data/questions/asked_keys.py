@@ -1,5 +1,5 @@
 """Which attributes a question asks for, and what the row of a product that it names says under them, written
-after the name: "fabric? Cotton", or "fabric? not said".
+at the end of the row: "fabric? Cotton", or "fabric? not said".
 
 An attribute is asked for by its name, by what shoppers call it, or by a word that only its training wordings
 have ("material", "expensive"). Other wordings are left to the model.

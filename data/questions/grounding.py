@@ -2,12 +2,12 @@
 alike.
 
     Context:Online shopping for Men's Clothing
-    - Zarvo Striped Men's Shirt | fabric? Cotton | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; linen: no
+    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; fabric? Cotton; linen: no
     - Kabra Plain Men's Shirt | Shirts | Fabric: Linen; linen: yes
     Is the fabric of the Zarvo striped shirt linen?
 
-Values that the question asks for are marked in each row ("linen: no"). The names of products that it names are
-followed by what their rows say under the attributes that it asks for ("fabric? Cotton", or "fabric? not said").
+Values that the question asks for are marked in each row ("linen: no"). Rows of products that it names also
+end with what they say under the attributes that it asks for ("fabric? Cotton", or "fabric? not said").
 
 A search gets the rows that have all that it asks for; where none has, it gets none, and is declined.
 
@@ -90,7 +90,7 @@ class Grounding:
         lines = []
         for row in rows:
             said = said_under(row, keys) if row in subjects else []
-            lines.append(compact(row, marks(row, asked_for), said))
+            lines.append(compact(row, [*said, *marks(row, asked_for)]))
         return "\n".join([context, *lines])
 
     def _found(self, context: str, question: str, earlier: Turns) -> _Found:
@@ -155,13 +155,10 @@ def _before_its_equals(
     return swapped
 
 
-def compact(row: Product, marked: Sequence[str], said: Sequence[str] = ()) -> str:
-    """A row as it stands in a prompt. marked: whether it has what is asked for (`marks`). said: what it says
-    under the attributes asked for (`said_under`), after the name, from where a small model copies it best.
-    """
+def compact(row: Product, marked: Sequence[str]) -> str:
+    """A row as it stands in a prompt. marked: whether it has what is asked for (`marks`)."""
     facts = [f"{fact['key']}: {fact['value']}" for fact in row["facts"]]
-    parts = [row["name"], *said, row["shelf"], "; ".join([*facts, *marked])]
-    return f"- {' | '.join(parts)}"
+    return f"- {row['name']} | {row['shelf']} | {'; '.join([*facts, *marked])}"
 
 
 class _GroundedRenderer(Renderer):

@@ -60,12 +60,12 @@ def test_what_the_row_lacks_is_not_said() -> None:
     assert said_under(ROW, ["fabric", "waist"]) == ["fabric? Cotton", "waist? not said"]
 
 
-def test_it_follows_the_names_of_named_products_alone(products: pl.DataFrame) -> None:
+def test_the_rows_of_named_products_end_with_it_and_others_do_not(products: pl.DataFrame) -> None:
     ground = Grounding(products, 3)
     asked = "Compare the fabric of the Zarvo Striped Men's Shirt and the Pello Men's Jeans. Is it cotton?"
     one, two = ground.context(CONTEXT, asked).splitlines()[1:]
-    assert one == "- Zarvo Striped Men's Shirt | fabric? Cotton | Shirts | Fabric: Cotton; cotton: yes"
-    assert two == "- Pello Men's Jeans | fabric? Denim | Jeans | Fabric: Denim; cotton: no"
+    assert one.endswith("; fabric? Cotton; cotton: yes")
+    assert two.endswith("; fabric? Denim; cotton: no")
     for line in ground.context(CONTEXT, "Do you have anything in the fabric linen?").splitlines()[1:]:
         assert "fabric?" not in line
     bare = products.with_columns(facts=pl.lit([], PAIRS))
@@ -73,4 +73,4 @@ def test_it_follows_the_names_of_named_products_alone(products: pl.DataFrame) ->
     (line,) = (
         Grounding(with_one, 1).context(CONTEXT, "fabric of the Kabra Plain Men's Shirt?").splitlines()[1:]
     )
-    assert line == "- Kabra Plain Men's Shirt | fabric? not said | Shirts | "
+    assert line.endswith("| fabric? not said")
