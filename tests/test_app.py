@@ -270,4 +270,4 @@ def test_what_cannot_be_loaded_is_one_error(tmp_path: Path, finished: tuple[Path
     broken.write_text("no table")
     config = configured(f"ckpt={finished[0] / 'model'}", f"catalogue={broken}")
     with pytest.raises(ValueError, match=r"catalogue=.*cannot be read"):
-        app.read_products(app.catalogue_path(config, None))
+        app.read_products(Path(config.catalogue))

@@ -18,14 +18,17 @@ from config.schema.trainer import OPTIMIZERS
 from tests.config.test_schema import wrong
 from tests.test_resume import config, losses, sums
 
-SLOW = [
-    pytest.param("adamw_8bit", "lora", marks=pytest.mark.slow),
-    pytest.param("paged_adamw_8bit", "lora", marks=pytest.mark.slow),
-    pytest.param("adafactor", "none", marks=pytest.mark.slow),
+KINDS = [
+    ("muon", "lora"),
+    ("muon", "none"),
+    ("adamw_8bit", "lora"),
+    ("paged_adamw_8bit", "lora"),
+    ("adafactor", "none"),
 ]
 
 
-@pytest.mark.parametrize(("name", "adapter"), [("muon", "lora"), ("muon", "none"), *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "adapter"), KINDS)
 def test_an_interrupted_run_goes_on_to_the_bit(
     name: str, adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,7 +39,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
             signals.received = signal.SIGTERM
         return result()
 
-    chosen = [f"trainer.optimizer={name}", f"model.adapter={adapter}"]
+    chosen = [f"trainer.optimizer={name}", f"model.adapter={adapter}", "trainer.learning_rate=1e-2"]
     if adapter == "lora":
         chosen.append("model.lora_r=64")  # 8-bit state is for 4,096 weights or more
     whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"

@@ -28,7 +28,8 @@ def _telling_words() -> dict[str, set[str]]:
         said = " ".join(for_training(texts)).replace("{name}", " ")
         by_key[key] = set(words_of(said)) - plain_words()
     counts = Counter(word for words in by_key.values() for word in words)
-    return {key: {word for word in words if counts[word] == 1} for key, words in by_key.items()}
+    shared = {word for word, count in counts.items() if count > 1}
+    return {key: words - shared for key, words in by_key.items()}
 
 
 class KeyMatcher:

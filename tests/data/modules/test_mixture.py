@@ -8,8 +8,11 @@ import pytest
 
 import train
 from architectures.training.signals import Signals
+from data.modules.mixture import with_mixture
 from data.modules.retail import RetailData
-from tests.conftest import ROOT, typed
+from data.tokens.prompts import Renderer
+from data.tokens.rows import TokenRows
+from tests.conftest import POCKET, ROOT, typed
 
 PAIRS = 20
 
@@ -64,9 +67,10 @@ def test_a_file_without_conversations_is_one_error(tmp_path: Path) -> None:
         prepared(tmp_path, f"+data.mixture={{{tmp_path / 'table.csv'}: 1}}")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named() -> None:
+    rows, settings = TokenRows.of([], 8), {"mixture": {"nowhere.jsonl": 1.0}, "max_seq_length": 8}
     with pytest.raises(ValueError, match=r"data\.mixture: there is no file or folder nowhere\.jsonl"):
-        prepared(tmp_path, "+data.mixture={nowhere.jsonl: 1}")
+        with_mixture(rows, settings, Renderer(str(POCKET)), 0)
 
 
 def test_an_evaluation_does_not_need_the_file(tmp_path: Path) -> None:
