@@ -1,5 +1,6 @@
 """A student learns from a teacher's probabilities, is interrupted, and goes on to the bit."""
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 import train
 from architectures.models.distilled_lm import DistilledLM
@@ -46,17 +48,15 @@ def test_an_interrupted_student_goes_on_to_the_bit(
 
 
 @pytest.mark.slow
-def test_a_teacher_with_another_vocabulary_is_refused(
-    finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "runs/whole"
+def test_a_teacher_with_another_vocabulary_is_refused(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, teacher = tmp_path / "runs/whole", tmp_path / "teacher"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(
-        "transformers.AutoTokenizer.from_pretrained",
-        lambda name: type("Tokens", (), {"get_vocab": staticmethod(lambda: {str(name): 1})}),
-    )
+    shutil.copytree(finished[0] / "model", teacher)
+    tokenizer = AutoTokenizer.from_pretrained(teacher)
+    tokenizer.add_tokens(["one more"])
+    tokenizer.save_pretrained(teacher)
     with pytest.raises(ValueError, match="choose a teacher of the same family"):
-        train.run(config(tmp_path, f"trainer.teacher={finished[0] / 'model'}"), folder, Signals())
+        train.run(config(tmp_path, f"trainer.teacher={teacher}"), folder, Signals())
 
 
 @pytest.mark.parametrize(
