@@ -202,11 +202,11 @@ def run_answers(config: DictConfig, model: Model, path: Path) -> None:
     folder = architectures.new_folder(outputs / "evaluations")
     exported = architectures.exported_folder(module, path, folder)
     settings = architectures.override(evaluation_settings(origin), config)
-    judged = judged_model(module, data, settings, exported)
+    judged = partial(judged_model, module, data, settings, exported)
     if config.golden:
-        print(evaluate_golden(judged, data, settings, str(config.ckpt), Path(config.golden), folder))
+        print(evaluate_golden(judged(), data, settings, str(config.ckpt), Path(config.golden), folder))
     elif config.pairs is not None:
-        print(write_pairs(data, judged.answerer.answers, config.pairs, config.ckpt, outputs))
+        print(write_pairs(data, judged().answerer.answers, config.pairs, config.ckpt, outputs))
     else:
         conclude(config, evaluate(module, data, settings, folder, exported), path, exported, folder)
 

@@ -103,6 +103,20 @@ def test_the_key_is_never_in_the_files(folder: Path) -> None:
         assert key["valueFrom"]["secretKeyRef"]["key"] == KEY
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["served_model=My Shop"], "served_model=My Shop: names the services too"),
+        (["space=other"], "space and deploy: write one folder at a time"),
+    ],
+)
+def test_what_cannot_be_deployed_is_told_before_a_model_is_loaded(words: list[str], message: str) -> None:
+    assert app.problems_of(configured("ckpt=x", "deploy=new")) == []
+    assert message in "\n".join(app.problems_of(configured("ckpt=x", "deploy=new", *words)))
+    taken = app.problems_of(configured("ckpt=x", f"deploy={ROOT}"))
+    assert taken == [f"deploy={ROOT}: is not empty; give another folder"]
+
+
 @pytest.mark.slow
 def test_the_merged_model_lies_beside_the_files(finished: tuple[Path, str], tmp_path: Path) -> None:
     run, _ = finished

@@ -35,6 +35,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         (["Green?", "No."], {"liked": ""}),
     ]
     lines = [json.dumps({"turns": turns, **known}) for turns, known in opinions]
+    lines += [
+        '{"turns": ["Black?", "Ye',
+        '{"liked": true}',
+        '{"turns": ["Black?"], "liked": true}',
+        '"Black?"',
+    ]
     (outputs / "feedback.jsonl").write_text("\n".join(lines))
     evaluate.run(configured(f"ckpt={folder / 'model'}", "pairs=30", f"outputs={outputs}"))
     (path,) = (outputs / "preferences").glob("pairs-*.parquet")

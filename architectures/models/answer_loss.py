@@ -3,6 +3,8 @@
 It equals the cross-entropy that torch computes apart from rounding.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from architectures.values import Context
 
 LOGITS_AT_ONCE = {"cpu": 2**21, "cuda": 2**27}  # logits that exist at once: on a CPU what stays in its caches
 
+TOKENS_AT_ONCE = 512  # whose logits exist at once without gradients
 MIN_LOGIT_ROWS = 64  # whose logits exist at once all the same: fewer waste the product
 
 
@@ -25,7 +28,7 @@ def _cap_logits(logits: Tensor, cap: float, with_slope: bool) -> Tensor | None:
     return slope
 
 
-def answer_logits(
+def _answer_logits(
     states: Tensor, matrix: Tensor, bias: Tensor | None, cap: float, with_slope: bool
 ) -> tuple[Tensor, Tensor | None]:
     """(logits in float32, capped if ``cap`` is not 0; a quarter of the cap's slope, if it is needed)
@@ -36,6 +39,20 @@ def answer_logits(
     if bias is not None:
         logits += bias
     return logits, _cap_logits(logits, cap, with_slope) if cap else None
+
+
+def some_logits(
+    states: Tensor, weight: Tensor, bias: Tensor | None, cap: float
+) -> Iterator[tuple[slice, Tensor]]:
+    """(which tokens, their logits), some tokens at a time, without gradients.
+
+    states: (tokens, width); weight: (vocabulary, width) -> (some tokens, vocabulary) in float32
+    """
+    dtype = matmul_dtype(states)
+    matrix = weight.to(dtype)
+    for start in range(0, len(states), TOKENS_AT_ONCE):
+        some = slice(start, start + TOKENS_AT_ONCE)
+        yield some, _answer_logits(states[some].to(dtype), matrix, bias, cap, with_slope=False)[0]
 
 
 def _to_gradient(z: Tensor, target: Tensor, slope: Tensor | None, weights: Tensor | None) -> Tensor:
@@ -78,7 +95,7 @@ class AnswerLoss(torch.autograd.Function):
         step = max(MIN_LOGIT_ROWS, LOGITS_AT_ONCE.get(hidden.device.type, 2**27) // len(weight))
         for start in range(0, len(labels), step):
             part, target = states[start : start + step], labels[start : start + step]
-            z, slope = answer_logits(part, matrix, bias, cap, any(wanted[:3]))
+            z, slope = _answer_logits(part, matrix, bias, cap, any(wanted[:3]))
             share = None if weights is None else weights[start : start + step]
             top, at_target = z.amax(-1, keepdim=True), z.gather(1, target)
             z = z.softmax(-1)

@@ -13,13 +13,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from architectures.models import batch_layout
-from architectures.models.answer_loss import AnswerLoss, answer_logits
+from architectures.models.answer_loss import AnswerLoss, some_logits
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import Counts
-from architectures.models.fused_ops import matmul_dtype
 from architectures.values import Batch, Settings
-
-TOKENS_AT_ONCE = 512  # whose logits exist at once
 
 
 class DistilledLM(CausalLM):
@@ -99,9 +96,8 @@ def _ask(teacher: CausalLM, batches: Iterable[Batch], count: int) -> dict[str, T
 def _likeliest(teacher: CausalLM, states: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """(ids, probabilities that sum to 1) of the likeliest tokens. -> (tokens, count) each, on the CPU"""
     weight, bias, cap, _ = batch_layout.output_head(teacher.net)
-    dtype, found, shares = matmul_dtype(states), list[Tensor](), list[Tensor]()
-    for some in states.split(TOKENS_AT_ONCE):
-        logits, _ = answer_logits(some.to(dtype), weight.to(dtype), bias, cap, with_slope=False)
+    found, shares = list[Tensor](), list[Tensor]()
+    for _, logits in some_logits(states, weight, bias, cap):
         top = logits.topk(count)
         found.append(top.indices.int().cpu())
         shares.append(top.values.softmax(-1).half().cpu())

@@ -14,13 +14,11 @@ from torch.nn.functional import cross_entropy, logsigmoid
 from tqdm import tqdm
 
 from architectures.models import batch_layout
-from architectures.models.answer_loss import AnswerLoss, answer_logits
+from architectures.models.answer_loss import AnswerLoss, some_logits
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import Counts
-from architectures.models.fused_ops import matmul_dtype
 from architectures.values import Batch, Settings
 
-TOKENS_AT_ONCE = 512  # whose logits exist at once
 REFERENCE = "reference"  # its key in a checkpoint
 
 
@@ -39,10 +37,8 @@ class PreferenceLM(CausalLM):
     def log_probabilities(self, states: Tensor, batch: Batch) -> Tensor:
         """Of both answers of each pair, in nats. -> (pairs, 2) float32, the preferred answer first"""
         weight, bias, cap, _ = batch_layout.output_head(self.net)
-        dtype, losses = matmul_dtype(states), []
-        for start in range(0, len(states), TOKENS_AT_ONCE):
-            some = slice(start, start + TOKENS_AT_ONCE)
-            logits, _ = answer_logits(states[some].to(dtype), weight.to(dtype), bias, cap, with_slope=False)
+        losses = []
+        for some, logits in some_logits(states, weight, bias, cap):
             losses.append(cross_entropy(logits, batch["targets"][some], reduction="none"))
         sums = torch.zeros(2 * len(batch["rows"]), device=states.device)
         if losses:

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from architectures.values import CommandLine, Settings
 
@@ -118,9 +119,26 @@ def check_page(settings: CommandLine) -> list[str]:
     if settings["page"] == "runs":
         open_to_others = settings["host"] not in ("127.0.0.1", "localhost") or settings["share"]
         return ["page=runs: starts programs, so it listens on 127.0.0.1 alone"] if open_to_others else []
-    problems = missing_checkpoint(settings, "app.py")
+    problems = missing_checkpoint(settings, "app.py") + _check_deploy(settings)
     if settings["backend"] == "vllm" and settings["against"] not in (None, "untuned"):
         problems.append("against: one vLLM server holds one model and its base; set backend=transformers")
+    return problems
+
+
+def _check_deploy(settings: CommandLine) -> list[str]:
+    """What is wrong with the folder that app.py is to write, and with the name of its services."""
+    problems = []
+    if settings["space"] and settings["deploy"]:
+        problems.append("space and deploy: write one folder at a time")
+    name, folder = settings["served_model"] or "strata", settings["deploy"]
+    if not folder:
+        return problems
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?", str(name)):
+        allowed = "lower-case letters, digits and hyphens, a letter first"
+        problems.append(f"served_model={name}: names the services too: {allowed}")
+    place = Path(folder)
+    if place.is_file() or (place.is_dir() and any(place.iterdir())):
+        problems.append(f"deploy={folder}: is not empty; give another folder")
     return problems
 
 

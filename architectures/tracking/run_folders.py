@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-STATE_FILE, METRICS_FILE, REPORT_FILE = "state.json", "metrics.jsonl", "report.html"
+from architectures.tracking.record import METRICS_FILE
+
+STATE_FILE, REPORT_FILE = "state.json", "report.html"
 LOSSES = {"train/loss": "training", "validation/loss": "validation"}
 
 

@@ -89,9 +89,9 @@ class RunsSite:
         return [*script, f"ckpt={folders[0]}/model", f"outputs={self.outputs}"]
 
 
-def command_line(arguments: list[str], script: str = "train.py") -> str:
-    """What to type for it."""
-    return shlex.join(["python", script, *arguments])
+def command_line(arguments: list[str]) -> str:
+    """What to type for a run."""
+    return shlex.join(["python", "train.py", *arguments])
 
 
 def _framed(page: Path) -> str:

@@ -5,7 +5,8 @@ Questions of the test splits are never among them.
 """
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from data.values import JsonObject
 
 if TYPE_CHECKING:  # imports Lightning, which takes seconds
     from data.modules.opening import RetailData
+
+log = logging.getLogger(__name__)
 
 Ask = Callable[[list[list[int]]], list[str | None]]  # prompts -> answers
 
@@ -62,6 +65,27 @@ def _own_mistakes(data: "RetailData", ask: Ask, count: int) -> tuple[list[JsonOb
     return pairs, questions.height
 
 
+def _conversations(path: Path) -> Iterator[JsonObject]:
+    """The records of a file that the chat page writes, each with the ``turns`` up to an answer; a warning
+    counts the lines that are damaged.
+    """
+    damaged = 0
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            record = json.loads(line)
+            is_whole = len(record["turns"]) % 2 == 0 and all(
+                isinstance(text, str) for text in record["turns"]
+            )
+        except (ValueError, KeyError, TypeError):
+            is_whole = False
+        if is_whole:
+            yield record
+        else:
+            damaged += 1
+    if damaged:
+        log.warning("%7d  lines of %s are damaged and left out", damaged, path)
+
+
 def _visitors_opinions(path: Path, in_prompt: Callable[[str, Turns], str]) -> tuple[list[JsonObject], int]:
     """(pairs, disliked or contradicted answers without a liked one to the same question) of a file that the
     chat page writes.
@@ -70,8 +94,7 @@ def _visitors_opinions(path: Path, in_prompt: Callable[[str, Turns], str]) -> tu
         in_prompt: the context with which a question and its earlier turns are asked.
     """
     by_question: dict[tuple[str, ...], tuple[set[str], set[str]]] = {}
-    records = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for record in map(json.loads, records):
+    for record in _conversations(path):
         *asked, answer = record["turns"]
         liked, disliked = by_question.setdefault(tuple(asked), (set(), set()))
         is_liked = record.get("liked")
@@ -95,13 +118,13 @@ def write_pairs(data: "RetailData", ask: Ask, count: int, ckpt: str, outputs: Pa
 
     Raises ValueError if there is no pair.
     """
-    pairs, asked = _own_mistakes(data, ask, count)
     grounding = data.grounding
 
     def in_prompt(question: str, earlier: Turns) -> str:
         return grounding.context("", question, earlier=earlier) if grounding else ""
 
-    opinions, alone = _visitors_opinions(outputs / FEEDBACK, in_prompt)
+    opinions, alone = _visitors_opinions(outputs / FEEDBACK, in_prompt)  # before the work
+    pairs, asked = _own_mistakes(data, ask, count)
     counted = f"{len(pairs)} of {asked} training questions are answered wrong"
     counted += f"; {len(opinions)} pairs are visitors' opinions"
     if alone:

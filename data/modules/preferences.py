@@ -41,19 +41,15 @@ def read_pairs(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = pl.concat(both, how="horizontal").with_row_index("row")
     prompts = [pl.col(name).list.head(pl.col(name).list.len() - 1) for name in ANSWERS]
     last = [pl.col(name).list.last().struct.field("role") for name in ANSWERS]
-    problem = (
-        pl.when(pl.col("reason").is_not_null())
-        .then("reason")
-        .when(pl.col("reason_rejected").is_not_null())
-        .then("reason_rejected")
-        .when((last[0] != "assistant") | (last[1] != "assistant"))
+    unlike = (
+        pl.when((last[0] != "assistant") | (last[1] != "assistant"))
         .then(pl.lit("a conversation that ends without an answer"))
         .when(prompts[0] != prompts[1])
         .then(pl.lit("two answers to different prompts"))
         .when(pl.col("chosen") == pl.col("rejected"))
         .then(pl.lit("two answers that are the same"))
     )
-    rows = rows.with_columns(reason=problem).drop("reason_rejected")
+    rows = rows.with_columns(reason=pl.coalesce("chosen reason", "rejected reason", unlike))
     good, bad = rows.filter(pl.col("reason").is_null()), rows.filter(pl.col("reason").is_not_null())
     aside = pl.concat([bad.select(pl.col("row").cast(pl.Int64), "reason"), unread.select("row", "reason")])
     if not good.height:
@@ -63,8 +59,8 @@ def read_pairs(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _conversations(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    """One answer of each row with its prompt: the column ``name``, and ``reason`` (of ``rejected``:
-    reason_rejected), null where it is sound.
+    """One answer of each row with its prompt: the column ``name``, and "``name`` reason", null where it is
+    sound.
     """
     prompt = [column for column in PROMPT if column in frame.columns]
     if "prompt" in prompt:
@@ -72,8 +68,7 @@ def _conversations(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     else:
         turns, _ = read_turns(frame.select(messages=name))
     found = clean_messages(turns.to_frame()).with_columns(reason=reason())
-    label = "reason" if name == "chosen" else f"reason_{name}"
-    return found.select(pl.col("messages").alias(name), pl.col("reason").alias(label))
+    return found.select(pl.col("messages").alias(name), pl.col("reason").alias(f"{name} reason"))
 
 
 def preference_rows(settings: Settings, renderer: Renderer) -> PreferenceRows:
