@@ -196,7 +196,7 @@ def problems_of(config: DictConfig) -> list[str]:
 
 
 def write_folder(config: DictConfig, outputs: Path) -> None:
-    """Write a Space, or what deploys the merged model behind vLLM."""
+    """Write a Space, or the merged model with the files that deploy it behind vLLM."""
     module, exported = load(config.ckpt, outputs)
     base, catalogue = module.model_settings["base"], catalogue_path(config, module)
     if config.space is not None:

@@ -19,12 +19,12 @@ SERVER = ["python3", "-m", "vllm.entrypoints.openai.api_server"]
 
 
 def _server_arguments(name: str) -> list[str]:
-    """Of vLLM, which reads the key from its environment."""
+    """Arguments of vLLM's server; it reads its key from the environment."""
     return ["--model", MODEL, "--served-model-name", name, "--port", str(SERVER_PORT)]
 
 
 def _page_command(name: str) -> list[str]:
-    """Of the chat page."""
+    """The command that starts the chat page."""
     served = ["backend=endpoint", f"served_model={name}"]
     return ["python", "app.py", f"ckpt={MODEL}", *served, "host=0.0.0.0", f"outputs={OUTPUTS}"]
 

@@ -1,6 +1,6 @@
-"""DistilledLM: learns answers together with what a bigger model, the teacher, would say at each token.
+"""DistilledLM: learns answers together with the token probabilities of a bigger model, the teacher.
 
-Hinton et al. 2015, https://arxiv.org/abs/1503.02531, with the teacher's likeliest tokens alone: their
+Hinton et al. 2015, https://arxiv.org/abs/1503.02531, with the teacher's most likely tokens alone: their
 probabilities, scaled to a sum of 1, are computed once for all training rows and kept in a file.
 """
 
@@ -23,8 +23,8 @@ class DistilledLM(CausalLM):
     """A student. Validation and test are `CausalLM`'s.
 
     Args:
-        optimization: `CausalLM`'s, with teacher_weight (of what the teacher says, beside the answer itself)
-        and teacher_tokens (its likeliest ones that count).
+        optimization: `CausalLM`'s, with teacher_weight (share of the loss that the teacher's probabilities
+        have) and teacher_tokens (how many of its tokens are kept for each answer token).
     """
 
     def __init__(self, model: Settings, optimization: Settings, origin: Settings) -> None:
@@ -34,8 +34,8 @@ class DistilledLM(CausalLM):
         self.starts: list[int] = []  # where each row's answer tokens begin; rows + 1 of them
 
     def learn_from(self, teacher: CausalLM | None, rows: Callable[[], Iterable[Batch]], path: Path) -> None:
-        """Have what the teacher says of all training rows: computed into the file, with a progress bar, or,
-        without a teacher, from the file.
+        """Load the teacher's probabilities for all training rows. With a teacher they are computed first and
+        written to the file, with a progress bar; without one the file is there.
 
         Args:
             rows: gives every row once, in any order.
@@ -73,7 +73,7 @@ class DistilledLM(CausalLM):
 
 @torch.inference_mode()
 def _ask(teacher: CausalLM, batches: Iterable[Batch], count: int) -> dict[str, Tensor]:
-    """The teacher's likeliest tokens after each answer token's predecessor, row after row."""
+    """The teacher's most likely tokens in the place of each answer token, row after row."""
     teacher.eval()
     by_row: dict[int, tuple[Tensor, Tensor]] = {}
     for batch in tqdm(batches, desc="teacher", delay=2, leave=False):

@@ -1,5 +1,5 @@
-"""What a model computes of the training rows once, before its first step: a head to start from, a reference,
-or what its teacher says.
+"""What is computed from the training rows once, before the first step: a classifier's first head, the
+log-probabilities of a reference, a teacher's token probabilities.
 """
 
 from collections.abc import Callable, Iterable
@@ -42,10 +42,12 @@ def first_pass(
 def ask_teacher(
     module: DistilledLM, device: torch.device, rows: Callable[[], Iterable[Batch]], folder: Path
 ) -> None:
-    """Have what the teacher says of the training rows, computed once for a run and its resumptions.
+    """Give a student its teacher's token probabilities. They are computed once; a resumed run reads them.
 
     Args:
-        folder: of the run. Raises ValueError if the teacher has another vocabulary.
+        folder: of the run.
+
+    Raises ValueError if the teacher is no language model, or has another vocabulary.
     """
     path, name = folder / TEACHER_FILE, module.optimization["teacher"]
     teacher: CausalLM | None = None

@@ -176,7 +176,7 @@ def _fit_once(
 def _look_at_training_rows(
     module: FineTuned, trainer: Trainer, settings: FitSettings, inputs: FitInputs, folder: Path, is_new: bool
 ) -> None:
-    """What a model computes of the training rows once (see `architectures.training.first_pass`)."""
+    """Compute what is needed from the training rows before the first step; see `first_pass`."""
     device, size = trainer.strategy.root_device, settings.evaluation_rows
     rows = partial(inputs.evaluation_batches, "train")
     with trainer.precision_plugin.forward_context():

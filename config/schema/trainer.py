@@ -51,32 +51,36 @@ class TrainerConfig:
     )
     objective: str = setting(
         "answers",
-        "answers: the likelihood of the right answers; dpo: of the pairs of data.preferences, the better"
-        " answer rather than the other one",
+        "answers: cross-entropy of the answers; dpo: direct preference optimisation on the pairs of"
+        " data.preferences",
         choices=["answers", "dpo"],
     )
     dpo_beta: float = setting(
         0.1,
-        "objective dpo: how closely the model stays to the one that it begins from; higher is closer",
+        "objective dpo: how closely the model stays to the reference, the model that training starts from; a"
+        " higher value stays closer",
         at_least=0.001,
         at_most=100,
     )
     sft_weight: float = setting(
         0.0,
-        "objective dpo: weight of the likelihood of the better answer, a token, beside that of the pair",
+        "objective dpo: weight of the chosen answer's negative log-likelihood per token, added to the loss",
         at_least=0,
         at_most=100,
     )
     teacher: str = setting(
         "",
-        "exported model with the same vocabulary, as outputs/runs/RUN/model, whose probabilities are learnt"
-        " beside the answers (distillation); empty: none",
+        "distillation: exported model with the same vocabulary, such as outputs/runs/RUN/model, whose token"
+        " probabilities are learnt beside the answers; empty: none",
     )
     teacher_weight: float = setting(
-        0.5, "share of the loss that what the teacher says makes up", at_least=0, at_most=1
+        0.5, "share of the loss that the teacher's probabilities have", at_least=0, at_most=1
     )
     teacher_tokens: int = setting(
-        16, "likeliest tokens of the teacher that are kept at each place", at_least=1, at_most=1000
+        16,
+        "number of the teacher's most likely tokens that are kept for each answer token",
+        at_least=1,
+        at_most=1000,
     )
     optimizer: str = setting(
         "adamw",
