@@ -17,8 +17,8 @@ help:  ## list the targets
 train: .venv/core $(if $(filter smollm2%,$(MODEL)),.venv/smollm2)  ## the main job: sample data, embedded model, minutes on a CPU (LOCKED=1: from the lock file; MODEL=smollm2-135m: a pretrained model, an hour)
 	$(BIN)/python train.py $(if $(filter smollm2-135m,$(MODEL)),+experiment=smollm2,$(if $(MODEL),model=$(MODEL)))
 
-test: .venv/dev  ## the test suite (offline, CPU, minutes)
-	$(BIN)/python -m pytest
+test: .venv/dev  ## the test suite (offline, CPU, minutes; a worker on each core, four at most)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -135,18 +135,19 @@ def chat_column(
         return chat, gr.HTML(label="Products", elem_classes="cards")
 
 
-def controls(categories: list[str], config: DictConfig) -> "list[gr.Component]":
+def controls(categories: list[str], config: DictConfig, reads_turns: bool) -> "list[gr.Component]":
     """What a visitor can set: category, temperature, top p, earlier turns."""
     import gradio as gr
 
-    where, how = "where the visitor is in the shop", "share of the probability to sample from"
-    likely, seen = "0: the most likely answer", "that the model sees"
+    place = "" if reads_turns else categories[0]
+    turns = int(reads_turns) if config.earlier is None else config.earlier
+    how, likely = "share of the probability to sample from", "0: the most likely answer"
     with gr.Row():
         return [
-            gr.Dropdown(["", *categories], value=categories[0], label="Category", info=where),
+            gr.Dropdown([("all of the shop", ""), *categories], value=place, label="Category of the shop"),
             gr.Slider(0, 2, config.temperature, step=0.1, label="Temperature", info=likely),
             gr.Slider(0.05, 1, 1, step=0.05, label="Top p", info=how),
-            gr.Slider(0, MAX_EARLIER, config.earlier, step=1, label="Earlier turns", info=seen),
+            gr.Slider(0, MAX_EARLIER, turns, step=1, label="Earlier turns", info="that the model sees"),
         ]
 
 
@@ -168,7 +169,7 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
         question = gr.Textbox(placeholder=hint, label="Question", max_length=config.longest, autofocus=True)
         with gr.Row():
             send, clear = gr.Button("Ask", variant="primary"), gr.Button("New conversation")
-        inputs = [question, *controls(categories, config), *chats]
+        inputs = [question, *controls(categories, config, models[0].renderer.reads_turns), *chats]
         outputs = [question, *chats, *cards]
         limits: JsonObject = {"concurrency_limit": 1, "concurrency_id": "model"}
         reply = reply_function(models, shop, categories, feedback, config.longest)

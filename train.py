@@ -22,7 +22,7 @@ from data.files import write_json
 from data.reports import answer_evaluation, answer_files, evaluated_runs, next_steps, sweep
 from data.reports.monitored_questions import monitored_questions
 from data.scoring import summaries
-from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from data.values import DataModule, JsonObject
 from evaluate import evaluate, open_data
 
@@ -48,11 +48,10 @@ class Run:
         """The configuration groups `model` and `trainer`."""
         return asdict(self.config.model), asdict(self.config.trainer)
 
-    def batches(self, micro_batch: int) -> TrainingBatches:
-        """The training batches, for so many rows in a forward pass and the processes there are."""
+    def batching(self, micro_batch: int) -> Batching:
+        """How rows become steps, for so many rows in a forward pass and the processes there are."""
         trainer = asdict(self.config.trainer)
-        batching = Batching.of(trainer, micro_batch, architectures.process_count(trainer))
-        return self.data.train_batches(batching)
+        return Batching.of(trainer, micro_batch, architectures.process_count(trainer))
 
     def micro_batch(self) -> int:
         """Rows in a forward pass: as an earlier attempt found out, as set, or as many as surely fit."""
@@ -93,6 +92,7 @@ def prepare(config: TrainConfig) -> DataModule:
     """The data module of the task, its data prepared or found in the cache."""
     base = config.model.base if config.model.method == "fine-tune" else ""
     data = open_data({"data": asdict(config.data), "seed": config.seed}, base, Path(config.outputs))
+    data.check_training_files()
     data.prepare_data()
     data.setup()
     if architectures.is_first_process():
@@ -113,7 +113,7 @@ def fetch_images(this: Run) -> None:
 
 def plan(this: Run) -> None:
     """Print what training costs: weights, steps, memory by kind, and the time of a few steps."""
-    batches = this.batches(this.micro_batch())
+    batches = this.data.train_batches(this.batching(this.micro_batch()))
     print("\n" + architectures.describe_plan(*this.groups, batches, lambda: this.module(batches.steps)))
 
 
@@ -177,8 +177,8 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Model, JsonObject
         return architectures.fit_baseline(baseline, folder / "model", logger, *data.training_texts())
     inputs = architectures.FitInputs(
         build_module=this.module,
-        training_batches=this.batches,
-        evaluation_batches=lambda split, rows: EvaluationBatches(data.rows[split], rows),
+        training_batches=lambda rows: data.train_batches(this.batching(rows)),
+        evaluation_batches=data.evaluation_batches,
         describe_rows=data.describe_rows,
         save_tokenizer=data.save_tokenizer,
         remember_micro_batch=lambda rows: runs.interrupt(folder, micro_batch=rows),
@@ -194,8 +194,7 @@ def fit(this: Run, logger: "architectures.RunLogger") -> tuple[Model, JsonObject
 
 def judge(this: Run, model: Model, logger: "architectures.RunLogger") -> JsonObject:
     """Predict, score, print the tables; what the results keep of the scores."""
-    settings, folder = asdict(this.config.evaluation), this.folder
-    scores = evaluate(model, this.data, settings, folder, folder / "model")
+    scores = evaluate(model, this.data, asdict(this.config.evaluation), this.folder, this.folder / "model")
     results, figures = summaries.results_of(scores)
     logger.log_metrics({f"evaluation/{name}": value for name, value in figures.items()})
     print(f"\n{scores['text']}\n")

@@ -5,8 +5,14 @@ costs nothing.
 """
 
 import logging
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# An OpenMP thread that waits for the others spins; by default that lasts so long that another busy process
+# slows training threefold. The runtime reads this when torch is loaded. See docs/performance.md.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from architectures.baselines.base import Baseline as Baseline

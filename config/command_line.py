@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from config import runs, schema
@@ -118,7 +118,11 @@ def _compose_jobs(overrides: list[Override], multirun: bool) -> tuple[bool, list
     composed = compose("train", single, return_hydra_config=True)
     lines = [str(override.input_line) for override in overrides]
     if not multirun and str(composed.hydra.mode) != "RunMode.MULTIRUN":
-        return False, [compose("train", [_ends_of(line) for line in lines])], []
+        if single != lines:
+            composed = compose("train", [_ends_of(line) for line in lines])
+        with open_dict(composed):
+            composed.pop("hydra", None)
+        return False, [composed], []
     searched = [f"{key}={value}" for key, value in (composed.hydra.sweeper.params or {}).items()]
     jobs = split_jobs([_ends_of(line) for line in searched + lines])
     return True, [compose("train", job) for job in jobs], _direction_problems(composed)

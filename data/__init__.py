@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from data.modules.opening import open_data as open_data
     from data.scoring.summaries import summarise as summarise
     from data.scoring.verdicts import judge as judge
-    from data.tokens.batches import Batching as Batching
     from data.tokens.batches import EvaluationBatches as EvaluationBatches
     from data.tokens.batches import TrainingBatches as TrainingBatches
+    from data.tokens.batching import Batching as Batching
     from data.tokens.prompts import Renderer as Renderer
     from data.tokens.rows import TokenRows as TokenRows
 
@@ -22,7 +22,7 @@ _MODULES = {
     "open_data": "data.modules.opening",
     "summarise": "data.scoring.summaries",
     "judge": "data.scoring.verdicts",
-    "Batching": "data.tokens.batches",
+    "Batching": "data.tokens.batching",
     "EvaluationBatches": "data.tokens.batches",
     "TrainingBatches": "data.tokens.batches",
     "Renderer": "data.tokens.prompts",

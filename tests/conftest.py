@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+import architectures  # sets how OpenMP waits, before torch is loaded
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(architectures.__file__).resolve().parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
 POCKET = ROOT / "architectures" / "pocket"
 EVALUATE_KEYS = list(map(str, OmegaConf.load(ROOT / "config/evaluate.yaml")))
 SMALL = [
     "data.limit=60",
     "data.max_details=2",
+    "data.grounding_rows=2",
+    "trainer.batch_size=4",
     "trainer.max_steps=6",
     "trainer.log_every=1",
     "evaluation.questions=6",
@@ -30,6 +34,23 @@ SMALL += [
     "tracking.also=[csv]",
     "evaluation.baselines=[same-product,tfidf,untuned]",
 ]
+
+
+def _share_cpus() -> None:
+    """Give each worker of ``pytest -n`` CPUs of its own, so that none waits for another's threads."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1, ...
+    if worker and hasattr(os, "sched_setaffinity"):
+        cpus = sorted(os.sched_getaffinity(0))
+        own = cpus[int(worker[2:]) % len(cpus) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        os.sched_setaffinity(0, own)
+
+
+_share_cpus()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of whole runs, which take longest, come first, so that several workers end together."""
+    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
 
 
 def typed(*overrides: str) -> Any:

@@ -74,6 +74,7 @@ def test_it_is_the_score_of_the_evaluation(whole: Path) -> None:
     assert asked["exact_match"].mean() == pytest.approx(results["validation"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_scores(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs, signals = whole.parents[1], Signals()
     folder = outputs / "runs" / "interrupted"

@@ -40,6 +40,7 @@ def test_a_line_that_fails_is_red(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.slow
 def test_a_machine_without_a_gpu_is_told() -> None:
     done = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -24,6 +24,7 @@ PRIVATE = [
     ("torch", "torch", "cpu._is_amx_tile_supported", "torch"),
     ("torch", "torch", "ops.aten._softmax_backward_data", "torch"),
     ("torch", "torch.utils._pytree", "tree_map", "torch"),
+    ("torch", "torch.optim._muon", "_zeropower_via_newtonschulz", "torch"),
     ("transformers", "transformers", "PreTrainedModel._supports_attention_backend", "transformers"),
     ("transformers", "transformers", "PreTrainedModel._supports_sdpa", "transformers"),
     ("transformers", "transformers", "PreTrainedConfig._attn_implementation", "transformers"),

@@ -69,3 +69,10 @@ def test_a_teacher_with_another_vocabulary_is_refused(finished: tuple[Path, str]
 )
 def test_what_cannot_be_taught_is_refused(arguments: list[str], message: str) -> None:
     assert message in wrong(*arguments)
+
+
+def test_a_damaged_record_of_a_teacher_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"model": ')
+    assert f"trainer.teacher={tmp_path}: {tmp_path / 'run.json'} is damaged" in wrong(
+        f"trainer.teacher={tmp_path}"
+    )

@@ -2,7 +2,11 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+
+import pytest
 
 from tests.conftest import ROOT
 from tests.test_layers import modules
@@ -110,3 +114,14 @@ def test_a_circle_is_found() -> None:
     assert circle(folder_graph(import_graph(bad))) == ["a.x", "a.y", "a.x"]
     typed = "if TYPE_CHECKING:\n    import a.x.m"
     assert circle(import_graph(bad | {"a.y.n": typed})) == []
+
+
+@pytest.mark.parametrize("entry", ["train", "evaluate", "app"])
+def test_an_entry_script_loads_no_heavy_package_before_its_command_line_is_checked(entry: str) -> None:
+    """A mistake in the command line, or --help, takes a second."""
+    heavy = ["torch", "transformers", "lightning", "peft", "mlflow", "gradio", "bitsandbytes", "sklearn"]
+    script = f"import {entry}, sys; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

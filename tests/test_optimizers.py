@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import train
+from architectures.compatibility.torch import cpu_multiplies_bfloat16, muon_in_float32
 from architectures.models import building
 from architectures.models.optimizers import build_optimizer, is_hidden_matrix
 from architectures.training.signals import Interrupted, Signals
@@ -18,19 +20,19 @@ from config.schema.trainer import OPTIMIZERS
 from tests.config.test_schema import wrong
 from tests.test_resume import config, losses, sums
 
-KINDS = [
-    ("muon", "lora"),
-    ("muon", "none"),
-    ("adamw_8bit", "lora"),
-    ("paged_adamw_8bit", "lora"),
-    ("adafactor", "none"),
+KINDS = [  # optimiser, adapter, learning rate
+    ("muon", "lora", "1e-2"),
+    ("muon", "none", "1e-2"),
+    ("adamw_8bit", "lora", "1e-3"),
+    ("paged_adamw_8bit", "lora", "1e-3"),
+    ("adafactor", "none", "1e-2"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "adapter"), KINDS)
+@pytest.mark.parametrize(("name", "adapter", "learning_rate"), KINDS)
 def test_an_interrupted_run_goes_on_to_the_bit(
-    name: str, adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, adapter: str, learning_rate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals = Signals()
 
@@ -39,7 +41,8 @@ def test_an_interrupted_run_goes_on_to_the_bit(
             signals.received = signal.SIGTERM
         return result()
 
-    chosen = [f"trainer.optimizer={name}", f"model.adapter={adapter}", "trainer.learning_rate=1e-2"]
+    chosen = [f"trainer.optimizer={name}", f"model.adapter={adapter}"]
+    chosen.append(f"trainer.learning_rate={learning_rate}")
     if adapter == "lora":
         chosen.append("model.lora_r=64")  # 8-bit state is for 4,096 weights or more
     whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"
@@ -116,9 +119,24 @@ def test_muon_with_adamw_steps_as_the_two_apart_and_its_state_is_restored() -> N
         backward(*one)
         backward(*two)
         optimizer.step()
-        muon.step()
+        with nullcontext() if cpu_multiplies_bfloat16() else muon_in_float32():
+            muon.step()
         adamw.step()
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(48, 96), (96, 48)])
+def test_muon_in_float32_steps_as_in_bfloat16(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    weight, gradient = torch.randn(shape), torch.randn(shape)
+    moved = []
+    for arithmetic in (nullcontext(), muon_in_float32()):
+        parameter = nn.Parameter(weight.clone())
+        parameter.grad = gradient.clone()
+        with arithmetic:
+            torch.optim.Muon([parameter], lr=1.0, weight_decay=0.0).step()
+        moved.append(parameter.detach() - weight)
+    assert 0 < (moved[0] - moved[1]).norm() < 0.02 * moved[0].norm()
 
 
 def test_adafactor_is_for_every_parameter() -> None:

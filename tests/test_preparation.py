@@ -45,6 +45,19 @@ def test_data_that_nothing_can_be_learnt_from_is_refused(
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".ckpt"]
 
 
+def test_too_little_data_says_what_was_set_aside(tmp_path: Path) -> None:
+    rows = {"title": ["Blue Mug", None, None], "department": ["Kitchen", "Kitchen", None]}
+    pl.DataFrame(rows).write_csv(tmp_path / "shop.csv")
+    columns = [
+        "data=table",
+        f"data.path={tmp_path / 'shop.csv'}",
+        "data.columns.name=title",
+        "data.columns.category=department",
+    ]
+    with pytest.raises(ValueError, match=r"left for validation.*\. Set aside \(.*parquet\): 2 rows: .*name"):
+        train.prepare(typed(*columns, f"outputs={tmp_path}"))
+
+
 def test_prompts_that_leave_no_room_for_an_answer_are_refused(tmp_path: Path) -> None:
     """Every label would be masked, and the loss 0."""
     names = [f"Mug {'very ' * 60} large {i}" for i in range(20)]

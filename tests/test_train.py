@@ -87,7 +87,7 @@ def test_mlflow_has_the_run(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     run, client = only_run(folder), client_of(folder)
     assert run.info.status == "FINISHED"
-    assert run.data.params["model.lora_r"] == "16"
+    assert run.data.params["model.lora_r"] == "32"
     assert run.data.params["git_commit"] == machine.git_commit(ROOT)
     local = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for name in ("train/loss", "validation/loss"):
@@ -123,7 +123,7 @@ def test_other_loggers_get_training_and_evaluation(finished: tuple[Path, str]) -
     assert {"validation/loss", "evaluation/accuracy"} <= set(table.columns)
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "folder", "run"])
+@pytest.mark.parametrize("kind", ["checkpoint", "run", pytest.param("folder", marks=pytest.mark.slow)])
 def test_evaluate_gives_the_same_figures(
     finished: tuple[Path, str], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,14 +196,15 @@ def test_a_plan_says_what_training_takes_and_trains_nothing(
 def test_a_plan_for_what_does_not_fit_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    small = ["stage=plan", "data.limit=30", "data.grounding_rows=2", f"outputs={tmp_path}"]
     with monkeypatch.context() as patched:
         patched.setattr(settings, "process_memory", lambda trainer: planning.Memory("cpu", 1e6))
-        train.run(typed("stage=plan", "data.limit=30", f"outputs={tmp_path}"), tmp_path, Signals())
+        train.run(typed(*small), tmp_path, Signals())
     shown = capsys.readouterr().out
     assert "1 in a forward pass" in shown
     assert "more than is free: set model.quantization=nf4" in shown
     train.run(
-        typed("stage=plan", "data.limit=30", f"outputs={tmp_path}", "trainer.batch_size=100000"),
+        typed(*small, "trainer.batch_size=100000"),
         tmp_path,
         Signals(),
     )

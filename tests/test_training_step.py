@@ -22,6 +22,7 @@ def listed(text: str) -> set[str]:
     return set(re.findall(r"^\| `([\w/]+\.py)` \|", section, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_the_modules_of_a_step_are_those_of_the_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

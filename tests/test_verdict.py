@@ -101,8 +101,8 @@ def test_runs_side_by_side(
     outputs = good.parents[1]
     run(compare=[str(finished[0]), str(good)], outputs=outputs)
     table = capsys.readouterr().out
-    assert "quickstart r=16 #1" in table
-    assert "quickstart r=16 #2" in table
+    assert "quickstart r=32 #1" in table
+    assert "quickstart r=32 #2" in table
     assert table.count("\u25b2") == 1  # the forged run is better by more than chance
     text = last_page(outputs)
     sections = [
@@ -145,7 +145,7 @@ def test_a_run_is_compared_from_what_mlflow_has(
     assert state["do"] == "end"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder.parent.resolve() / 'mlflow.db'}")
     run(compare=run_id, outputs=tmp_path)
-    assert "quickstart r=16" in capsys.readouterr().out
+    assert "quickstart r=32" in capsys.readouterr().out
     assert "Learning curves" in last_page(tmp_path)
 
 

@@ -10,7 +10,12 @@ from architectures.inference.backend import Sampling, StreamingBackend
 
 
 class ChatRenderer(Protocol):
-    """What turns a conversation into token ids, and token ids into text."""
+    """What turns a conversation into token ids, and token ids into text.
+
+    reads_turns: whether earlier turns and questions in no category are for this model.
+    """
+
+    reads_turns: bool
 
     @property
     def stop_ids(self) -> list[int]:

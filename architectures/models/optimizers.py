@@ -7,11 +7,13 @@ the step size of Liu et al. 2025, https://arxiv.org/abs/2502.16982, so that lear
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import overload
 
 import torch
 from torch.optim import Optimizer
 
+from architectures.compatibility.torch import cpu_multiplies_bfloat16, muon_in_float32
 from architectures.values import Settings
 
 
@@ -68,9 +70,16 @@ class MuonWithAdamW(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for part in self.parts:
-            part.step()
+        with self._arithmetic():
+            for part in self.parts:
+                part.step()
         return loss
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """Products in float32 on a CPU that has no instructions for bfloat16."""
+        device = self.param_groups[0]["params"][0].device
+        is_slow = device.type == "cpu" and not cpu_multiplies_bfloat16()
+        return muon_in_float32() if is_slow else nullcontext()
 
 
 def build_optimizer(name: str, groups: list[Settings], learning_rate: float, beta2: float) -> Optimizer:

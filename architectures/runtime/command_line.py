@@ -76,15 +76,17 @@ def check_settings(
     """All that is wrong, one line each.
 
     Args:
-        keys: that there are. choices: key -> valid values, of a text or of each entry of a list; null is
-        always valid.
-        ranges: key -> lowest and highest number.
+        keys: that there are, or key -> default. choices: key -> valid values, of a text or of each entry of a
+        list; null is always valid.
+        ranges: key -> lowest and highest number; null is valid where it is the default.
     """
     known = list(keys)
     problems = [unknown(str(key), known) for key in settings if str(key) not in known]
     problems += _check_choices(settings, choices)
     for key, (lowest, highest) in ranges.items():
         value = settings[key]
+        if value is None and isinstance(keys, Mapping) and keys[key] is None:
+            continue
         if not isinstance(value, int | float) or not lowest <= value <= highest:
             problems.append(f"{key}={value}: must be a number from {lowest} to {highest}")
     return problems

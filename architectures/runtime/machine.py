@@ -21,6 +21,13 @@ def machine_facts() -> dict[str, str]:
     return facts | {name: version(name) for name in VERSIONS}
 
 
+def usable_cpus() -> int:
+    """CPUs that this process may use: as many as a scheduler or a container leaves it."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
 def _cpu_name() -> str:
     """The processor's name."""
     path = Path("/proc/cpuinfo")

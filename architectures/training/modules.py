@@ -1,13 +1,12 @@
 """Build the LightningModule of a run: seeded, with the threads that its process may use."""
 
-import os
-
 import torch
 from lightning import seed_everything
 
 from architectures.models.distilled_lm import DistilledLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.preference_lm import PreferenceLM
+from architectures.runtime.machine import usable_cpus
 from architectures.training.checkpoints import model_class
 from architectures.values import Settings
 
@@ -18,10 +17,10 @@ def build_module(
     """The module, with its net, unless that will be sharded over processes.
 
     Args:
-        model, optimization, origin: as `FineTuned` takes them. threads: of this process; 0: all cores.
+        model, optimization, origin: as `FineTuned` takes them. threads: 0: all CPUs of this process.
     """
     seed_everything(seed, verbose=False)
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or usable_cpus())
     kind = model_class(model)
     if optimization.get("objective") == "dpo":
         kind = PreferenceLM

@@ -4,14 +4,13 @@ take.
 
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from architectures.baselines.base import Baseline
 from architectures.baselines.methods import BASELINE_CLASSES
 from architectures.models.fine_tuned import FineTuned
-from architectures.runtime.machine import git_commit
+from architectures.runtime.machine import git_commit, usable_cpus
 from architectures.tracking.locations import tracking_uri
 from architectures.tracking.mlflow_logger import RunLogger
 from architectures.training.fit import FitSettings
@@ -146,7 +145,7 @@ def run_module(
         settings["head"] |= {"dropout": model["head_dropout"], "pooling": model["pooling"]}
     optimization = {name: trainer[name] for name in (*OPTIMIZER, *SCHEDULE)} | {"total_steps": steps}
     local = max(1, process_count(trainer) // trainer["nodes"])
-    threads = trainer["threads"] or max(1, (os.cpu_count() or 1) // local)
+    threads = trainer["threads"] or max(1, usable_cpus() // local)
     sharded = trainer["strategy"] == "fsdp"
     origin = origin | parent.origin if parent else origin
     module = build_module(settings, optimization, origin, seed, threads, sharded)

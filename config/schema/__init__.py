@@ -2,6 +2,8 @@
 a configuration.
 """
 
+from functools import cache
+
 from omegaconf import DictConfig, OmegaConf
 
 from config.schema.checks import KEYS, RULES, is_known, problems_of, unknown_key
@@ -32,12 +34,18 @@ def plain(config: DictConfig) -> Values:
 
 def defaults() -> Values:
     """The schema's defaults as a plain tree, on which YAML groups and the command line build."""
-    return plain(OmegaConf.structured(TrainConfig))
+    return plain(_structured())
+
+
+@cache
+def _structured() -> DictConfig:
+    """The schema's defaults, typed."""
+    return OmegaConf.structured(TrainConfig)
 
 
 def typed(config: DictConfig) -> TrainConfig:
     """A checked configuration as dataclasses."""
-    merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), plain(config))
+    merged = OmegaConf.merge(_structured(), plain(config))
     instance = OmegaConf.to_object(merged)
     assert isinstance(instance, TrainConfig)
     return instance

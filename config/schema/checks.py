@@ -5,6 +5,7 @@ combinations.
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -70,7 +71,7 @@ def _check_types(node: Any, cls: type, prefix: str, values: Values) -> Iterator[
     if not isinstance(node, DictConfig):
         yield f"{prefix.rstrip('.')}: must be a group of settings, not {node!r}"
         return
-    types, holder = get_type_hints(cls), OmegaConf.structured(cls)
+    types, holder = _types_of(cls)
     for name in map(str, node):
         key = f"{prefix}{name}"
         if name not in types:
@@ -87,6 +88,12 @@ def _check_types(node: Any, cls: type, prefix: str, values: Values) -> Iterator[
                 yield f"{key}: no value is given; set {key}=... on the command line"
             except OmegaConfBaseException as error:
                 yield f"{key}: {str(error).splitlines()[0]}"
+
+
+@cache
+def _types_of(cls: type) -> tuple[dict[str, type], DictConfig]:
+    """The types of a dataclass's fields, and a configuration that takes values of these types alone."""
+    return get_type_hints(cls), OmegaConf.structured(cls)
 
 
 def _check_value(key: str, value: Any, rule: Rule) -> Iterator[str]:

@@ -38,7 +38,7 @@ class TrainerConfig:
         "auto: bf16-mixed where the hardware multiplies bfloat16 faster at the model's size",
         choices=["auto", "32-true", "bf16-mixed"],
     )
-    threads: int = setting(0, "CPU threads; 0: all cores", at_least=0, at_most=1024)
+    threads: int = setting(0, "CPU threads; 0: all CPUs that the process may use", at_least=0, at_most=1024)
     epochs: int = setting(1, "passes over the training rows", at_least=1, at_most=10_000)
     max_steps: int = setting(0, "optimiser steps at most; 0: as many as the epochs take", at_least=0)
     batch_size: int = setting(16, "rows in an optimiser step", at_least=1, at_most=1_000_000)

@@ -1,5 +1,6 @@
 """Checks that need more than one field of a configuration, of how a model is trained."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,13 +38,24 @@ def _check_preferences(values: Values) -> Iterator[str]:
         yield "trainer.objective=dpo: is for trainer.strategy=ddp"
 
 
+def _is_json(path: Path) -> bool:
+    """Whether a file holds a JSON object."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
+
+
 def _check_teacher(values: Values) -> Iterator[str]:
     """Distillation."""
     teacher = values.get("trainer.teacher", "")
     if not teacher:
         return
-    if not (Path(teacher) / "run.json").is_file():
+    record = Path(teacher) / "run.json"
+    if not record.is_file():
         yield f"trainer.teacher={teacher}: is no exported model, such as outputs/runs/RUN/model"
+    elif not _is_json(record):
+        yield f"trainer.teacher={teacher}: {record} is damaged; export the model again"
     if values.get("data.task") not in ("retail", "instructions"):
         yield "trainer.teacher: is for data.task=retail and data.task=instructions"
     if values.get("trainer.objective") == "dpo":

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 import polars as pl
+import polars.selectors as cs
 
 # Control characters and white space but the plain space; and runs that become one space.
 UNUSUAL = (
@@ -21,12 +22,17 @@ NUMBER = r"\d{1,3}(?:[.,\s\x{a0}]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
 ESCAPED_LETTERS = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 
 
+def column_named(name: str) -> pl.Expr:
+    """A column of a user's table, which may be called "*" or "^a$"; `pl.col` takes these for patterns."""
+    return cs.by_name(name).as_expr()
+
+
 def cell_text(name: str, kind: pl.DataType) -> pl.Expr:
     """A column of any type as text: whole floats without a point, lists and objects as JSON.
 
     Raises ValueError for a type that holds no text.
     """
-    cell: pl.Expr = pl.col(name)
+    cell = column_named(name)
     text = cell
     if isinstance(kind, pl.List | pl.Array | pl.Struct):
         encoded = pl.struct(v=cell).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")

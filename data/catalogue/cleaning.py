@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data.catalogue.cells import cell_text, clean_text, first_number, price_text, trim_text
+from data.catalogue.cells import cell_text, clean_text, column_named, first_number, price_text, trim_text
 from data.catalogue.forms import (
     UNREADABLE_FORM,
     category_levels,
@@ -99,16 +99,16 @@ def _map_columns(
     cells: dict[str, pl.Expr] = {}
     for name in OPTIONAL:
         column = columns.get(name)
-        cells[name] = pl.col(column) if isinstance(column, str) else pl.lit(None, pl.String)
+        cells[name] = column_named(column) if isinstance(column, str) else pl.lit(None, pl.String)
     for name in ("id", "rating", "group"):
         cells[name] = clean_text(cells[name], rules.missing)
-    cells["name"] = clean_text(pl.col(str(columns["name"])), rules.missing)
+    cells["name"] = clean_text(column_named(str(columns["name"])), rules.missing)
     for name in ("description", "specifications", "image"):
         cells[name] = trim_text(cells[name], rules.missing)
     pairs = [_attribute_pair(name, rules) for name in attributes]
     for role, key in PRICES.items():
         if role in columns:
-            price = price_text(clean_text(pl.col(str(columns[role])), rules.missing), rules.currency)
+            price = price_text(clean_text(column_named(str(columns[role])), rules.missing), rules.currency)
             pairs.append(pl.struct(pl.lit(key).alias("key"), price.alias("value")))
     table = pl.concat_list(pairs) if pairs else pl.lit([], pl.List(PAIR))
     cells["brand"] = _brand_cell(cells["brand"], cells["name"], rules.missing)
@@ -129,7 +129,8 @@ def _brand_cell(brand: pl.Expr, name: pl.Expr, missing: tuple[str, ...]) -> pl.E
 def _attribute_pair(column: str, rules: CellRules) -> pl.Expr:
     """An attribute column as key and value."""
     return pl.struct(
-        _attribute_key(pl.lit(column)).alias("key"), clean_text(pl.col(column), rules.missing).alias("value")
+        _attribute_key(pl.lit(column)).alias("key"),
+        clean_text(column_named(column), rules.missing).alias("value"),
     )
 
 
@@ -143,12 +144,13 @@ def _category_cells(column: str | list[str], rules: CellRules) -> dict[str, pl.E
     for each level; levels below a missing one do not count.
     """
     if isinstance(column, str):
-        levels = category_levels(pl.col(column), rules.category_separator, rules.missing)
-        trees = has_other_trees(pl.col(column)).fill_null(False)
-        return {"category": clean_text(pl.col(column), rules.missing), "levels": levels, "other_trees": trees}
+        cell = column_named(column)
+        levels = category_levels(cell, rules.category_separator, rules.missing)
+        trees = has_other_trees(cell).fill_null(False)
+        return {"category": clean_text(cell, rules.missing), "levels": levels, "other_trees": trees}
     cells = []
     for place in range(len(column)):
-        above = [clean_text(pl.col(name), rules.missing) for name in column[: place + 1]]
+        above = [clean_text(column_named(name), rules.missing) for name in column[: place + 1]]
         cells.append(pl.when(pl.all_horizontal(cell.is_not_null() for cell in above)).then(above[-1]))
     levels = pl.concat_list(cells).list.drop_nulls()
     return {"category": levels.list.join(" > "), "levels": levels, "other_trees": pl.lit(False)}

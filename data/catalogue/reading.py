@@ -89,7 +89,7 @@ def _write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int, choos
     """
     part, held = 0, None
     for whole in tqdm(frames, desc="reading", unit="batch", delay=2):
-        frame = whole.select(choose(whole.columns))
+        frame = whole[choose(whole.columns)]  # `select` takes "*" and "^...$" for patterns
         held = frame if held is None else pl.concat([held, frame])
         while held.height > height:
             held.head(height).write_parquet(folder / f"{part:05}.parquet")
@@ -130,10 +130,18 @@ def read_text(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
     with plain_text(path, form) as text:
         if kind in CSV_KINDS:
             yield from _read_csv(path, text.path, text.separator)
+        elif _is_blank(text.path):
+            raise pl.exceptions.NoDataError
         elif kind == "json" and not _is_json_lines(text.path):
             yield _objects_of(pl.read_json(text.path, infer_schema_length=None), path)
         else:
             yield from _collect_in_order(pl.scan_ndjson(text.path, infer_schema_length=None))
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file holds white space alone."""
+    with path.open("rb") as file:
+        return not any(line.strip() for line in file)
 
 
 def _read_csv(path: Path, plain: Path, separator: str) -> Iterator[pl.DataFrame]:

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Self
 
+from data.catalogue.text_encodings import likely_encoding
 from data.values import Settings
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,6 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Encodings that spreadsheets and shops write, the most frequent first. A guess is one of them.
-ENCODINGS = (
-    "cp1252 cp1251 cp932 gb18030 cp949 big5 cp1250 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874"
-).split()
 
 
 @dataclass(frozen=True)
@@ -242,8 +239,6 @@ def _is_utf8(path: Path) -> bool:
 
 def _guess_encoding(path: Path) -> str:
     """The likeliest encoding of a file that is not all UTF-8, by its lines beyond ASCII."""
-    from charset_normalizer import from_bytes
-
     lines: list[bytes] = []
     valid = size = 0
     with open_unpacked(path) as file:
@@ -254,13 +249,7 @@ def _guess_encoding(path: Path) -> str:
                 valid += _is_valid(line)
     if valid > len(lines) / 2:
         return "utf-8"
-    matches = list(from_bytes(b"".join(lines)))
-    guess = ENCODINGS[0]
-    if matches:
-        least, most = matches[0].chaos + 0.05, matches[0].coherence - 0.05
-        likely = [match for match in matches if match.chaos <= least and match.coherence >= most]
-        names = {name for match in likely for name in (match.encoding, *match.could_be_from_charset)}
-        guess = next((name for name in ENCODINGS if name in names), matches[0].encoding)
+    guess = likely_encoding(b"".join(lines))
     log.warning(
         "%s: not UTF-8; read as %s, a guess from its letters. If names look wrong, set data.encoding=NAME",
         path, guess,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from data.values import Settings
 
 if TYPE_CHECKING:  # these import PyTorch, which takes seconds
-    from data.tokens.batches import Batching, TrainingBatches
+    from data.tokens.batches import EvaluationBatches, TrainingBatches
+    from data.tokens.batching import Batching
     from data.tokens.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,10 @@ class _DataModule(Protocol):
         """What a model keeps of the data that it was trained on."""
         ...
 
+    def check_training_files(self) -> None:
+        """Raises ValueError for files beside the table that nothing can be learnt from."""
+        ...
+
     def prepare_data(self) -> None:
         """Make what is not in the cache. Raises ValueError for data that nothing can be learnt from."""
         ...
@@ -61,6 +66,10 @@ class _DataModule(Protocol):
 
     def train_batches(self, batching: "Batching") -> "TrainingBatches":
         """The training rows, shuffled by (seed, epoch)."""
+        ...
+
+    def evaluation_batches(self, split: str, rows: int) -> "EvaluationBatches":
+        """The rows of a split, so many in a forward pass."""
         ...
 
     def save_tokenizer(self, folder: Path) -> None:

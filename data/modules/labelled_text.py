@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from data.catalogue import cells, damaged, forms, reading, sources, text_files
+from data.catalogue import cells, damaged, forms, reading, sources, text_encodings, text_files
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import label_forms, labelled_rows
@@ -24,7 +24,8 @@ from data.questions import splits
 from data.questions.splits import balanced
 from data.tokens import labelled
 from data.tokens import rows as token_rows
-from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.tokens.batches import EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.cache import Counts, cached_tokens
 from data.tokens.chat_templates import Tokenizer
 from data.tokens.labelled import LabelledRows
@@ -33,7 +34,7 @@ from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
-READING_CODE = source_files(reading, text_files, damaged, cells, forms, sources)
+READING_CODE = source_files(reading, text_files, text_encodings, damaged, cells, forms, sources)
 CODE = [Path(__file__), *READING_CODE, *source_files(labelled_rows, label_forms, splits)]
 TOKEN_CODE = source_files(token_rows, labelled)
 COLUMN_FIELDS = (

@@ -26,11 +26,7 @@ def with_mixture(rows: TokenRows, settings: Settings, renderer: Renderer, seed: 
     longest = int(settings["max_seq_length"])
     parts = [rows]
     for path, weight in settings["mixture"].items():
-        if not path.startswith("hub:") and "*" not in path and not Path(path).exists():
-            raise ValueError(f"data.mixture: there is no file or folder {path}")
-        good = pl.concat([_conversations(str(file)) for file in find_files(path, [])]).unique(
-            "messages", maintain_order=True
-        )
+        good = mixed_conversations(path)
         drawn = weight_rows(good.with_columns(split=pl.lit("train")), weight, seed)
         examples = renderer.render_conversations(drawn["messages"].to_list(), drawn["untrained"].to_list())
         parts.append(TokenRows.of(examples, longest))
@@ -39,6 +35,17 @@ def with_mixture(rows: TokenRows, settings: Settings, renderer: Renderer, seed: 
         if cut_off:
             log.warning("%7d  of them are longer than data.max_seq_length and cut off", cut_off)
     return TokenRows.joined(parts)
+
+
+def mixed_conversations(path: str) -> pl.DataFrame:
+    """The different conversations of a file or folder.
+
+    Raises ValueError for a path that is not there, or without conversations.
+    """
+    if not path.startswith("hub:") and "*" not in path and not Path(path).exists():
+        raise ValueError(f"data.mixture: there is no file or folder {path}")
+    found = pl.concat([_conversations(str(file)) for file in find_files(path, [])])
+    return found.unique("messages", maintain_order=True)
 
 
 def _conversations(path: str) -> pl.DataFrame:

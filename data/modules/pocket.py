@@ -7,10 +7,17 @@ import logging
 from pathlib import Path
 
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import pocket_products, pocket_rows, pocket_shelves, pocket_text, pocket_wordings
+from data.modules import (
+    pocket_products,
+    pocket_rows,
+    pocket_shelves,
+    pocket_text,
+    pocket_turns,
+    pocket_wordings,
+)
 from data.modules.pocket_text import Text, pocket_texts
 from data.modules.token_data import TokenDataModule
-from data.questions import grounding, matches, words
+from data.questions import asked_keys, grounding, matches, words
 from data.sample import vocabulary
 from data.tokens import prompts
 from data.tokens.display import show_tokens
@@ -24,8 +31,8 @@ log = logging.getLogger(__name__)
 
 CODE = [
     Path(__file__),
-    *source_files(pocket_products, pocket_rows, pocket_shelves, pocket_text, pocket_wordings),
-    *source_files(grounding, matches, words, prompts, vocabulary),
+    *source_files(pocket_products, pocket_rows, pocket_turns, pocket_shelves, pocket_text, pocket_wordings),
+    *source_files(asked_keys, grounding, matches, words, prompts, vocabulary),
 ]
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", START, END]

@@ -1,193 +1,49 @@
-"""Questions about rows of a catalogue, for the pocket model: which row is meant, a value copied from it, a
-value that it lacks, a row that fits, none that fits.
+"""Rows of a catalogue with some questions about them, for the texts of the pocket model.
 
 The rows are written as prompts with grounding write them, with marks (`data.questions.grounding`). The
-questions are worded by `data.modules.pocket_wordings`, the replies never in the assistant's answer format.
+questions are those of `data.modules.pocket_turns`.
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from data.modules import pocket_wordings as wordings
-from data.modules.pocket_products import FreshProduct, Text
-from data.modules.pocket_shelves import PRICE, Shelf, called, draw_shelf, line_of, marks_of
-from data.modules.pocket_wordings import noun, typed
-from data.questions.phrases import CONTEXT
-from data.sample.vocabulary import VALUES
+from data.modules.pocket_products import Text
+from data.modules.pocket_shelves import Shelf, draw_shelf, line_of, said_of
+from data.modules.pocket_turns import (
+    Turn,
+    a_lacking_value,
+    a_value,
+    again,
+    another_row,
+    cheap_row,
+    head,
+    hello,
+    other_goods,
+    the_shelf,
+    two_rows,
+    which_row,
+    whole_row,
+    yes_or_no,
+)
+from data.modules.pocket_wordings import typed
 
 EMPTY = 0.06  # share of the texts without any row
-ANYWHERE = 0.1  # share of the texts that are asked in no category
-LABELS = [  # of a product, its category and its details; with all words of the assistant's answers
-    ("Name = ", "For = ", ""),
-    (" Product = ", "Category = ", " Details"),
-    ("Product: ", " Product Category: ", "Its Details:"),
-    ("The Product of this Name: ", "Product Category = ", "Details of this Product:"),
-    ("Product = ", "The Category: ", "Product, Details:"),
-]
+SAID = 0.6  # share of the texts in which rows end with what they say under the attribute asked for first
 TURNS = 6  # questions about the same rows
-LACKING = ["Warranty", "Weight", "Delivery Time", PRICE, "Lining", "Country of Origin", "Return Policy"]
-LACKING += ["Wash Care", "Number of Pockets", "Packaging", "Discount", "Stock", "Importer", "Thread Count"]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question, its reply, and the values that it asks for, in lower case, which are marked in the rows."""
-
-    question: str
-    reply: str
-    asked_for: Sequence[str] = ()
-
-
-def _lower(key: str, value: str) -> str:
-    """A value as it stands in a sentence."""
-    return value if key == PRICE else value.lower()
-
-
-def _sentence(row: FreshProduct, key: str) -> str:
-    """What a row says of an attribute."""
-    return f"The {key.lower()} of the {row.name} is {_lower(key, row.facts[key])}."
-
-
-def _a_value(rng: random.Random, shelf: Shelf) -> Turn:
-    """A value of one row."""
-    key = rng.choice(list(shelf.asked.facts))
-    question = wordings.about(rng, key, called(rng, shelf, shelf.asked))
-    return Turn(question, _sentence(shelf.asked, key))
-
-
-def _again(rng: random.Random, shelf: Shelf) -> Turn:
-    """A value of the row of the turn before, which stands before the question again in half of the cases."""
-    key = rng.choice(list(shelf.asked.facts))
-    question = typed(rng, rng.choice(wordings.AGAIN).format(key=noun(rng, key)))
-    if rng.random() < 0.5:
-        question = "\n".join([_head(rng, shelf), line_of(shelf.asked, []), question])
-    return Turn(question, _sentence(shelf.asked, key))
-
-
-def _the_shelf(rng: random.Random, shelf: Shelf) -> Turn:
-    """The shelf of one row."""
-    question = rng.choice(wordings.SHELF).format(name=called(rng, shelf, shelf.asked))
-    return Turn(question, f"The {shelf.asked.name} is in {shelf.asked.shelf}.")
-
-
-def _a_lacking_value(rng: random.Random, shelf: Shelf) -> Turn:
-    """A value that no row has, or that only another row has."""
-    others = [key for row in shelf.others() for key in row.facts]
-    keys = [key for key in [*LACKING, *VALUES, *others] if key not in shelf.asked.facts]
-    key = rng.choice(keys)
-    question = wordings.about(rng, key, called(rng, shelf, shelf.asked))
-    return Turn(question, f"The row of the {shelf.asked.name} lacks the {key.lower()}.")
-
-
-def _yes_or_no(rng: random.Random, shelf: Shelf) -> Turn:
-    """Whether a row has a value: what the row says and what was asked stand side by side in the reply."""
-    key = rng.choice([key for key in shelf.asked.facts if key in VALUES])
-    value = shelf.asked.facts[key]
-    others = [
-        other
-        for other in VALUES[key]
-        if value.lower() not in other.lower() and other.lower() not in value.lower()
-    ]
-    asked = value if rng.random() < 0.5 else rng.choice(others)
-    word = "yes" if asked == value else "no"
-    name = called(rng, shelf, shelf.asked)
-    question = rng.choice(wordings.YES_NO).format(key=noun(rng, key), name=name, value=asked.lower())
-    reply = (
-        f"The {key.lower()} of the {shelf.asked.name} is {value.lower()}. Asked for {asked.lower()}: {word}."
-    )
-    return Turn(question, reply, [asked.lower()])
-
-
-def _two_rows(rng: random.Random, shelf: Shelf) -> Turn:
-    """The same attribute of two rows, the one that is asked for first first."""
-    others = [row for row in shelf.others() if row.facts.keys() & shelf.asked.facts.keys()]
-    if not others:
-        return _a_value(rng, shelf)
-    other = rng.choice(others)
-    key = rng.choice([key for key in shelf.asked.facts if key in other.facts])
-    names = {"name": called(rng, shelf, shelf.asked), "other": called(rng, shelf, other)}
-    question = rng.choice(wordings.TWO).format(key=noun(rng, key), **names)
-    return Turn(question, f"{_sentence(shelf.asked, key)} {_sentence(other, key)}")
-
-
-def _goods(rng: random.Random, row: FreshProduct) -> tuple[str, list[str]]:
-    """Goods as somebody looks for them, of which a row is one, and the values that it must have."""
-    keys = [key for key in row.facts if key in VALUES]
-    values = [row.facts[key] for key in rng.sample(keys, min(len(keys), rng.randint(0, 3)))]
-    listed = ", ".join(values)
-    if rng.random() < 0.5:
-        listed = listed.lower()
-    forms = ["{0} {1}", "{1} with {0}", "{1}, {0}", "{1} in {0}", "{1}: {0}"] if values else ["{1}"]
-    goods = rng.choice(forms).format(listed, row.type)
-    wanted = [row.type, *values]
-    if rng.random() < 0.4:
-        goods = rng.choice(["{0} by {1}", "{0} from {1}", "{0}, {1}"]).format(goods, row.brand)
-        wanted.append(row.brand)
-    return goods, [value.lower() for value in wanted]
-
-
-def _which_row(rng: random.Random, shelf: Shelf) -> Turn:
-    """The first row that has all that is asked for; nothing, where no row has it."""
-    source = draw_shelf(rng).asked if rng.random() < 0.35 else shelf.asked
-    goods, asked_for = _goods(rng, source)
-    wanted = [f"{value}: yes" for value in asked_for]
-    fitting = [row for row in shelf.rows if marks_of(row, asked_for) == wanted]
-    reply = f"The {fitting[0].name} has it." if fitting else "None of them has it."
-    return Turn(rng.choice(wordings.WANTED).format(thing=goods), reply, asked_for)
-
-
-def _cheap_row(rng: random.Random, shelf: Shelf) -> Turn:
-    """The first row of a type, at a price that all rows keep to."""
-    limit = rng.randint(9_000, 12_000) if PRICE in shelf.asked.facts else rng.randint(1, 12_000)
-    first = next(row for row in shelf.rows if row.type == shelf.asked.type)
-    question = rng.choice(wordings.CHEAP).format(thing=shelf.asked.type, limit=limit)
-    return Turn(question, f"The {first.name} has it.", [shelf.asked.type.lower()])
-
-
-def _another_row(rng: random.Random, shelf: Shelf) -> Turn:
-    """The first row beside the one that is named, which may be none of them."""
-    named = draw_shelf(rng).asked if rng.random() < 0.6 else shelf.asked
-    others = [row for row in shelf.rows if row is not named]
-    question = rng.choice(wordings.ANOTHER).format(name=called(rng, shelf, named))
-    reply = f"There is the {others[0].name}." if others else f"There is the {named.name} alone."
-    return Turn(question, reply)
-
-
-def _other_goods(rng: random.Random, shelf: Shelf) -> Turn:
-    """Goods that no row is."""
-    question = rng.choice(wordings.WANTED).format(thing=rng.choice(wordings.GOODS))
-    return Turn(question, "None of them has it.")
-
-
-def _hello(rng: random.Random, shelf: Shelf) -> Turn:
-    """No question at all."""
-    return Turn(rng.choice(wordings.HELLO), "Hello! Ask about these things.")
-
-
-def _whole_row(rng: random.Random, shelf: Shelf) -> Turn:
-    """What a row says, line by line, some lines or all, under labels of several kinds."""
-    form = rng.choice(["{0} = {1}", " {0}: {1}", "* {0}: {1}", "+ {0}: {1}"])
-    facts = [form.format(key, value) for key, value in shelf.asked.facts.items()]
-    facts = facts[: rng.randint(1, len(facts))]
-    product, category, heading = rng.choice(LABELS)
-    question = rng.choice(wordings.WHOLE).format(name=called(rng, shelf, shelf.asked))
-    lines = [f"{product}{shelf.asked.name}", f"{category}{shelf.asked.category}", heading, *facts]
-    return Turn(question, "\n".join(filter(None, lines)))
-
+FOLLOWED = 0.25  # share of the questions about one row after which another goes on about it
 
 Task = Callable[[random.Random, Shelf], Turn]
-OF_ONE_ROW: dict[Task, int] = {_a_value: 6, _the_shelf: 1, _a_lacking_value: 3, _yes_or_no: 4, _whole_row: 2}
+OF_ONE_ROW: dict[Task, int] = {a_value: 6, the_shelf: 1, a_lacking_value: 3, yes_or_no: 4, whole_row: 2}
 OF_ROWS: dict[Task, int] = {
-    _two_rows: 5,
-    _which_row: 5,
-    _cheap_row: 1,
-    _another_row: 3,
-    _other_goods: 1,
-    _hello: 1,
+    two_rows: 5,
+    which_row: 5,
+    cheap_row: 1,
+    another_row: 3,
+    other_goods: 1,
+    hello: 1,
 }
-OF_NONE: dict[Task, int] = {_other_goods: 2, _hello: 1}
-FOLLOWED = 0.25  # share of the questions about one row after which another goes on about it
+OF_NONE: dict[Task, int] = {other_goods: 2, hello: 1}
 
 
 def _drawn(rng: random.Random, tasks: dict[Task, int]) -> Task:
@@ -204,13 +60,8 @@ def _turns(rng: random.Random, shelf: Shelf) -> list[Turn]:
         turn = task(rng, of)
         turns.append(replace(turn, question=typed(rng, turn.question)))
         if task in OF_ONE_ROW and rng.random() < FOLLOWED:
-            turns.append(_again(rng, of))
+            turns.append(again(rng, of))
     return turns
-
-
-def _head(rng: random.Random, shelf: Shelf) -> str:
-    """The line above the rows: the category that is asked in, if there is one."""
-    return " Context:" if rng.random() < ANYWHERE else f" Context:{CONTEXT}{shelf.asked.category}"
 
 
 def _without_rows(rng: random.Random, shelf: Shelf) -> Text:
@@ -218,9 +69,25 @@ def _without_rows(rng: random.Random, shelf: Shelf) -> Text:
     turns = []
     for _ in range(2):
         turn = _drawn(rng, OF_NONE)(rng, shelf)
-        turns.append((f"{_head(rng, shelf)}\n{typed(rng, turn.question)}", turn.reply))
+        turns.append((f"{head(rng, shelf)}\n{typed(rng, turn.question)}", turn.reply))
     (question, reply), *more = turns
     return Text(question, reply, tuple(more))
+
+
+def _lines(rng: random.Random, shelf: Shelf, turns: list[Turn]) -> list[str]:
+    """The rows as they stand in the prompt, with marks of all that the turns ask for; those that the first
+    one is about may end with what they say under its attribute.
+    """
+    values = list(dict.fromkeys(value for turn in turns for value in turn.asked_for))
+    rng.shuffle(values)
+    first = turns[0]
+    is_said = bool(first.key) and rng.random() < SAID
+    lines = []
+    for row in shelf.rows:
+        says = is_said and row in first.subjects
+        said = said_of(row, first.key, len(first.subjects) > 1) if says else []
+        lines.append(line_of(row, values, said))
+    return lines
 
 
 def rows_of_a_catalogue(rng: random.Random) -> Text:
@@ -230,10 +97,7 @@ def rows_of_a_catalogue(rng: random.Random) -> Text:
     shelf = draw_shelf(rng)
     if rng.random() < EMPTY:
         return _without_rows(rng, shelf)
-    turns = _turns(rng, shelf)
-    values = list(dict.fromkeys(value for turn in turns for value in turn.asked_for))
-    rng.shuffle(values)
-    lines = [line_of(row, values) for row in shelf.rows]
-    first, *more = turns
-    question = "\n".join([_head(rng, shelf), *lines, first.question])
+    first, *more = turns = _turns(rng, shelf)
+    lines = _lines(rng, shelf, turns)
+    question = "\n".join([head(rng, shelf), *lines, first.question])
     return Text(question, first.reply, tuple((turn.question, turn.reply) for turn in more))

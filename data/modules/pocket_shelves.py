@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.modules.pocket_products import FreshProduct, product_of
+from data.questions.asked_keys import said_under
 from data.questions.grounding import compact
 from data.questions.matches import marks
 from data.sample import vocabulary
@@ -83,9 +84,22 @@ def marks_of(product: FreshProduct, asked_for: Sequence[str]) -> list[str]:
     return marks(_as_retrieved(product), asked_for)
 
 
-def line_of(product: FreshProduct, asked_for: Sequence[str]) -> str:
-    """A product as a row in a prompt, with marks of what is asked for."""
-    return compact(_as_retrieved(product), marks_of(product, asked_for))
+def said_of(product: FreshProduct, key: str, of_several: bool) -> list[str]:
+    """'fabric? linen': what a product says under an attribute that is asked for.
+
+    Args:
+        of_several: whether other products are asked about, too.
+    """
+    return said_under(_as_retrieved(product), [key.lower()], of_several)
+
+
+def line_of(product: FreshProduct, asked_for: Sequence[str], said: Sequence[str]) -> str:
+    """A product as a row in a prompt, with marks of what is asked for.
+
+    Args:
+        said: of `said_of`.
+    """
+    return compact(_as_retrieved(product), [*said, *marks_of(product, asked_for)])
 
 
 def called(rng: random.Random, shelf: Shelf, row: FreshProduct) -> str:

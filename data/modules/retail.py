@@ -20,9 +20,9 @@ from data.catalogue.partitions import Partitions, parse_shard
 from data.catalogue.reading import TABLE_FORMATS
 from data.files import Cache, digest_of, write_json
 from data.modules import agreement, preparation
-from data.modules.mixture import with_mixture
+from data.modules.mixture import mixed_conversations, with_mixture
 from data.modules.retail_code import CODE, GROUNDING_CODE, RENDERING_CODE, settings_of_questions
-from data.modules.retail_summary import log_prepared
+from data.modules.retail_summary import log_prepared, set_aside
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.questions.follow_ups import earlier_turns
@@ -86,6 +86,12 @@ class RetailData(TokenDataModule):
         if self.is_grounded:
             content += [self.settings["grounding_rows"], *GROUNDING_CODE]
         self.token_folder, self.token_report = cached_tokens(self.cache, content, self.write_tokens)
+
+    def check_training_files(self) -> None:
+        """Raise ValueError for a file beside the table that holds nothing to learn from."""
+        super().check_training_files()
+        for path in self.settings["mixture"]:
+            mixed_conversations(path)
 
     @property
     def training_rows(self) -> int:
@@ -163,8 +169,7 @@ class RetailData(TokenDataModule):
         if not counts["validation"]["rows"]:
             raise ValueError(
                 "no question is left for validation, by which the best model is chosen: raise"
-                " data.validation or"
-                " data.limit"
+                f" data.validation or data.limit{set_aside(self.report, self.folder)}"
             )
         train = counts["train"]
         if train["rows"] == train["fully_masked"]:

@@ -2,11 +2,22 @@
 cache.
 """
 
-from data.catalogue import cells, cleaning, damaged, forms, normalisation, pairing, reading, text_files
+from data.catalogue import (
+    cells,
+    cleaning,
+    damaged,
+    forms,
+    normalisation,
+    pairing,
+    reading,
+    text_encodings,
+    text_files,
+)
 from data.files import source_files
 from data.modules import agreement, preparation
 from data.questions import (
     asked_keys,
+    attribute_words,
     choices,
     filling,
     filters,
@@ -15,6 +26,7 @@ from data.questions import (
     grounding,
     key_wordings,
     matches,
+    names,
     phrases,
     products,
     retrieval,
@@ -27,22 +39,30 @@ from data.questions import (
     written,
     written_checks,
 )  # fmt: skip
-from data.scoring import recall
+from data.scoring import published, recall, statements, verdicts
 from data.tokens import chat_templates, escaping, example, prompts, rows
 from data.values import Settings
 
-CATALOGUE_CODE = source_files(reading, text_files, damaged, cleaning, cells, forms, normalisation)
-KIND_CODE = source_files(shoppers, further_kinds, choices, follow_ups, wordings, key_wordings)
+CATALOGUE_CODE = source_files(
+    reading, text_files, text_encodings, damaged, cleaning, cells, forms, normalisation
+)
+KIND_CODE = source_files(
+    shoppers, further_kinds, choices, follow_ups, wordings, key_wordings, attribute_words
+)
 TEMPLATE_CODE = [*source_files(pairing, phrases, products, filling, templates, suggestions), *KIND_CODE]
 WRITTEN_CODE = source_files(written, written_checks)
+VERDICT_CODE = source_files(verdicts, statements, published)  # what they find wrong is set aside
 CODE = [
     *CATALOGUE_CODE,
     *TEMPLATE_CODE,
     *WRITTEN_CODE,
+    *VERDICT_CODE,
     *source_files(splits, filters, preparation, agreement),
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
-GROUNDING_CODE = source_files(grounding, retrieval, words, matches, asked_keys, recall)
+GROUNDING_CODE = source_files(
+    grounding, retrieval, names, words, matches, asked_keys, attribute_words, recall
+)
 
 # fields of data.questions, and of data, that do not change the questions
 REQUEST_FIELDS = {"structured", "concurrency", "retries", "timeout", "per_minute"}

@@ -36,3 +36,10 @@ def log_prepared(report: JsonObject, token_report: JsonObject, folder: Path) -> 
             "leakage: of %d %s rows %d share a question with training, %d an answer, %d a product",
             row["rows"], row["split"], row["same_question"], row["same_answer"], row["same_product"],
         )  # fmt: skip
+
+
+def set_aside(report: JsonObject, folder: Path) -> str:
+    """What was set aside of a table, for a message that too little is left; '' if nothing was."""
+    reasons = [f"{count} rows: {reason}" for reason, count in report["quarantined"]]
+    rows = "; ".join(reasons)
+    return f". Set aside ({folder / 'quarantine.parquet'}): {rows}" if rows else ""

@@ -6,8 +6,9 @@ from pathlib import Path
 from lightning import LightningDataModule
 
 from data.modules.general import general_examples
-from data.modules.preferences import preference_rows
-from data.tokens.batches import Batching, TrainingBatches
+from data.modules.preferences import preference_rows, read_pairs
+from data.tokens.batches import EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.chat_templates import Tokenizer
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
@@ -29,6 +30,13 @@ class TokenDataModule(LightningDataModule):
     tokenizer: Tokenizer
     digest: str
 
+    def check_training_files(self) -> None:
+        """Raise ValueError for a file beside the table that holds nothing to learn from. It is called before
+        `prepare_data`, which takes longer.
+        """
+        if preferences := self.settings.get("preferences"):
+            read_pairs(Path(preferences))
+
     def with_preferences(self, rows: dict[str, TokenRows]) -> dict[str, TokenRows]:
         """Token rows, with the pairs of ``preferences`` in the place of those to train on where it is set."""
         if not self.settings.get("preferences"):
@@ -42,6 +50,10 @@ class TokenDataModule(LightningDataModule):
     def train_batches(self, batching: Batching) -> TrainingBatches:
         """The training rows, shuffled by (seed, epoch)."""
         return TrainingBatches(self.rows["train"], batching, self.seed)
+
+    def evaluation_batches(self, split: str, rows: int) -> EvaluationBatches:
+        """The rows of a split, so many in a forward pass."""
+        return EvaluationBatches(self.rows[split], rows)
 
     @property
     def origin(self) -> Settings:

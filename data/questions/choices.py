@@ -53,7 +53,7 @@ def comparison_questions(products: pl.DataFrame, unseen: pl.Series, seed: int) -
         product_id="id",
         kind=pl.lit(COMPARISON),
         question="other_name",
-        sentence=pl.format(COMPARED, key, "name", value, key, "other_name", other_value),
+        sentence=pl.format(COMPARED, key, value, "name", other_value, "other_name"),
         answer_id="other_id",
         conditions=pl.concat_list(of_one, of_neighbour).cast(PAIRS),
         expected=value,

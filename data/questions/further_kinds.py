@@ -11,6 +11,7 @@ import polars as pl
 
 from data.catalogue.normalisation import padded_words
 from data.questions import wordings
+from data.questions.attribute_words import ANYTHING, ATTRIBUTES, SELDOM_SAID
 from data.questions.filling import PAIRS, in_sentence, pick
 from data.questions.phrases import (
     ABSENT,
@@ -24,6 +25,7 @@ from data.questions.phrases import (
     YES_OR_NO,
 )
 from data.questions.products import without_namesakes
+from data.questions.words import last_word
 
 LONGEST_VALUE = 40  # characters of a value that a shopper names
 YES_NO_FACTS = 2  # of a product that are asked about with yes or no
@@ -61,11 +63,6 @@ def words_sold(products: pl.DataFrame) -> pl.DataFrame:
     text = pl.concat_str("name", "brand", values, separator=" ", ignore_nulls=True)
     words = products.select(kind_of=pl.coalesce("type", "shelf"), word=_words(text)).explode("word")
     return words.select(pair=_word_of_kind()).unique()
-
-
-def last_word(thing: str) -> str:
-    """'kitchen knives' -> 'knive': the word that says what a thing is, without a plural's s."""
-    return thing.lower().split()[-1].rstrip("s")
 
 
 def things_named(products: pl.DataFrame) -> pl.DataFrame:
@@ -118,6 +115,7 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
     yes_or_no = pl.when("is_true").then(pl.lit("Yes")).otherwise(pl.lit("No"))
     asked_about = pl.when("is_true").then("value").otherwise("other")
     asked = asked.with_columns(
+        tells_key=asked_about.is_in(_telling_values(products, facts).implode()),
         low_asked=in_sentence(key, asked_about),
         low_value=in_sentence(key, pl.col("value")),
         word=yes_or_no.str.to_lowercase(),
@@ -130,26 +128,49 @@ def yes_no_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         answer_id="id",
         conditions=pl.concat_list(pl.struct("key", "value")).cast(PAIRS),
         expected=yes_or_no,
+        tells_key="tells_key",
     )
+
+
+def _telling_values(products: pl.DataFrame, facts: pl.DataFrame) -> pl.Series:
+    """The values that stand under one attribute alone and name no kind of product, so that a question needs
+    no more than the value: "is it linen?"
+    """
+    of_one = facts.select("key", "value").unique().group_by("value").len().filter(pl.col("len") == 1)
+    goods = pl.concat([products["type"], products["shelf"], products["brand"]]).drop_nulls()
+    return of_one.filter(~pl.col("value").is_in(goods.implode()))["value"]
+
+
+def _names_of(key: str) -> list[str]:
+    """An attribute and what else catalogues call it."""
+    others = [name for attribute in ATTRIBUTES if key in attribute.names for name in attribute.names]
+    return [key, *others]
 
 
 def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One question about half of the products for an attribute that their rows do not say."""
+    """One question about each product for an attribute that its row does not say, a quarter of them for what
+    has no name (`ANYTHING`).
+    """
     own = pl.col("facts").list.eval(pl.element().struct.field("key").str.to_lowercase())
     catalogue = facts_of(products)["key"].str.to_lowercase().unique().sort().to_list()
     nouns = [key for key in catalogue if key in NOUNS or key in wordings.COMMON_KEYS]
-    keys = pl.DataFrame({"key": list(dict.fromkeys([*wordings.UNSAID_KEYS, *nouns]))})
-    told_apart = without_namesakes(products)
-    some = told_apart.filter(pl.col("id").hash(seed + 4) % 2 == 0).select("id", "name", own=own)
-    pairs = some.join(keys, how="cross").filter(~pl.col("own").list.contains(pl.col("key")))
+    seldom_said = [attribute.names[0] for attribute in SELDOM_SAID]
+    named = list(dict.fromkeys([*seldom_said, *nouns]))
+    keys = pl.DataFrame({"key": named, "names": [_names_of(key) for key in named]})
+    some = without_namesakes(products).select("id", "name", own=own)
+    is_said = pl.col("own").list.set_intersection("names").list.len() > 0
+    pairs = some.join(keys, how="cross").filter(~is_said)
     chosen = pairs.sort("id", pl.struct("id", "key").hash(seed)).unique(
         "id", keep="first", maintain_order=True
     )
+    has_no_name = pl.col("id").hash(seed + 19) % 4 == 0
+    chosen = chosen.with_columns(key=pl.when(has_no_name).then(pl.lit(ANYTHING)).otherwise("key"))
+    what = pl.when(has_no_name).then(pl.lit(ANYTHING)).otherwise(pl.format("the {}", "key"))
     return chosen.select(
         product_id="id",
         kind=pl.lit(UNSAID),
         question=pl.lit(""),
-        sentence=pl.format(NOT_SAID, "key", "name"),
+        sentence=pl.format(NOT_SAID, what, "name"),
         answer_id="id",
         conditions=pl.concat_list(pl.struct("key", value=pl.lit(""))).cast(PAIRS),
         expected=pl.lit(None, pl.String),

@@ -2,20 +2,24 @@
 alike.
 
     Context:Online shopping for Men's Clothing
-    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; fabric? Cotton; linen: no
+    - Zarvo Striped Men's Shirt | Shirts | Fabric: Cotton; Sleeve: Full Sleeve; fabric? cotton; linen: no
     - Kabra Plain Men's Shirt | Shirts | Fabric: Linen; linen: yes
     Is the fabric of the Zarvo striped shirt linen?
 
 Values that the question asks for are marked in each row ("linen: no"). Rows of products that it names also
-end with what they say under the attributes that it asks for ("fabric? Cotton", or "fabric? not said").
+end with what they say under the attributes that it asks for ("fabric? cotton", or "fabric? not said"); where
+it names two products, with what is compared ("compared by fabric: cotton for the Zarvo Striped Men's Shirt").
+A value alone asks for its attribute: "is it linen or what?" asks for the fabric.
 
-A search gets the rows that have all that it asks for; where none has, it gets none, and is declined.
+A search gets the rows that have all that it asks for; where none has, or where it asks for goods whose name
+no row has, it gets none but the line "- nothing that fits", and is declined.
 
 In training the rows that the answer needs are always among them (RAFT: Zhang et al. 2024,
 https://arxiv.org/abs/2403.10131). The products that a question names come first, then the others, the best
 first. Of several rows that answer a question as well, the answer of a training question is the first.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,29 +27,34 @@ from typing import NamedTuple
 
 import polars as pl
 
-from data.questions.asked_keys import KeyMatcher, said_under
+from data.questions.asked_keys import MOST_KEYS, KeyMatcher, said_under
 from data.questions.follow_ups import earlier_turns
 from data.questions.matches import ValueMatcher, has_all, marks
+from data.questions.names import Product, same_name
 from data.questions.phrases import COMPARISON, CONTEXT
 from data.questions.products import read_question_products
-from data.questions.retrieval import Product, Retriever, same_name
+from data.questions.retrieval import GREETING, SEARCH, Retriever, wish_for_others
+from data.questions.shoppers import SHOPPERS
 from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
 from data.values import Settings
 
+NOTHING = "- nothing that fits"  # in the place of rows, where a question looks for goods that no row is
+SOME_GOODS = r"\b(?:(?:any|some)thing|smth|sth|gifts?|presents?|outfits?|clothes|clothing|items?|products?)\b"
 ROWS = "rows"  # the value of data.grounding with which prompts hold rows
 
 
 class _Found(NamedTuple):
     """What the catalogue has for a question: rows, the products that it names, the values and the attributes
-    that it asks for.
+    that it asks for, and whether it looks for goods and finds none.
     """
 
     rows: list[Product]
     subjects: list[Product]
     asked_for: list[str]
     keys: list[str]
+    looks_in_vain: bool
 
 
 class Grounding:
@@ -67,7 +76,7 @@ class Grounding:
     @cached_property
     def keys(self) -> KeyMatcher:
         """Finds the attributes of the catalogue in questions."""
-        return KeyMatcher(self.retriever.all)
+        return KeyMatcher(self.retriever.all, self.retriever.spelling)
 
     def context(
         self,
@@ -82,15 +91,20 @@ class Grounding:
             needed: ids of the rows that must be among them, in training.
             earlier: questions and answers before this one, of which it may go on.
         """
-        rows, subjects, asked_for, keys = self._found(context, question, earlier)
+        rows, subjects, asked_for, keys, looks_in_vain = self._found(context, question, earlier)
         wanted = [self.by_id[name] for name in needed]
         rows = _with_needed(rows, wanted, self.count)
         if wanted and wanted[0] not in subjects:
             rows = _before_its_equals(wanted[0], rows, subjects, asked_for)
-        lines = []
+        if looks_in_vain and not rows:
+            return f"{context}\n{NOTHING}"
+        under, lines = self.matcher.under(asked_for, keys), []
         for row in rows:
-            said = said_under(row, keys) if row in subjects else []
-            lines.append(compact(row, [*said, *marks(row, asked_for)]))
+            if row in subjects:
+                said = said_under(row, keys, len(subjects) > 1)
+                lines.append(compact(row, [*said, *marks(row, asked_for, under)]))
+            else:
+                lines.append(compact(row, marks(row, asked_for)))
         return "\n".join([context, *lines])
 
     def _found(self, context: str, question: str, earlier: Turns) -> _Found:
@@ -98,11 +112,33 @@ class Grounding:
         searched = self.retriever.with_subject(context, question, earlier).lower()
         rows, subjects = self.retriever.relevant(context, searched, self.count)
         asked_for = self.matcher.asked_for(searched, subjects)
-        if asked_for and not subjects:
+        if not subjects and self._is_not_sold(searched, asked_for):
+            rows = []
+        elif asked_for and not subjects:
             category = context.removeprefix(CONTEXT)
             rows = self.retriever.search(searched, category, self.count, lambda row: has_all(row, asked_for))
-        keys = self.keys.asked_for(searched, subjects) if subjects else []
-        return _Found(rows, subjects, asked_for, keys)
+        keys = self._keys(searched, subjects, asked_for) if subjects else []
+        looks_in_vain = not rows and self._looks_for_goods(searched, asked_for)
+        return _Found(rows, subjects, asked_for, keys, looks_in_vain)
+
+    def _looks_for_goods(self, question: str, asked_for: list[str]) -> bool:
+        """Whether a question without rows asks for goods, and does not just say hello."""
+        is_greeting = re.search(GREETING, question) and not re.search(SEARCH, question)
+        return bool(asked_for) or (not is_greeting and self.keys.has_unknown_goods(question))
+
+    def _is_not_sold(self, question: str, asked_for: list[str]) -> bool:
+        """Whether a search asks for goods that no row has the word of: "wool curtains", with wool alone."""
+        names_goods = self.matcher.names_goods(question, asked_for) or re.search(SOME_GOODS, question)
+        return not names_goods and self.keys.has_unknown_goods(question)
+
+    def _keys(self, question: str, subjects: list[Product], asked_for: list[str]) -> list[str]:
+        """The attributes that a question asks for of the products that it names: by its words, else by its
+        values, else by a hint.
+        """
+        keys = self.keys.asked_for(question, subjects) or self.matcher.keys_of(asked_for)[:MOST_KEYS]
+        if keys or wish_for_others(question):
+            return keys
+        return self.keys.hinted_at(question, subjects)
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions (columns context, question, in training answer_id, product_id, kind, and
@@ -164,13 +200,18 @@ def compact(row: Product, marked: Sequence[str]) -> str:
 class _GroundedRenderer(Renderer):
     """Renders the prompts of a model that was trained with rows, for chat and serving."""
 
-    def __init__(self, base: str, thinking: bool, grounding: Grounding) -> None:
+    def __init__(self, base: str, thinking: bool, grounding: Grounding, reads_turns: bool) -> None:
         super().__init__(base, thinking)
-        self.grounding = grounding
+        self.grounding, self.reads_turns = grounding, reads_turns
 
     def in_prompt(self, context: str, question: str, earlier: Turns) -> str:
         """The context with the rows that the question finds."""
         return self.grounding.context(context, question, earlier=earlier)
+
+    def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
+        """The prompt of a question, with earlier ones only where it goes on about them, as in training."""
+        goes_on = self.grounding.retriever.with_subject(context, question, earlier) != question
+        return super().conversation(context, earlier if goes_on else [], question)
 
 
 def renderer_of(base: str, origin: Settings, find_products: Callable[[], Path]) -> Renderer:
@@ -195,4 +236,5 @@ def renderer_of(base: str, origin: Settings, find_products: Callable[[], Path]) 
             f" products.parquet of prepared data"
         ) from None
     escaped = escape_frame(rows, plain.special)
-    return _GroundedRenderer(base, plain.thinking, Grounding(escaped, origin["data"]["grounding_rows"]))
+    grounding = Grounding(escaped, origin["data"]["grounding_rows"])
+    return _GroundedRenderer(base, plain.thinking, grounding, origin["data"].get("wording") == SHOPPERS)

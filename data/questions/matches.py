@@ -4,17 +4,18 @@ A model that has the mark need not compare words: whether a shirt is silk, or wh
 written beside the row.
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from data.questions.retrieval import BUDGET, Product
-from data.questions.words import WordIndex, words_of
+from data.questions.names import Product
+from data.questions.retrieval import without_budget
+from data.questions.words import WordIndex, last_word, without_words, words_of
 
 MOST_VALUES = 4  # of a question that are marked
 ANSWERS = {"yes", "no"}  # values that say nothing without their key
+ANYWHERE: Mapping[str, Container[str]] = {}  # values that are looked for in all that a row says
 ROUNDING = 1e-9  # of sums of weights
 
 
@@ -25,13 +26,50 @@ def _values_of(row: Product) -> list[str]:
     return list(dict.fromkeys(value.lower() for value in values if value))
 
 
-class ValueMatcher:
-    """Finds values of the catalogue in questions. rows: of the catalogue."""
+def _keys_of_values(rows: Iterable[Product]) -> dict[str, set[str]]:
+    """Value -> the attributes that it stands under in some row; in lower case."""
+    keys: dict[str, set[str]] = {}
+    for row in rows:
+        for fact in row["facts"]:
+            keys.setdefault(fact["value"].lower(), set()).add(fact["key"].lower())
+    return keys
 
-    def __init__(self, rows: Iterable[Product]) -> None:
+
+class ValueMatcher:
+    """Finds values of the catalogue in questions, and the attributes that these stand under. rows: of the
+    catalogue.
+    """
+
+    def __init__(self, rows: Sequence[Product]) -> None:
         every = {value for row in rows for value in _values_of(row)}
+        self.keys = _keys_of_values(rows)
+        self.goods = {
+            name.lower() for row in rows for name in (row["type"], row["shelf"], row["brand"]) if name
+        }
+        named = [[row["type"], row["shelf"], row["name"]] for row in rows]
+        self.nouns = {last_word(name) for names in named for name in names if name}
         self.values = np.array(sorted(value for value in every if set(words_of(value)) - ANSWERS))
         self.index = WordIndex(self.values.tolist())
+
+    def names_goods(self, question: str, values: Iterable[str]) -> bool:
+        """Whether a question names a kind of product, in full or by its noun: "trousers".
+
+        Args:
+            values: that it names.
+        """
+        nouns = {word.rstrip("s") for word in words_of(question)}
+        return bool(self.goods.intersection(values) or self.nouns & nouns)
+
+    def keys_of(self, values: Iterable[str]) -> list[str]:
+        """The attributes that values ask for: of each that stands under one alone and is no type, shelf or
+        brand, its own. In lower case.
+        """
+        telling = [self.keys[value] for value in values if value in self.keys and value not in self.goods]
+        return list(dict.fromkeys(key for keys in telling if len(keys) == 1 for key in keys))
+
+    def under(self, values: Iterable[str], keys: Iterable[str]) -> dict[str, set[str]]:
+        """Value -> those of some attributes that it stands under, in lower case."""
+        return {value: self.keys.get(value, set()).intersection(keys) for value in values}
 
     def _known_words(self, text: str) -> list[str | None]:
         """The words of values in a text, in its order, also misspelt; None for other words."""
@@ -44,7 +82,7 @@ class ValueMatcher:
         Args:
             question: in lower case. subjects: the products that it names, whose names count for nothing.
         """
-        words = self._known_words(re.sub(BUDGET, " ", question))
+        words = self._known_words(without_budget(question)[0])
         for row in subjects:
             words = without_words(words, self._known_words(row["name"]))
         text = " ".join(word or "|" for word in words)
@@ -60,36 +98,44 @@ class ValueMatcher:
         return sorted(found, key=lambda value: found[value])[:MOST_VALUES]
 
 
-def without_words(words: list[str | None], name: list[str | None]) -> list[str | None]:
-    """Words of a question with None in the place of those of a name, each as often as the name has it."""
-    counts = Counter(name)
-    left: list[str | None] = []
-    for word in words:
-        left.append(None if counts[word] > 0 else word)
-        counts[word] -= 1
-    return left
-
-
 def _stands_together(own: list[str], text: str) -> bool:
     """Whether the words of a value stand side by side in a text."""
     return f" {' '.join(own)} " in f" {text} "
 
 
-def _has(row: Product, value: str) -> bool:
+@lru_cache(maxsize=2**16)  # values of a catalogue are looked at for each question
+def _word_set(text: str) -> frozenset[str]:
+    """The words of a text, as `words_of` finds them."""
+    return frozenset(words_of(text))
+
+
+def _has(row: Product, value: str, keys: Container[str] = ()) -> bool:
     """Whether one value of a row, with the name of its attribute, holds the words of another: "Fit: Regular"
     is a regular fit.
+
+    Args:
+        keys: attributes, in lower case, under which alone it is looked for, where the row has one of them.
     """
-    own = [row["type"], row["shelf"], row["brand"], *row["keywords"]]
-    own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
-    asked_for = set(words_of(value))
-    return any(asked_for.issubset(words_of(text)) for text in own if text)
+    own = [f"{fact['key']} {fact['value']}" for fact in row["facts"] if fact["key"].lower() in keys]
+    if not own:
+        own = [row["type"], row["shelf"], row["brand"], *row["keywords"]]
+        own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
+    asked_for = _word_set(value)
+    return any(asked_for <= _word_set(text) for text in own if text)
 
 
-def marks(row: Product, asked_for: Iterable[str]) -> list[str]:
-    """'silk: no' for each value asked for: whether the row has it."""
+def marks(
+    row: Product, asked_for: Iterable[str], under: Mapping[str, Container[str]] = ANYWHERE
+) -> list[str]:
+    """'silk: no' for each value asked for: whether the row has it.
+
+    Args:
+        under: value -> attributes, of `ValueMatcher.under`, that it is asked for as: a shirt on the shelf
+        "Casual & Party Wear" whose occasion is casual is not for the occasion party.
+    """
     found = []
     for value in asked_for:
-        answer = "yes" if _has(row, value) else "no"
+        answer = "yes" if _has(row, value, under.get(value, ())) else "no"
         found.append(f"{value}: {answer}")
     return found
 

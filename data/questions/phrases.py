@@ -8,9 +8,9 @@ DECLINE = "Sorry, we have nothing in the catalogue that fits."
 # What is asked about and the answer stand beside one another as in the row's mark (data.questions.matches).
 YES_OR_NO = "The {} of the {} is {}; you ask about {}: {}."  # attribute, product, value, value asked about
 VALUE_SENTENCE = "The {} of the {} is {}."  # attribute, product, value
-COMPARED = f"{VALUE_SENTENCE} {VALUE_SENTENCE}"  # of one product and of the other
+COMPARED = "Compared by {}: {} for the {}, {} for the {}."  # attribute, value, product, value, product
 WELCOME = "Welcome! Ask me anything about the products of this shop."
-NOT_SAID = "The catalogue does not say the {} of the {}."  # attribute, product
+NOT_SAID = "The catalogue does not say {} of the {}."  # "the fabric" or "that", product
 
 # Kinds of question that a right answer declines: the row does not say, or nothing in the catalogue fits.
 UNSAID, ABSENT = "unsaid", "absent"

@@ -5,6 +5,7 @@ Words of names and rows count by their rarity; rows are ranked by BM25 (Robertso
 https://doi.org/10.1561/1500000019), by the library bm25s.
 """
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,35 +17,42 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
+from data.questions.names import NameIndex, Product, in_order
 from data.questions.phrases import CONTEXT
 from data.questions.products import price_text
-from data.questions.words import Spelling, WordIndex, calls_by_name, words_of
-from data.values import JsonObject
+from data.questions.words import Spelling, calls_by_name, nearest_word, words_of
 
 if TYPE_CHECKING:
     import bm25s
     import numpy.typing as npt
 
-NAME_SHARE = 0.5  # of a name, by the rarity of its words, must stand in a question
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
-SECOND_SHARE = 0.9  # of the name of a second product
 MOST_TRIED = 1000  # rows, the best first, of which those that fit are looked for
 OUTFIT = (
-    r"\b(?:goes? (?:well )?with|wear (?:it |this )?with|outfit|match(?:es)?|pair (?:it )?with|combine)\b"
+    r"\b(?:goes? (?:well |nicely |together )?with|(?:wear|style) (?:it |this )?with|outfit|match(?:es)?"
+    r"|combine|pairs? (?:it |this |well |nicely )?with|looks? (?:good|nice|great) (?:together )?with)\b"
     r"|what can i wear"
 )
-ALTERNATIVE = r"\b(?:instead|alternatives?|similar|something else|what else|other than)\b"
+ALTERNATIVE = (
+    r"\b(?:instead|alternatives?|similar|comparable|what else|(?:any|some)thing (?:else|(?:\w+ )?like)"
+    r"|other (?:than|options?)|replac(?:e|es|ement)|rather than|in place of|substitutes?)\b"
+)
 SEARCH = (
     r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|(?:need|want)(?! to know)"
-    r"|any|buy|recommend|suggest|do (?:you|u) (?:have|sell)|have you got)\b"
+    r"|any|buy|recommend|suggest|do (?:you|u) (?:have|sell)|have you got|where (?:do|can) i (?:find|get))\b"
+)
+GREETING = (
+    r"^\W*(?:hi|hello|hey|hiya|howdy|good (?:morning|afternoon|evening|day)|(?:many )?thanks?|thx|bye)\b"
 )
 BUDGET = (
     r"\b(?:under|below|less than|up to|at most|no more than|cheaper than|within|max(?:imum)?(?: of)?"
     r"|budget(?: of| is)?)"
     r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
 )
+OTHERS = "alternative alternatives instead similar outfit match matches combine replace replacement".split()
+LIMITS = ("under", "below", "cheaper", "within", "maximum", "budget")  # words of BUDGET that may be misspelt
+BEFORE_NUMBER = r"[^\W\d]+(?=\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?\d)"
 REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
-Product = JsonObject  # a row of the catalogue
 
 
 def _row_text(row: Product) -> str:
@@ -55,10 +63,24 @@ def _row_text(row: Product) -> str:
     return " ".join(filter(None, parts))
 
 
-def budget_of(question: str) -> float | None:
-    """The highest price that a question in lower case allows ("under Rs. 1,500"); None without one."""
-    found = re.search(BUDGET, question)
-    return float(found[1].replace(",", "")) if found else None
+def without_budget(question: str) -> tuple[str, float | None]:
+    """(a question in lower case without its price limit, the limit or None)
+
+    "under Rs. 1,500" is a limit, also where its word is misspelt.
+    """
+    spelled = re.sub(BEFORE_NUMBER, lambda word: nearest_word(word[0], LIMITS) or word[0], question)
+    found = re.search(BUDGET, spelled)
+    if not found:
+        return question, None
+    return re.sub(BUDGET, " ", spelled), float(found[1].replace(",", ""))
+
+
+def wish_for_others(question: str) -> str | None:
+    """`OUTFIT` or `ALTERNATIVE`, where a question in lower case asks for products other than the one that it
+    names, also misspelt ("an otufit"); else None.
+    """
+    spelled = re.sub(r"[^\W\d_]{5,}", lambda word: nearest_word(word[0], OTHERS) or word[0], question)
+    return next((wish for wish in (OUTFIT, ALTERNATIVE) if re.search(wish, spelled)), None)
 
 
 def foremost(rows: list[Product]) -> list[Product]:
@@ -70,11 +92,6 @@ def foremost(rows: list[Product]) -> list[Product]:
     return sorted(rows, key=place)
 
 
-def same_name(row: Product, other: Product) -> bool:
-    """Whether two rows bear one name, so that a question by name means both."""
-    return normalised(row["name"]) == normalised(other["name"])
-
-
 def _first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
     """The first ``count`` rows of different names."""
     first: dict[str, Product] = {}
@@ -83,11 +100,6 @@ def _first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
         if len(first) == count:
             break
     return list(first.values())
-
-
-def _is_named_in_full(question: str, subjects: Sequence[Product]) -> bool:
-    """Whether a question in lower case names products as they are called, so that no others are meant."""
-    return bool(subjects) and all(row["name"].lower() in question for row in subjects)
 
 
 class Retriever:
@@ -107,15 +119,16 @@ class Retriever:
             self.of_kind[row["category"], row["product_kind"]].append(row)
 
     @cached_property
-    def names(self) -> WordIndex:
-        """Which names hold which words."""
-        return WordIndex([row["name"] for row in self.all])
+    def names(self) -> NameIndex:
+        """Finds products by their names."""
+        return NameIndex(self.all, self.categories)
 
     @cached_property
     def index(self) -> "bm25s.BM25":
         """BM25 over the rows."""
         import bm25s
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # which it sets to DEBUG
         index = bm25s.BM25()
         index.index([words_of(_row_text(row)) for row in self.all], show_progress=False)
         return index
@@ -130,27 +143,6 @@ class Retriever:
         """The price of each row; NaN where it has none. (rows,)"""
         by_id = dict(self.products.select("id", first_number(price_text())).rows())
         return np.array([by_id[row["id"]] for row in self.all], dtype=np.float64)
-
-    def named(self, question: str, category: str) -> Product | None:
-        """The product that the question names, of the category asked in if several bear the name; or None."""
-        totals = self.names.shared(question)
-        shares = totals / self.names.weights
-        ranked = np.where(shares >= NAME_SHARE, totals + shares + (self.categories == category), -1)
-        best = int(ranked.argmax())
-        return self.all[best] if ranked[best] > 0 else None
-
-    def second_named(self, question: str, category: str, first: Product) -> Product | None:
-        """The product that a question names beside the first: nearly all words of its name stand in the
-        question, some of them beside those of the first name; or None.
-        """
-        shares = self.names.shared(question) / self.names.weights
-        own = set(words_of(first["name"]))
-        left = [word for word in words_of(question) if self.names.known_word(word) not in own]
-        totals = self.names.shared(" ".join(left))
-        ranked = np.where(shares >= SECOND_SHARE, totals, 0)
-        ranked = np.where(ranked > 0, ranked + (self.categories == category), 0)
-        best = int(ranked.argmax())
-        return self.all[best] if ranked[best] > 0 else None
 
     def partners(self, row: Product) -> list[Product]:
         """What goes with a product, for the same people, the foremost first."""
@@ -175,7 +167,7 @@ class Retriever:
             fits: whether a row has what is asked for, where that can be told; else rows that share clearly
             less than the first are left out.
         """
-        looked_for = re.sub(BUDGET, " ", question)  # its number would find prices and codes
+        looked_for, budget = without_budget(question)  # its number would find prices and codes
         meant = [self.spelling(word) for word in words_of(looked_for)]
         words = [word for word in meant if word is not None]
         if not words:
@@ -183,7 +175,7 @@ class Retriever:
         scores = self.index.get_scores(words)
         if category:
             scores = np.where(self.categories == category, scores, 0)
-        if budget := budget_of(question):
+        if budget is not None:
             scores = np.where(self.prices <= budget, scores, 0)
         best = np.argsort(-scores, kind="stable")
         if fits:
@@ -198,20 +190,18 @@ class Retriever:
         names): by what it asks.
 
         What goes with the product that it names (an outfit); others of its shelf (an alternative); the
-        product, or two of them, and the rows most like the question; without a product, those alone. A
-        question for another product needs the row of the one that it names only to complete a partial name,
-        after the others, and one that names its products in full needs no rows beside theirs.
+        product, or two of them; without a product, the rows most like the question. A question for another
+        product needs the row of the one that it names only to complete a partial name, after the others.
         """
         text, category = question.lower(), context.removeprefix(CONTEXT)
-        row = self.named(text, category)
+        row = self.names.named(text, category)
         if row and (others := self._others_meant(text, row)) is not None:
             known = [] if row["name"].lower() in text else [row]
             return [*_first_of_each_name(others, count - len(known)), *known], [row]
         subjects = self._subjects(text, category, row)
-        if _is_named_in_full(text, subjects):
+        if subjects:
             return subjects[:count], subjects
-        found = self.search(text, category, count)
-        return _first_of_each_name([*subjects, *found], count), subjects
+        return self.search(text, category, count), []
 
     def _subjects(self, question: str, category: str, row: Product | None) -> list[Product]:
         """The products that a question asks about by name, in its order: one, or two; none where it looks for
@@ -222,17 +212,15 @@ class Retriever:
         """
         if row is None or self.is_search(question, row):
             return []
-        second = self.second_named(question, category, row)
-        both = [row, second] if second else [row]
-        return sorted(both, key=lambda one: question.find(one["name"].lower()))
+        second = self.names.second_named(question, category, row)
+        return [row] if second is None else in_order(question, row, second)
 
     def _others_meant(self, text: str, row: Product) -> list[Product] | None:
         """The products that a question asks for in the place of one or with it; None if it asks for none."""
-        if re.search(OUTFIT, text):
-            return self.partners(row)
-        if re.search(ALTERNATIVE, text):
-            return self.shelf_mates(row)
-        return None
+        wish = wish_for_others(text)
+        if wish is None:
+            return None
+        return self.partners(row) if wish == OUTFIT else self.shelf_mates(row)
 
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.
@@ -247,16 +235,18 @@ class Retriever:
             return question
         text, category = question.lower(), context.removeprefix(CONTEXT)
         is_new = re.search(SEARCH, text) and not re.search(REFERENCE, text)
-        if is_new or self.named(text, category):
+        if is_new or self.names.named(text, category):
             return question
         turns = [turn for pair in earlier for turn in pair]
         for turn in reversed(turns):
-            if row := self.named(turn.lower(), category):
+            if row := self.names.named(turn.lower(), category):
                 return f"{question} {row['name']}"
         return question
 
     def is_search(self, question: str, row: Product) -> bool:
         """Whether a question looks for something rather than asks about the product that it seems to name: a
-        product that is asked about is called by its name, or nearly so.
+        product that is asked about is called by its name, nearly so, or by parts of it in its order.
         """
-        return bool(re.search(SEARCH, question)) and not calls_by_name(question, row["name"].lower())
+        if not re.search(SEARCH, question):
+            return False
+        return not calls_by_name(question, row["name"].lower()) and not self.names.is_called(question, row)

@@ -8,6 +8,7 @@ product by a part of its name.
 import polars as pl
 
 from data.questions import wordings
+from data.questions.attribute_words import ANYTHING
 from data.questions.choices import BETWEEN, budget_questions, comparison_questions, wish_questions
 from data.questions.filling import fill, for_training, pick
 from data.questions.follow_ups import follow_up_questions
@@ -18,16 +19,16 @@ from data.questions.further_kinds import (
     unsaid_questions,
     yes_no_questions,
 )
-from data.questions.key_wordings import KEY_WORDINGS
+from data.questions.key_wordings import KEY_WORDINGS, VALUE_ALONE
 from data.questions.phrases import ABSENT, BUDGET, COMPARISON, FOLLOW_UP, GREETING, YES_NO
 
 SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 UNSEEN_WORDING = 12  # of so many questions about known products one is in a wording of the test alone
-WORDS_OF_NAME = range(4, 21)  # of names that are also written without one of them
-LOWER, BARE, MISPLACED, SHORT, POLITE = 20, 30, 8, 15, 12  # per cent of the questions
-WITHOUT_KEY = (
-    40  # per cent of the questions for an attribute that do not name it, where there are such wordings
-)
+WORDS_OF_NAME = range(4, 21)  # of names that are also written in part
+LEAST_WORDS = (2, 3)  # that are left of a name
+LOWER, BARE, MISPLACED, SHORT, POLITE = 20, 30, 8, 25, 12  # per cent of the questions
+ANYWHERE = 25  # per cent of the questions that are asked in no category of the shop
+WITHOUT_KEY = 50  # per cent of the questions for an attribute, where there are wordings without its name
 ROLES = ["brand", "type", "shelf"]  # keys that a search names otherwise
 
 
@@ -63,28 +64,60 @@ def _ready_to_word(rows: pl.DataFrame, products: pl.DataFrame, unseen: pl.Series
 
 
 def short_names(products: pl.DataFrame) -> pl.DataFrame:
-    """product_id, name, and ``short``: the name without one of its inner words, where no other of the
-    products could be meant; else null.
+    """product_id, name, and ``short``: the name without some of its inner words ("Zarvo Kurti"), where no
+    other of the products could be meant; else null.
+
+    Another could be meant where its name, or its name without consecutive words, reads the same: "Zarvo
+    Women's Kurti" is said of the "Zarvo Self Design Women's Kurti", too.
     """
     words = products.select(product_id="id", words=pl.col("name").str.split(" "))
-    count = pl.col("words").list.len()
-    fitting = words.filter(count.is_between(WORDS_OF_NAME.start, WORDS_OF_NAME.stop - 1))
-    places = fitting.with_columns(place=pl.int_ranges(1, count - 1)).explode("place")
-    head, tail = pl.col("words").list.head("place"), pl.col("words").list.slice(pl.col("place") + 1)
-    cut = places.select("product_id", short=pl.concat_list(head, tail).list.join(" "))
-    alone = cut.filter(pl.len().over("short") == 1)
-    chosen = alone.sort("product_id", pl.col("short").hash(0)).unique("product_id", keep="first")
+    words = words.with_columns(count=pl.col("words").list.len()).filter(pl.col("count") < WORDS_OF_NAME.stop)
+    one, two = _without_inner_words(words, pl.lit(1)), _without_inner_words(words, pl.lit(2))
+    most = [_without_inner_words(words, pl.col("count") - left) for left in LEAST_WORDS]
+    whole = products.select(product_id="id", short="name")
+    owners = pl.concat([one, two, *most, whole]).unique().group_by("short").len()
+    own = owners.filter(pl.col("len") == 1).select("short")
+    fitting = words.filter(pl.col("count") >= WORDS_OF_NAME.start).select("product_id")
+    said = pl.concat([one, *most]).unique().join(own, on="short", how="semi")
+    said = said.join(fitting, on="product_id", how="semi")
+    chosen = said.sort("product_id", pl.col("short").hash(0)).unique("product_id", keep="first")
     names = products.select(product_id="id", name="name")
     return names.join(chosen, on="product_id", how="left", maintain_order="left")
+
+
+def _without_inner_words(names: pl.DataFrame, count: pl.Expr) -> pl.DataFrame:
+    """product_id, short: each name without ``count`` consecutive words, which are neither its first nor its
+    last one.
+
+    Args:
+        names: product_id, words.
+    """
+    last = pl.col("words").list.len() - count
+    places = names.with_columns(place=pl.int_ranges(1, last)).explode("place").drop_nulls("place")
+    head, tail = pl.col("words").list.head("place"), pl.col("words").list.slice(pl.col("place") + count)
+    return places.select("product_id", short=pl.concat_list(head, tail).list.join(" "))
 
 
 def _attribute_wording(seed: int) -> pl.Expr:
     """A wording for the attribute ``key``: with its name or, in a share of the questions, without."""
     found = worded(wordings.ATTRIBUTE, seed)
+    has_no_name = pl.col("key") == ANYTHING
     for key, options in KEY_WORDINGS.items():
-        is_meant = (pl.col("key") == key) & (drawn("without_key", seed, 100) < WITHOUT_KEY)
+        is_meant = (pl.col("key") == key) & (has_no_name | (drawn("without_key", seed, 100) < WITHOUT_KEY))
         found = pl.when(is_meant).then(worded(options, seed)).otherwise(found)
     return found
+
+
+def _yes_no_wording(seed: int) -> pl.Expr:
+    """A wording for a question with yes or no: with the attribute's name or, in a share of the questions
+    whose value tells the attribute, without.
+    """
+    is_alone = pl.col("tells_key") & (drawn("without_key", seed, 100) < WITHOUT_KEY)
+    return (
+        pl.when(is_alone.fill_null(False))
+        .then(worded(VALUE_ALONE, seed))
+        .otherwise(worded(wordings.YES_NO, seed))
+    )
 
 
 def _reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
@@ -137,7 +170,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
     rows = pl.concat(kinds, how="diagonal")
     frame = _ready_to_word(rows, products, unseen, seed)
     template = (
-        pl.when(pl.col("kind") == YES_NO).then(worded(wordings.YES_NO, seed))
+        pl.when(pl.col("kind") == YES_NO).then(_yes_no_wording(seed))
         .when(pl.col("kind").is_in([ABSENT, "search"])).then(worded(wordings.WISH, seed))
         .when(pl.col("kind") == COMPARISON).then(worded(wordings.COMPARISON, seed))
         .when(pl.col("kind") == GREETING).then(worded(wordings.GREETING, seed))
@@ -178,7 +211,8 @@ def in_shoppers_words(
     rows: pl.DataFrame, products: pl.DataFrame, shop: Shop, unseen: pl.Series, worn: bool, seed: int
 ) -> pl.DataFrame:
     """Questions of the published kinds (of `data.questions.templates`) in shoppers' words, and those of the
-    further kinds; with the column unseen_wording, which says what is in a wording for the test alone.
+    further kinds; with the columns unseen_wording, which says what is in a wording for the test alone, and
+    anywhere, which says what is asked in no category.
 
     Args:
         products: that the questions are about, which may be a part of the catalogue. unseen: ids of those
@@ -186,4 +220,5 @@ def in_shoppers_words(
     """
     published = _reworded(_ready_to_word(rows, products, unseen, seed), worn, seed)
     both = pl.concat([published, _own_kinds(products, shop, unseen, seed)], how="diagonal")
-    return with_noise(both, seed).select(*rows.columns, "earlier", "unseen_wording")
+    anywhere = drawn("anywhere", seed, 100) < ANYWHERE
+    return with_noise(both, seed).select(*rows.columns, "earlier", "unseen_wording", anywhere=anywhere)

@@ -154,7 +154,8 @@ def _search_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 def _without_second_articles(rows: pl.DataFrame) -> pl.DataFrame:
     """'the The Vanca Jeans' -> 'The Vanca Jeans', in questions and answers."""
-    return rows.with_columns(pl.col("question", "sentence").str.replace_all(r"\b[Tt]he The ", "The "))
+    text = pl.col("question", "sentence").str.replace_all(r"\bthe The ", "The ")
+    return rows.with_columns(text.str.replace_all(r"(^|[.!?\n]\s*)The The ", "${1}The "))
 
 
 def make_questions(
@@ -191,10 +192,10 @@ def make_questions(
     ]
     lacking = _with_few_questions(described, pl.concat([own, *frames]))
     published = pl.concat([*frames, attribute_questions(lacking, MIN_QUESTIONS, seed)])
-    worded = published.with_columns(earlier=pl.lit(None, TURNS), unseen_wording=False)
+    worded = published.with_columns(earlier=pl.lit(None, TURNS), unseen_wording=False, anywhere=False)
     if shop is not None:
         worded = in_shoppers_words(published, askable, shop, unseen, pairing.worn, seed)
-    asked = [own.with_columns(unseen_wording=False), worded]
+    asked = [own.with_columns(unseen_wording=False, anywhere=False), worded]
     return _with_answers(_without_second_articles(pl.concat(asked, how="diagonal")), products, best)
 
 
@@ -225,6 +226,9 @@ def _with_answers(asked: pl.DataFrame, products: pl.DataFrame, best: dict[str, p
         asked.unique(["product_id", "question"], keep="first", maintain_order=True)
         .join(blocks.unique("answer_id"), on="answer_id", how="left", maintain_order="left")
         .join(contexts, on="product_id", maintain_order="left")
-        .with_columns(answer=pl.concat_str("sentence", tail))
+        .with_columns(
+            answer=pl.concat_str("sentence", tail),
+            context=pl.when("anywhere").then(pl.lit("")).otherwise("context"),
+        )
         .select(QUESTION_FIELDS)
     )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.questions import wordings
+from data.questions.attribute_words import ATTRIBUTES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-CALLED = 75  # per cent of a name, in its order, with which a text calls something by it
+CALLED = 85  # per cent of a name, in its order, with which a text calls something by it
 MOST_ERRORS = 1  # letters that are wrong, missing, too many or swapped in a misspelt word
 FUZZY_LETTERS = 5  # from which on a word may be misspelt
 # Plain English, which is never a misspelt word of a catalogue.
@@ -40,6 +41,11 @@ STOP_WORDS = set(
 )
 
 
+def last_word(thing: str) -> str:
+    """'kitchen knives' -> 'knive': the word that says what a thing is, without a plural's s."""
+    return thing.lower().split()[-1].rstrip("s")
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without those that every question has."""
     return [word for word in re.findall(r"\w+", text.lower()) if word not in STOP_WORDS]
@@ -47,10 +53,18 @@ def words_of(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def plain_words() -> set[str]:
-    """Words that are no misspelt ones: plain English, and those of the wordings of questions."""
+    """Words that are no misspelt ones: plain English, and those of the wordings of questions and of the
+    thesaurus.
+    """
+    phrases = [phrase for attribute in ATTRIBUTES for phrase in (*attribute.cues, *attribute.hints)]
     lists = [value for value in vars(wordings).values() if isinstance(value, list)]
     texts = [re.sub(r"\{\w+\}", " ", text) for listed in lists for text in listed]
-    return {*ENGLISH, *re.findall(r"\w+", " ".join(texts).lower())}
+    return {*ENGLISH, *re.findall(r"\w+", " ".join([*texts, *phrases]).lower())}
+
+
+def is_plain(word: str) -> bool:
+    """Whether a word in lower case, or the word whose plural it is, is plain English."""
+    return bool({word, word.removesuffix("s")} & plain_words())
 
 
 class Spelling:
@@ -72,19 +86,41 @@ def nearest_word(word: str, known: Collection[str]) -> str | None:
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    is_plain = {word, word.removesuffix("s")} & plain_words()
-    if word in known or len(word) < FUZZY_LETTERS or is_plain:
+    if word in known or len(word) < FUZZY_LETTERS or is_plain(word):
         return word if word in known else None
     same_start = [other for other in known if other[:1] in word[:2]]  # its first two may be swapped
     near = process.extractOne(word, same_start, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
     return near[0] if near else None
 
 
-def calls_by_name(text: str, name: str) -> bool:
-    """Whether a text holds a name as it is, or nearly so. Both in lower case."""
+def likeness(text: str, name: str) -> float:
+    """How well a name matches some part of a text, from 0 to 100 (an exact match). Both in lower case."""
     from rapidfuzz import fuzz
 
-    return fuzz.partial_ratio(name, text) >= CALLED
+    return fuzz.partial_ratio(name, text)
+
+
+def calls_by_name(text: str, name: str) -> bool:
+    """Whether a text holds a name as it is, or nearly so. Both in lower case."""
+    return likeness(text, name) >= CALLED
+
+
+def span_of_name(text: str, name: str) -> tuple[int, int]:
+    """The span (start, end) of a text that matches a name best. Both in lower case."""
+    from rapidfuzz import fuzz
+
+    found = fuzz.partial_ratio_alignment(name, text)
+    return (found.dest_start, found.dest_end) if found else (0, 0)
+
+
+def without_words(words: list[str | None], name: list[str | None]) -> list[str | None]:
+    """Words of a question with None in the place of those of a name, each as often as the name has it."""
+    counts = Counter(name)
+    left: list[str | None] = []
+    for word in words:
+        left.append(None if counts[word] > 0 else word)
+        counts[word] -= 1
+    return left
 
 
 class WordIndex:
@@ -97,6 +133,11 @@ class WordIndex:
                 places[word].append(place)
         self.places = {word: np.array(found) for word, found in places.items()}
         self.rarity = {word: math.log(1 + len(texts) / len(found)) for word, found in places.items()}
+        # The rarest word of a text -> the place and the first word of each such text.
+        self.by_rarest: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for place, text in enumerate(texts):
+            if words := words_of(text):
+                self.by_rarest[self.rarest_of(words)].append((place, words[0]))
         self.known_word = Spelling(self.places.keys())
         self.size = len(texts)
         every = np.zeros(self.size)
@@ -111,3 +152,17 @@ class WordIndex:
             if word is not None:
                 total[self.places[word]] += self.rarity[word]
         return total
+
+    def rarest_of(self, words: list[str]) -> str:
+        """The rarest of some words of the texts."""
+        return max(words, key=lambda word: self.rarity[word])
+
+    def has_telling(self, text: str) -> "npt.NDArray[np.bool_]":
+        """Whether another text has the first and the rarest word of each text. (texts,)"""
+        known = map(self.known_word, words_of(text))
+        words = {word for word in known if word is not None}
+        found = np.zeros(self.size, dtype=bool)
+        for word in words & self.by_rarest.keys():
+            for place, first in self.by_rarest[word]:
+                found[place] = first in words
+        return found

@@ -2,8 +2,9 @@
 
 import polars as pl
 
+from data.questions.names import Product
 from data.questions.phrases import ALTERNATIVES, OUTFITS
-from data.questions.retrieval import Product, Retriever
+from data.questions.retrieval import Retriever
 from data.questions.suggestions import SHELVES, top_products
 
 LONGEST_VALUE = 40  # characters of a value that is named

@@ -5,17 +5,19 @@ predictions.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
-from torch import Tensor
 
 from data.files import write_json
 from data.reports import label_report, tables
 from data.scoring import behaviour
 from data.values import JsonObject, Settings
 
-Classified = tuple[Tensor, Tensor]  # (probabilities, decisions of 0 and 1), (texts, labels) each
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Classified: TypeAlias = "tuple[Tensor, Tensor]"  # (probabilities, decisions of 0 and 1), (texts, labels) each
 Classify = Callable[[list[str]], Classified]
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import polars as pl
 
 from data.catalogue.normalisation import normalise, normalised
+from data.questions.names import Product
 from data.questions.phrases import CONTEXT
 from data.questions.products import read_question_products
-from data.questions.retrieval import Product, Retriever
+from data.questions.retrieval import Retriever
 from data.reports.chat_examples import questions_to_go_on
 from data.scoring.published import NAME
 from data.scoring.verdicts import DECLINES, DETAIL

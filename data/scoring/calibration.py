@@ -2,12 +2,15 @@
 expected calibration error (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 """
 
+from typing import TYPE_CHECKING
+
 import polars as pl
-import torch
-from torch import Tensor
 
 from data.scoring.label_metrics import one_hot
 from data.values import JsonObject
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BINS = 15  # of equal width, from 0 to 1
 
@@ -32,8 +35,10 @@ def calibration(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> Jso
     return {"ece": distances / len(predicted) if len(predicted) else float("nan"), "bins": bins}
 
 
-def _decisions(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> tuple[Tensor, Tensor]:
+def _decisions(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> "tuple[Tensor, Tensor]":
     """(predicted probability, whether it is right: 0 or 1) of each decision."""
+    import torch
+
     truth = one_hot(rows["labels"], labels)
     probabilities = torch.tensor(rows["probabilities"].to_list(), dtype=torch.float64).reshape(truth.shape)
     if multi_label:

@@ -1,7 +1,5 @@
 """What a tuned model has forgotten: its loss beside its base's on the same rows of general text."""
 
-import torch
-
 from data.scoring.statistics import mean_difference
 from data.values import JsonObject
 
@@ -10,6 +8,8 @@ def compare_losses(name: str, tuned: list[float], base: list[float], seed: int) 
     """name, rows, mean losses of both (nats a token), and by how much the tuned model's is higher: rise, with
     its 95% interval (bootstrap over rows) and the p of no difference.
     """
+    import torch
+
     losses, others = (torch.tensor(values, dtype=torch.float64) for values in (tuned, base))
     d = mean_difference(losses - others, seed)
     means = {"tuned": float(losses.mean()), "base": float(others.mean())}

@@ -6,19 +6,23 @@ bootstrap over rows (Efron 1979, doi.org/10.1214/aos/1176344552) is a multinomia
 all draws are scored at once.
 """
 
+from typing import TYPE_CHECKING
+
 import polars as pl
-import torch
-from torch import Tensor
 
 from data.scoring.statistics import MeanDifference, wilson
 from data.values import JsonObject
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 DRAWS = 2000
 
 AVERAGES = ("macro", "micro", "weighted")
 
 
-def one_hot(column: pl.Series, labels: list[str]) -> Tensor:
+def one_hot(column: pl.Series, labels: list[str]) -> "Tensor":
     """Lists of labels -> (rows, labels) of 0 and 1."""
     frame = pl.DataFrame({"given": column})
     return frame.select(
@@ -26,7 +30,7 @@ def one_hot(column: pl.Series, labels: list[str]) -> Tensor:
     ).to_torch()
 
 
-def label_pairs(rows: pl.DataFrame, labels: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+def label_pairs(rows: pl.DataFrame, labels: list[str]) -> "tuple[Tensor, Tensor, Tensor]":
     """(truth, predicted, count) of every pair that occurs, in an order of their own. (pairs, labels),
     (pairs, labels), (pairs,)
     """
@@ -42,12 +46,14 @@ def label_pairs(rows: pl.DataFrame, labels: list[str]) -> tuple[Tensor, Tensor, 
     )
 
 
-def _safe_divide(a: Tensor, b: Tensor) -> Tensor:
+def _safe_divide(a: "Tensor", b: "Tensor") -> "Tensor":
     """a / b, and 0 where b is 0."""
+    import torch
+
     return torch.where(b > 0, a / b.clamp(min=1e-12), torch.zeros_like(a))
 
 
-def _class_measures(truth: Tensor, predicted: Tensor, counts: Tensor) -> dict[str, Tensor]:
+def _class_measures(truth: "Tensor", predicted: "Tensor", counts: "Tensor") -> "dict[str, Tensor]":
     """Each class's precision, recall, F1, rows and predictions. counts: (draws, pairs) -> (draws, labels)
     each
     """
@@ -63,12 +69,16 @@ def _class_measures(truth: Tensor, predicted: Tensor, counts: Tensor) -> dict[st
     }
 
 
-def averages(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool) -> dict[str, Tensor]:
+def averages(
+    truth: "Tensor", predicted: "Tensor", counts: "Tensor", multi_label: bool
+) -> "dict[str, Tensor]":
     """Macro, micro and weighted precision, recall, F1. counts: (draws, pairs) -> (draws,) each
 
     Of texts with one label, a class that occurs neither in truth nor in prediction does not count in the
     macro average.
     """
+    import torch
+
     each = _class_measures(truth, predicted, counts)
     there = (
         torch.ones_like(each["rows"]) if multi_label else ((each["rows"] + each["predictions"]) > 0).double()
@@ -86,13 +96,17 @@ def averages(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool
     return found
 
 
-def measures(truth: Tensor, predicted: Tensor, counts: Tensor, multi_label: bool) -> dict[str, Tensor]:
+def measures(
+    truth: "Tensor", predicted: "Tensor", counts: "Tensor", multi_label: bool
+) -> "dict[str, Tensor]":
     """All figures. counts: (draws, pairs) -> (draws,) each
 
     accuracy: rows that are right as a whole. precision, recall, f1: of the last of two classes.
     ..._with_none: with a ninth column, 'no label', beside UNFAIR-ToS's eight (Chalkidis et al. 2022,
     https://arxiv.org/abs/2110.00976).
     """
+    import torch
+
     right = (truth == predicted).all(1).double()
     found = {"accuracy": _safe_divide(counts @ right, counts.sum(1))} | averages(
         truth, predicted, counts, multi_label
@@ -111,6 +125,8 @@ def score(rows: pl.DataFrame, labels: list[str], multi_label: bool, seed: int) -
     """``rows`` with the lists ``labels`` and ``predicted`` -> n, every figure, and its 95% interval as
     ``NAME_low``, ``NAME_high``.
     """
+    import torch
+
     truth, predicted, counts = label_pairs(rows, labels)
     found = {
         name: float(value[0]) for name, value in measures(truth, predicted, counts[None], multi_label).items()
@@ -139,6 +155,8 @@ def difference(
 
     Raises ValueError if they share no row.
     """
+    import torch
+
     keys = ["split", "row"]
     rows = a.select(*keys, "labels", "predicted").join(b.select(*keys, other="predicted"), on=keys)
     if not rows.height:
@@ -156,10 +174,12 @@ def difference(
     return MeanDifference(rows.height, float(above[0]), low, high, min(1.0, 2 * (tail + 1) / (DRAWS + 1)))
 
 
-def multinomial(counts: Tensor, draw: torch.Generator) -> Tensor:
+def multinomial(counts: "Tensor", draw: "torch.Generator") -> "Tensor":
     """As many rows as there are, drawn anew, `DRAWS` times: pair after pair a binomial of what is left.
     (DRAWS, pairs)
     """
+    import torch
+
     left, below = counts.sum().expand(DRAWS).clone(), float(counts.sum())
     often = []
     for count in counts.tolist():
@@ -183,12 +203,14 @@ def by_class(rows: pl.DataFrame, labels: list[str]) -> dict[str, dict[str, float
     return by_label
 
 
-def confusion(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> Tensor:
+def confusion(rows: pl.DataFrame, labels: list[str], multi_label: bool) -> "Tensor":
     """How often each true label (down) goes with each predicted one (across). (labels, labels)
 
     Where a text can have several labels, a last row and column stand for 'none', right ones stand on the
     diagonal, and what is wrong is spread over the pairs of a missed and an invented label.
     """
+    import torch
+
     truth, predicted, counts = label_pairs(rows, labels)
     if not multi_label:
         return (truth * counts[:, None]).T @ predicted

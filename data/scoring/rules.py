@@ -7,9 +7,12 @@ from collections import Counter
 
 import polars as pl
 
+from data.questions.filling import people
 from data.questions.follow_ups import earlier_turns
+from data.questions.matches import ValueMatcher
+from data.questions.names import Product
 from data.questions.phrases import COMPARED, CONTEXT, DECLINE, WELCOME
-from data.questions.retrieval import ALTERNATIVE, OUTFIT, SEARCH, Product, Retriever, budget_of
+from data.questions.retrieval import ALTERNATIVE, GREETING, OUTFIT, SEARCH, Retriever, without_budget
 from data.questions.words import words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
@@ -17,10 +20,10 @@ KEY_SCORE = 88  # how alike a word of the question and an attribute must be
 SYNONYMS = {
     "fabric": r"material|fabric|cloth|made (?:out )?of|made from|consists? of|stuff|sewn from",
     "ideal for": r"\bwho\b|\bwhom\b|which people|group of people|for (?:women|men|children)",
-    "occasion": r"occasion|when (?:would|can|could) i wear|(?:do people|could i) wear|good for",
+    "occasion": r"occasion|when (?:would|can|could) i wear|(?:people|could i|one) wear|good for",
     "neck": r"neckline|\bneck\b|collar",
     "sleeve": r"sleeves?",
-    "pattern": r"\bprint(?:ed)?\b|design|look like",
+    "pattern": r"\bprint(?:ed)?\b|design|look like|see on",
     "length": r"how long|where does the .*end|down to where",
     "closure": r"\bclose\b|fastening|\bzip\b",
     "fit": r"tight|loose|\bcut\b|narrow",
@@ -30,11 +33,12 @@ SYNONYMS = {
     "price": r"how much|\bprice|\bcosts?\b|expensive|do i pay",
 }
 YES_NO = (
-    r"^(?:(?:hi|hello|hey|quick question) )?(?:is|are|does|do|can|was|would|will)\b"
+    r"^(?:(?:hi|hello|hey|quick question|tell me|so the) )?(?:is|are|does|do|can|was|would|will)\b"
     r"|\b(?:right|is its|or not|correct|yes|true|told|check for me|so the|would be)\b"
 )
-COMPARISON = r"\b(?:compared?|both|vs|versus|differ|and|or|same|each|side by side|another than)\b|/"
-GREETING = r"^\W*(?:hi|hello|hey|hiya|good (?:morning|afternoon|evening)|thanks?|many thanks|bye)\b"
+COMPARISON = (
+    r"\b(?:compared?|both|vs|versus|differ|apart|against|and|or|same|each|side by side|another than)\b|/"
+)
 OPEN = r"\b(?:which|who|whom|how|where|when|tell me|know|check which|what (?!the ))\b"
 SHELF = r"\bshel(?:f|ves)\b|where in the shop|part of the shop|where (?:do|can) i find"
 
@@ -46,17 +50,18 @@ def rule_answers(questions: pl.DataFrame, products: pl.DataFrame) -> list[str]:
         products: what `data.questions.products.products_for_questions` gives.
     """
     catalogue = Retriever(products)
+    values = ValueMatcher(catalogue.all)
     answers = []
     asked = questions.select("context", "question").rows()
     for (context, question), turns in zip(asked, earlier_turns(questions), strict=True):
-        answers.append(answer(catalogue, context, catalogue.with_subject(context, question, turns)))
+        answers.append(answer(catalogue, values, context, catalogue.with_subject(context, question, turns)))
     return answers
 
 
-def answer(catalogue: Retriever, context: str, question: str) -> str:
+def answer(catalogue: Retriever, values: ValueMatcher, context: str, question: str) -> str:
     """The answer to one question."""
     text, category = question.lower(), context.removeprefix(CONTEXT)
-    row = catalogue.named(text, category)
+    row = catalogue.names.named(text, category)
     if row and re.search(OUTFIT, text):
         return suggestion(catalogue.partners(row))
     if row and re.search(ALTERNATIVE, text):
@@ -65,20 +70,32 @@ def answer(catalogue: Retriever, context: str, question: str) -> str:
         found = search(catalogue, text, category)
         only_greets = found == DECLINE and re.search(GREETING, text) and not re.search(SEARCH, text)
         return WELCOME if only_greets else found
-    second = catalogue.second_named(text, category, row) if re.search(COMPARISON, text) else None
-    return comparison(row, second, text) if second else attribute(row, text)
+    second = catalogue.names.second_named(text, category, row) if re.search(COMPARISON, text) else None
+    if second:
+        return comparison(row, second, text)
+    return attribute(row, text, values.asked_for(text, [row]), values)
 
 
-def attribute(row: Product, text: str) -> str:
-    """What the row says under the attribute that the question names; else that it does not say."""
+def attribute(row: Product, text: str, named: list[str], values: ValueMatcher) -> str:
+    """What the row says under the attribute that the question names, else under that of a value that it
+    names; else that it does not say.
+
+    Args:
+        named: the values that the question names, in lower case. values: tells their attributes.
+    """
     rest = _without_name(text, row["name"])
     if re.search(SHELF, rest):
         return said(f"The {row['name']} is in {row['shelf']}.", row)
-    best = _fact_asked(row, rest)
+    keys = values.keys_of(named)
+    of_values = (fact for fact in row["facts"] if fact["key"].lower() in keys)
+    best = _fact_asked(row, rest) or next(of_values, None)
     if best is None:
         return UNSAID.format(name=row["name"])
+    if best["key"].lower() == "ideal for":
+        whom = pl.select(people(pl.lit(best["value"]))).item()
+        return said(f"The {row['name']} is ideal for {whom}.", row)
     sentence = f"The {best['key'].lower()} of the {row['name']} is {best['value']}."
-    return said(f"{yes_or_no(rest, best)}{sentence}", row)
+    return said(f"{yes_or_no(rest, best, named)}{sentence}", row)
 
 
 def comparison(row: Product, second: Product, text: str) -> str:
@@ -89,7 +106,7 @@ def comparison(row: Product, second: Product, text: str) -> str:
     if one is None or other is None:
         return UNSAID.format(name=row["name"] if one is None else second["name"])
     key = one["key"].lower()
-    return said(COMPARED.format(key, row["name"], one["value"], key, second["name"], other["value"]), row)
+    return said(COMPARED.format(key, one["value"], row["name"], other["value"], second["name"]), row)
 
 
 def _fact_asked(row: Product, rest: str) -> dict[str, str] | None:
@@ -110,14 +127,15 @@ def _fact_asked(row: Product, rest: str) -> dict[str, str] | None:
     return best
 
 
-def yes_or_no(rest: str, fact: dict[str, str]) -> str:
+def yes_or_no(rest: str, fact: dict[str, str], named: list[str]) -> str:
     """'Yes. ' or 'No. ' for a question that can be answered so: whether the value that the row says stands in
     it; '' for others.
 
     Args:
-        rest: the question without the product's name.
+        rest: the question without the product's name. named: the values that it names.
     """
-    if not re.search(YES_NO, rest) or re.search(OPEN, rest):
+    is_asked = re.search(YES_NO, rest) and not re.search(OPEN, rest)
+    if not is_asked and not named:
         return ""
     value = " ".join(re.findall(r"\w+", fact["value"].lower()))
     return "Yes. " if f" {value} " in f" {rest} " else "No. "
@@ -127,7 +145,7 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
     """The product of which most values stand in the question: brand, kind, and attributes; within the budget,
     if it has one.
     """
-    budget = budget_of(text)
+    budget = without_budget(text)[1]
     wanted, kinds = f" {' '.join(words_of(text))} ", set(map(_singular, words_of(text)))
     best, best_score = None, 0
     for row, price in zip(catalogue.all, catalogue.prices, strict=True):

@@ -14,7 +14,7 @@ def says_what_was_asked(sentence: pl.Expr) -> pl.Expr:
 
     To yes or no: whether it says the right one, at its beginning or after the value ("is linen, so no" or "is
     linen; you ask about silk: no"), and holds the value of the row. To a comparison: whether it says both
-    values, each after its product's name.
+    values, each after its product's name or each before it.
     """
     kind = pl.col("kind")
     return (
@@ -41,10 +41,24 @@ def other_product(field: str) -> pl.Expr:
 
 
 def compares(sentence: pl.Expr) -> pl.Expr:
-    """Whether a sentence states the value of each of two products after its name, in either order."""
+    """Whether a sentence states the value of each of two products, in either order: both after their names,
+    or both before them.
+    """
     text, one = normalise(sentence), pl.col("asked_name")
-    other = normalise(other_product("key"))
-    after_one = text.str.split(one).list.slice(1).list.join(" ").str.split(other).list.first()
-    after_other = text.str.split(other).list.slice(1).list.join(" ").str.split(one).list.first()
-    says_one = stands_beside(after_one, pl.col("value"))
-    return says_one & stands_beside(after_other, other_product("value"))
+    other, other_value = normalise(other_product("key")), other_product("value")
+    after_one, after_other = _after(text, one, until=other), _after(text, other, until=one)
+    before_one, before_other = _before(text, one, since=other), _before(text, other, since=one)
+    says_after = stands_beside(after_one, pl.col("value")) & stands_beside(after_other, other_value)
+    says_before = stands_beside(before_one, pl.col("value")) & stands_beside(before_other, other_value)
+    return says_after | says_before.fill_null(False)
+
+
+def _after(text: pl.Expr, name: pl.Expr, until: pl.Expr) -> pl.Expr:
+    """What stands after a name, up to another one."""
+    return text.str.split(name).list.slice(1).list.join(" ").str.split(until).list.first()
+
+
+def _before(text: pl.Expr, name: pl.Expr, since: pl.Expr) -> pl.Expr:
+    """What stands before a name, from another one on. Null where the name is missing."""
+    parts = text.str.split(name)
+    return pl.when(parts.list.len() > 1).then(parts.list.first().str.split(since).list.last())

@@ -7,10 +7,12 @@ go by product.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Z = 1.959963984540054  # of a 95% interval
 
@@ -44,7 +46,7 @@ def wilson(count: float, n: float) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-def _by_product(rows: pl.DataFrame, values: pl.Expr) -> tuple[Tensor, Tensor]:
+def _by_product(rows: pl.DataFrame, values: pl.Expr) -> "tuple[Tensor, Tensor]":
     """(sum of the values, questions) of each product, in order of its id. (products,) each"""
     sums = (
         rows.group_by("product_id")
@@ -54,13 +56,15 @@ def _by_product(rows: pl.DataFrame, values: pl.Expr) -> tuple[Tensor, Tensor]:
     return sums["total"].to_torch(), sums["n"].to_torch()
 
 
-def _resampled(totals: Tensor, sizes: Tensor, seed: int) -> tuple[float, float]:
+def _resampled(totals: "Tensor", sizes: "Tensor", seed: int) -> tuple[float, float]:
     """95% interval of the mean over the questions, of `DRAWS` draws of as many products as there are, with
     replacement.
 
     With many products it is the normal distribution's, with the variance that the draws would have (of a
     ratio, linearised).
     """
+    import torch
+
     if len(sizes) >= NORMAL_FROM:
         mean = float(totals.sum() / sizes.sum())
         half = Z * float((totals - mean * sizes).square().sum().sqrt() / sizes.sum())
@@ -138,8 +142,10 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, hit: pl.Expr, seed: int = 0) -> Dif
     )
 
 
-def mean_interval(values: Tensor, seed: int) -> tuple[float, float]:
+def mean_interval(values: "Tensor", seed: int) -> tuple[float, float]:
     """95% interval of a mean, by bootstrap over the values."""
+    import torch
+
     return _resampled(values, torch.ones(len(values), dtype=torch.float64), seed)
 
 
@@ -156,20 +162,22 @@ class MeanDifference:
     p: float
 
 
-def mean_difference(differences: Tensor, seed: int = 0) -> MeanDifference:
+def mean_difference(differences: "Tensor", seed: int = 0) -> MeanDifference:
     """The mean of paired differences, one for each row."""
     low, high = mean_interval(differences, seed)
     value, p = float(differences.mean()), permutation(differences, seed)
     return MeanDifference(len(differences), value, low, high, p)
 
 
-def permutation(totals: Tensor, seed: int) -> float:
+def permutation(totals: "Tensor", seed: int) -> float:
     """Two-sided p of differences by product whose signs might as well be the other way round (Fisher 1935;
     Monte Carlo).
 
     A drawn p is never 0: the order as it is counts as one draw (Phipson and Smyth 2010,
     doi.org/10.2202/1544-6115.1585).
     """
+    import torch
+
     moved = totals[totals != 0]
     if not len(moved):
         return 1.0

@@ -111,7 +111,7 @@ def slice_scores(judged: pl.DataFrame, least: int) -> pl.DataFrame:
     by = {
         "kind": pl.col("kind"),
         "products": pl.col("split").replace(SPLITS),
-        "category": pl.col("context").str.strip_prefix(CONTEXT),
+        "category": pl.col("context").str.strip_prefix(CONTEXT).replace("", "none"),
         "length": _length_class(pl.col("question")),
     }
     parts = [

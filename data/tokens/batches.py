@@ -6,12 +6,12 @@ for each step, however many processes share the rows.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 
+from data.tokens.batching import Batching
 from data.tokens.rows import Rows
-from data.values import Batch, Settings
+from data.values import Batch
 
 
 def process_rank() -> tuple[int, int]:
@@ -44,28 +44,6 @@ class Batches:
         left but must take part.
         """
         return self.rows.batch(rows) if rows else self.rows.blank(self.rows.batch(step[:1]))
-
-
-@dataclass(frozen=True)
-class Batching:
-    """How rows become optimiser steps.
-
-    batch_size: rows a step, over all processes. accumulate: micro-batches a step in each process. epochs:
-    times that every row is taken. max_steps: steps after which the run ends at the latest; 0: no such limit.
-    """
-
-    batch_size: int
-    accumulate: int = 1
-    epochs: int = 1
-    max_steps: int = 0
-
-    @classmethod
-    def of(cls, trainer: Settings, micro_batch: int, processes: int) -> "Batching":
-        """From the fields of the configuration group `trainer`, for so many rows in a forward pass in each
-        process.
-        """
-        size = trainer["batch_size"]
-        return cls(size, -(-size // (micro_batch * processes)), trainer["epochs"], trainer["max_steps"])
 
 
 class TrainingBatches(Batches):

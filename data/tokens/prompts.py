@@ -46,6 +46,8 @@ class Renderer:
         base: folder or Hub name. thinking: whether the model reasons first; `decode` leaves that out.
     """
 
+    reads_turns = False  # whether earlier turns and questions in no category are for this model
+
     def __init__(self, base: str, thinking: bool = False) -> None:
         self.base, self.thinking = base, thinking
 

@@ -16,7 +16,8 @@ from lightning import seed_everything
 
 from architectures.models.sequence_classifier import SequenceClassifier
 from data.modules.labelled_text import POOL
-from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.batches import TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.labelled import LabelledRows
 from data.tokens.rows import Rows
 

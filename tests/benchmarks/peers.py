@@ -158,7 +158,8 @@ def strata(folder: Path, job: dict[str, Any], dtype: str, precision: str, micro_
     from architectures.models.causal_lm import CausalLM
     from architectures.training.signals import Signals
     from architectures.training.trainer import RunContext, build_trainer
-    from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+    from data.tokens.batches import EvaluationBatches, TrainingBatches
+    from data.tokens.batching import Batching
     from data.tokens.rows import TokenRows
 
     log: Log = []

@@ -27,7 +27,8 @@ from architectures.models import building, lora
 from config import command_line, schema
 from config.schema.trainer import TrainerConfig
 from data.modules.retail import RetailData
-from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.batches import TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 

@@ -18,7 +18,8 @@ from architectures.models.causal_lm import CausalLM
 from architectures.models.schedule import learning_rate_factor
 from architectures.training import checkpoints
 from architectures.training.checkpoint_io import AtomicCheckpointIO
-from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.batches import TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 

@@ -176,6 +176,7 @@ def test_qlora_keeps_the_base_in_four_bits(model_settings: Any) -> None:
         building.build_net(**model_settings("llama", quantization="nf4", init="random"))
 
 
+@pytest.mark.slow
 def test_an_adapter_on_a_float_base_imports_no_bitsandbytes() -> None:
     """Its import takes over a second; a 4-bit base in the same process finds it all the same."""
     program = """

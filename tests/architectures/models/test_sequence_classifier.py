@@ -16,7 +16,8 @@ from architectures.models import exported, lora
 from architectures.models.sequence_classifier import SequenceClassifier
 from architectures.training import checkpoints
 from architectures.training.checkpoint_io import AtomicCheckpointIO
-from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.tokens.batches import EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.labelled import LabelledRows
 from data.tokens.rows import Rows
 

@@ -11,7 +11,8 @@ from architectures.training import checkpoint_io
 from architectures.training.checkpoint_io import AtomicCheckpointIO
 from architectures.training.recovery import CheckpointSchedule, Recovery
 from architectures.training.signals import Signals
-from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.tokens.batches import EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from tests.architectures.models.test_causal_lm import module_of, rows
 
 STEPS, INTERVAL = 9, 2  # three epochs of three steps, validated after every second step

@@ -23,7 +23,8 @@ from architectures.training.checkpoint_io import AtomicCheckpointIO
 from architectures.training.distributed import build_strategy
 from architectures.training.recovery import CheckpointSchedule, Recovery
 from architectures.training.signals import Interrupted, Signals
-from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.tokens.batches import EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from tests.architectures.models.test_causal_lm import OPTIMIZATION, rows
 from tests.architectures.models.test_sequence_classifier import rows as labelled
 

@@ -95,7 +95,8 @@ def test_checkpointing_and_sharding_take_less() -> None:
 
 
 def test_timing_steps_changes_no_weight(model_settings: Any) -> None:
-    from data.tokens.batches import Batching, TrainingBatches
+    from data.tokens.batches import TrainingBatches
+    from data.tokens.batching import Batching
 
     module: CausalLM = module_of(model_settings())
     before = [p.detach().clone() for p in module.parameters()]

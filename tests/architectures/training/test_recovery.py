@@ -16,7 +16,8 @@ from architectures.training import checkpoint_io
 from architectures.training.fit import is_out_of_memory
 from architectures.training.recovery import NonFiniteGradients
 from architectures.training.signals import Interrupted, Signals
-from data.tokens.batches import Batching, TrainingBatches
+from data.tokens.batches import TrainingBatches
+from data.tokens.batching import Batching
 from tests.architectures.models.test_causal_lm import rows, state
 from tests.architectures.training.harness import STEPS, Harness
 
@@ -92,8 +93,19 @@ def striker(action: Any, step: int, validation: bool = False) -> Any:
     return Strike()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-@pytest.mark.parametrize(("step", "validation"), [(0, False), (4, False), (4, True), (8, True)])
+@pytest.mark.parametrize(
+    ("number", "step", "validation"),
+    [
+        (signal.SIGTERM, 0, False),
+        (signal.SIGUSR1, 4, False),
+        (signal.SIGTERM, 4, True),
+        (signal.SIGUSR1, 8, True),
+        pytest.param(signal.SIGUSR1, 0, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 4, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 4, True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 8, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_at_the_next_step_and_the_resumed_run_equals_the_whole(
     settings: dict[str, Any], tmp_path: Path, whole: dict[str, Any], number: int, step: int, validation: bool
 ) -> None:

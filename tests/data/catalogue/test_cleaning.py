@@ -183,6 +183,8 @@ def test_records_of_the_wrong_width_are_set_aside(tmp_path: Path) -> None:
     [
         ("missing.csv", None, "no table at"),
         ("empty.csv", b"", "is empty"),
+        ("empty.jsonl", b"", "is empty"),
+        ("blank.json", b" \n\n", "is empty"),
         ("table.xlsx", b"PK", "cannot be read as .xlsx"),
         ("table.doc", b"PK", "unknown kind of table '.doc'"),
         ("broken.parquet", b"not parquet", "cannot be read as .parquet"),

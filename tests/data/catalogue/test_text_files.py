@@ -36,6 +36,12 @@ def rows(path: Path, form: TextForm | None = None) -> list[tuple[str | None, ...
         ("cp932", "名前,色\n赤いランプ,赤\n青い机,青\n"),
         ("gb18030", "名称,颜色\n红色台灯,红\n蓝色桌子,蓝\n"),
         ("cp1250", "nazwa,kolor\nŁóżko,żółty\nStół,biały śnieżny\n"),
+        ("cp1250", "nazwa,kolor\nKoszula bawełniana,żółta\n"),
+        ("cp1253", "όνομα,χρώμα\nΠουκάμισο ανδρικό,κόκκινο\nΠαντελόνι,μπλε\n"),
+        # Few letters beyond ASCII, as a spreadsheet of western Europe has them.
+        ("cp1252", "Uhr,Gehäuse\nDiver 200,Stahl\nModelo óptico,Leder 3 €\n"),
+        ("cp1252", "name,care\nL’été shirt,30°C wash\n"),
+        ("cp1252", "name,size\nShirt,½\n"),
     ],
 )
 def test_a_table_in_any_usual_encoding_is_read_with_its_letters(

@@ -15,7 +15,7 @@ from data.catalogue.sources import SPLIT_NAME
 from data.modules.label_forms import parse_labels
 from data.modules.labelled_rows import text_expression, with_splits
 from data.modules.labelled_text import LabelledText
-from data.tokens.batches import Batching
+from data.tokens.batching import Batching
 from tests.conftest import POCKET, real
 
 WORDS = {"red": "apple cherry brick", "green": "leaf grass frog", "blue": "sky sea ink"}

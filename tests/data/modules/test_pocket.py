@@ -18,7 +18,8 @@ from data.questions.filling import for_training
 from tests.conftest import POCKET, ROOT, typed
 
 
-def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> None:
+@pytest.mark.parametrize("count", [5_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format(count: int) -> None:
     from data.modules.pocket_text import pocket_texts
 
     names = (
@@ -27,7 +28,7 @@ def test_pocket_texts_keep_clear_of_the_sample_and_of_the_answer_format() -> Non
         .unique()
         .to_list()
     )
-    drawn = list(pocket_texts(43, 20_000))
+    drawn = list(pocket_texts(43, count))
     turns = [text.conversation() for text in drawn]
     texts = ["\n".join(turn["content"] for turn in conversation) for conversation in turns]
     assert not pl.Series(texts).str.contains_any(names).any()

@@ -9,7 +9,8 @@ import pytest
 
 from data.modules.preferences import preference_rows, read_pairs
 from data.tokens.prompts import Renderer
-from tests.conftest import POCKET
+from tests.conftest import POCKET, typed
+from train import prepare
 
 USER = {"role": "user", "content": "Is it red?"}
 YES, NO = ({"role": "assistant", "content": text} for text in ("Yes.", "No."))
@@ -81,3 +82,13 @@ def test_the_last_answers_are_trained_after_the_same_prompt(tmp_path: Path) -> N
     assert prompts[0].tolist() == prompts[1].tolist() == renderer.encoded(renderer.prompt_text(earlier))
     with pytest.raises(ValueError, match="no pair fits into"):
         preference_rows({"preferences": str(path), "max_seq_length": 10}, renderer)
+
+
+def test_files_beside_the_table_are_read_before_it(tmp_path: Path) -> None:
+    junk = tmp_path / "pairs.parquet"
+    junk.write_bytes(b"PAR1 and no more")
+    pairs = [f"data.preferences={junk}", "trainer.objective=dpo"]
+    for chosen in (pairs, [f"+data.mixture={{{junk}: 1}}"]):
+        config = typed(*chosen, f"outputs={tmp_path}", "data.path=nowhere.csv")
+        with pytest.raises(ValueError, match=r"pairs\.parquet"):
+            prepare(config)

@@ -138,6 +138,13 @@ def test_yes_and_no_are_both_asked_and_true(sample: Any) -> None:
     assert exact.height > 0.9 * yes.height  # the others have a typing error in the value
 
 
+def test_a_share_of_the_questions_is_asked_in_no_category(sample: Any) -> None:
+    alone = sample[1].filter(context="").group_by("kind").len()
+    every = sample[1].group_by("kind").len()
+    shares = every.join(alone, on="kind", how="left", suffix="_alone").filter(pl.col("len") > 100)
+    assert shares.select((pl.col("len_alone") / pl.col("len")).is_between(0.15, 0.35).all()).item()
+
+
 def test_short_names_mean_one_product(sample: Any) -> None:
     names = shoppers.short_names(sample[0])
     short = names.drop_nulls("short")
@@ -146,9 +153,19 @@ def test_short_names_mean_one_product(sample: Any) -> None:
         left = list(name.split(" "))
         for word in cut.split(" "):
             left.remove(word)
-        assert len(left) == 1
+        assert left
+        assert (cut.split(" ")[0], cut.split(" ")[-1]) == (name.split(" ")[0], name.split(" ")[-1])
     full = set(sample[0]["name"])
     assert not full & set(short["short"])
+
+
+def test_a_short_name_is_not_said_of_another_product() -> None:
+    """Not of one whose name has two more words, nor of one that is called so."""
+    names = ["Zarvo Striped Women's Kurti", "Zarvo Self Design Women's Kurti", "Kabra Printed Long Shirt"]
+    products = pl.DataFrame({"id": ["a", "b", "c", "d"], "name": [*names, "Kabra Long Shirt"]})
+    short = dict(shoppers.short_names(products).select("product_id", "short").rows())
+    assert short["a"] == "Zarvo Striped Kurti"  # without "Striped" it would be b as well
+    assert short["c"] == "Kabra Printed Shirt"
 
 
 def test_some_questions_are_typed_carelessly(sample: Any) -> None:

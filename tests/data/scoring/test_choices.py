@@ -11,7 +11,7 @@ from data.scoring.verdicts import judge
 from tests.data.questions.test_templates import product
 
 KAI, ZOE = "Kai Solid Jeans", "Zoe Striped Jeans"
-BOTH = COMPARED.format("fabric", KAI, "denim", "fabric", ZOE, "silk")
+BOTH = COMPARED.format("fabric", "denim", KAI, "silk", ZOE)
 
 
 @pytest.fixture
@@ -41,8 +41,12 @@ def verdict(products: pl.DataFrame, kind: str, wanted: dict[str, str], told: str
         (BOTH, ZOE, "right_facts"),
         (BOTH, KAI, "right_facts"),
         (f"The {ZOE} is of silk, the {KAI} of denim.", KAI, "right_facts"),
-        (COMPARED.format("fabric", KAI, "silk", "fabric", ZOE, "denim"), ZOE, "wrong_fact"),
-        (COMPARED.format("fabric", KAI, "denim", "fabric", ZOE, "wool"), ZOE, "wrong_fact"),
+        (COMPARED.format("fabric", "silk", ZOE, "denim", KAI), ZOE, "right_facts"),
+        (f"The fabric of the {KAI} is denim. The fabric of the {ZOE} is silk.", ZOE, "right_facts"),
+        (COMPARED.format("fabric", "silk", KAI, "denim", ZOE), ZOE, "wrong_fact"),
+        (f"The fabric of the {KAI} is silk. The fabric of the {ZOE} is denim.", ZOE, "wrong_fact"),
+        (COMPARED.format("fabric", "denim", KAI, "silk", KAI), KAI, "wrong_fact"),
+        (COMPARED.format("fabric", "denim", KAI, "wool", ZOE), ZOE, "wrong_fact"),
         (f"The fabric of the {KAI} is denim.", KAI, "wrong_fact"),
         (BOTH, "Lia Jeans", "wrong_product"),
     ],

@@ -54,8 +54,8 @@ def test_two_products_are_compared(products: pl.DataFrame) -> None:
     question = "fabric of the Zarvo Full Sleeve Striped Men's Shirt and of the Pello Men's Jeans?"
     sentence = answers(products, question)[0].splitlines()[0]
     assert sentence == (
-        "The fabric of the Zarvo Full Sleeve Striped Men's Shirt is Cotton. The fabric of the Pello Men's"
-        " Jeans is Denim."
+        "Compared by fabric: Cotton for the Zarvo Full Sleeve Striped Men's Shirt, Denim for the Pello Men's"
+        " Jeans."
     )
 
 
@@ -91,7 +91,7 @@ def test_a_search_goes_by_values_and_declines_without_any(products: pl.DataFrame
 def test_every_name_is_known(products: pl.DataFrame) -> None:
     catalogue = Retriever(products)
     for row in products.to_dicts():
-        found = catalogue.named(row["name"].lower(), "")
+        found = catalogue.names.named(row["name"].lower(), "")
         assert found is not None
         assert found["id"] == row["id"]
 

@@ -9,7 +9,8 @@ import torch
 
 from data.files import Cache, digest_of
 from data.tokens import batches
-from data.tokens.batches import Batching, EvaluationBatches, TrainingBatches
+from data.tokens.batches import EvaluationBatches, TrainingBatches
+from data.tokens.batching import Batching
 from data.tokens.example import Example
 from data.tokens.rows import TokenRows
 
