@@ -1,17 +1,23 @@
 """The tuned model behind a real vLLM server: the chat API sees the prompt of training, evaluate.py gets
-the same scores through it, the chat page streams from it, and questions about products can be asked of it.
+the answers of its weights through it, the chat page streams from it, and questions about products can be
+asked of it.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 import app
 import evaluate
 import train
+from architectures.inference.assistant import Assistant
+from architectures.inference.endpoint_backend import EndpointBackend
 from tests.conftest import ROOT, typed
 from tests.vllm_server import vllm_server
 
@@ -19,6 +25,21 @@ from tests.vllm_server import vllm_server
 def configured(name: str, *overrides: str) -> Any:
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         return compose(name, overrides=list(overrides))
+
+
+def server_of(assistant: Assistant, model: str) -> EndpointBackend:
+    """The server that an assistant asks, asked for the model of another name."""
+    backend: Any = assistant.backend
+    settings = dataclasses.replace(backend.settings, model=model)
+    return EndpointBackend(settings, [], backend.decoding, backend.encode)
+
+
+@torch.inference_mode()
+def shortfall(net: Any, prompt: list[int], answer: list[int]) -> float:
+    """By how much the logit of a token of the answer stays below the likeliest token's, at most."""
+    logits = net(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+    said = logits.gather(1, torch.tensor(answer)[:, None])[:, 0]
+    return float((logits.max(1).values - said).max()) if answer else 0.0
 
 
 @pytest.mark.vllm
@@ -47,17 +68,24 @@ def test_the_served_adapter_is_the_model(
         assert answer.prompt_token_ids == prompt
         told = list(assistant.stream(prompt, 0, 1))[-1]
         assert told.startswith(answer.choices[0].message.content.strip()[:20])
-        folders = finished[0].parent / "evaluations"
-        for how in (["backend=endpoint", "served_model=tuned"], ["backend=transformers"]):
-            evaluate.run(configured("evaluate", f"ckpt={model}", outputs, "baselines=[]", *how))
-        here, served = (
-            json.loads((folder / "scores.json").read_text()) for folder in sorted(folders.iterdir())[:-3:-1]
-        )
-        assert served["made"]["backend"] == "endpoint"
-        assert here["made"]["backend"] == "transformers"
-        for name, figures in here["grounded"].items():
-            assert served["grounded"][name]["accuracy"] == pytest.approx(figures["accuracy"], abs=0.1), name
-            assert served["grounded"][name]["n"] == figures["n"]
+        endpoint = ["backend=endpoint", "served_model=tuned"]
+        evaluate.run(configured("evaluate", f"ckpt={model}", outputs, "baselines=[]", *endpoint))
+        newest = max((finished[0].parent / "evaluations").iterdir())
+        scores = json.loads((newest / "scores.json").read_text())
+        assert scores["made"]["backend"] == "endpoint"
+        rows = pl.read_parquet(newest / "predictions.parquet").filter(pl.col("earlier").is_null())
+        asked = rows.select("context", "question").rows()
+        prompts = [assistant.prompt(context, [], question) for context, question in asked]
+        served = [dict(server_of(assistant, name).answer(prompts)) for name in ("tuned", "base")]
+    texts = [assistant.renderer.decode(served[0][place]) for place in range(len(prompts))]
+    assert texts == rows["prediction"].to_list()
+    (here,), _ = app.assistants(configured("app", f"ckpt={model}", outputs, "backend=transformers"))
+    net: Any = here.backend.net.float()  # as the server computes
+    tuned, untuned = (
+        [shortfall(net, prompt, answers[place]) for place, prompt in enumerate(prompts)] for answers in served
+    )
+    assert max(tuned) < 1e-2, tuned  # near ties, which rounding decides
+    assert max(untuned) > 1, untuned
 
 
 @pytest.mark.vllm
