@@ -246,5 +246,5 @@ def start(config: DictConfig) -> None:
 if __name__ == "__main__":
     architectures.configure_process()
     parse, known = OverridesParser.create().parse_override, OmegaConf.load(ROOT / "config/evaluate.yaml")
-    sys.argv[1:] = architectures.plain_arguments(sys.argv[1:], parse, ["text", "pattern"], known)
+    architectures.read_arguments(parse, ["text", "pattern"], known)
     start()

@@ -231,8 +231,8 @@ def main() -> None:
     """Check the command line, then run it, as one run or as a sweep."""
     architectures.configure_process()
     os.chdir(ROOT)
-    plain = architectures.plain_arguments(sys.argv[1:], command_line.parse, ["evaluation.pattern"])
-    sys.argv[1:] = arguments = command_line.with_experiment(plain)
+    architectures.read_arguments(command_line.parse, ["evaluation.pattern"])
+    sys.argv[1:] = arguments = command_line.with_experiment(sys.argv[1:])
     try:
         is_sweep, configs = command_line.check(arguments)
         if is_sweep:

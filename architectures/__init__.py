@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from architectures.runtime.command_line import check_settings as check_settings
     from architectures.runtime.command_line import missing_checkpoint as missing_checkpoint
     from architectures.runtime.command_line import override as override
-    from architectures.runtime.command_line import plain_arguments as plain_arguments
     from architectures.runtime.command_line import quoted as quoted
+    from architectures.runtime.command_line import read_arguments as read_arguments
     from architectures.runtime.command_line import report_problems as report_problems
     from architectures.runtime.folders import new_folder as new_folder
     from architectures.runtime.machine import git_commit as git_commit
@@ -157,7 +157,7 @@ _MODULES = {
     "check_settings": "architectures.runtime.command_line",
     "missing_checkpoint": "architectures.runtime.command_line",
     "override": "architectures.runtime.command_line",
-    "plain_arguments": "architectures.runtime.command_line",
+    "read_arguments": "architectures.runtime.command_line",
     "quoted": "architectures.runtime.command_line",
     "report_problems": "architectures.runtime.command_line",
     "configure_process": "architectures.runtime.process",

@@ -2,13 +2,17 @@
 
 import difflib
 import re
+import shlex
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from architectures.values import CommandLine, Settings
 
-KEY_AND_VALUE = re.compile(r"([+~]{0,2}[\w./@-]+)=(.*)", re.DOTALL)
-STRUCTURES = ("[", "{", "'", '"')  # with which a value begins whose mistakes Hydra tells
+KEY_AND_VALUE = re.compile(r"([+~]{0,2}[\w./@-]+)=(.*)", re.DOTALL | re.ASCII)
+NO_VALUE = re.compile(r"~[\w./@-]+", re.ASCII)  # a setting that is deleted
+STRUCTURES = ("[", "{", "'", '"')  # with which lists, mappings and quoted texts begin
+ITEM = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([^][{},"']+)""", re.DOTALL)
 
 
 def quoted(text: str) -> str:
@@ -16,6 +20,16 @@ def quoted(text: str) -> str:
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text.replace("${", "\\${"))
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return f'"{escaped}{trailing * chr(92)}"'
+
+
+def read_arguments(parse: Callable[[str], object], texts: Sequence[str] = (), known: object = None) -> None:
+    """Replace the arguments of this process by those that Hydra can parse, as `plain_arguments` gives them.
+    One that cannot be read ends the process with one message.
+    """
+    try:
+        sys.argv[1:] = plain_arguments(sys.argv[1:], parse, texts, known)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 def plain_arguments(
@@ -31,6 +45,9 @@ def plain_arguments(
         values are texts, which are quoted in any case. known: the settings that there are, a mapping;
         another key, at any depth, is marked as new, so that the checks name it rather than Hydra. None: all
         are left to Hydra.
+
+    Raises ValueError for an argument that is neither an option nor KEY=VALUE, and for a list, a mapping or a
+    quoted text that has no end.
     """
     keys = None if known is None else _dotted_keys(known)
     plain = []
@@ -38,15 +55,51 @@ def plain_arguments(
         match = KEY_AND_VALUE.fullmatch(argument)
         if match:
             key, value = match.groups()
-            is_text = key.lstrip("+") in texts and not value.startswith(("'", '"'))
-            is_foreign = bool(value) and not value.startswith(STRUCTURES) and not _parses(parse, argument)
-            argument = f"{key}={quoted(value)}" if is_text or is_foreign else argument
+            argument = f"{key}={_plain_value(key, value, parse, key.lstrip('+') in texts)}"
             path = re.split(r"[/@]", key)[0]
             is_unknown = keys is not None and path not in keys and path.split(".")[0] != "hydra"
             if is_unknown and not key.startswith(("+", "~")):
                 argument = f"+{argument}"
+        elif argument and not argument.startswith("-") and not NO_VALUE.fullmatch(argument):
+            known_keys = "docs/configuration.md lists the keys"
+            raise ValueError(f"{argument}: an argument is KEY=VALUE, such as seed=1; {known_keys}")
         plain.append(argument)
     return plain
+
+
+def _plain_value(key: str, value: str, parse: Callable[[str], object], is_text: bool) -> str:
+    """A value that Hydra can parse. Raises ValueError if there is none."""
+    if is_text and not value.startswith(("'", '"')):
+        return quoted(value)
+    if not value or _parses(parse, f"key={value}"):
+        return value
+    if not value.startswith(STRUCTURES):
+        return quoted(value)
+    items = _quoted_items(value, parse)
+    if _parses(parse, f"key={items}"):
+        return items
+    as_text = shlex.quote(f"{key}={quoted(value)}")
+    raise ValueError(
+        f"{key}={value}: a bracket, a comma or a quotation mark is missing or is one too many; if the value "
+        f"is a text, type {as_text}"
+    )
+
+
+def _quoted_items(structure: str, parse: Callable[[str], object]) -> str:
+    """A list or mapping with quotes around the values that need them, such as words in other letters than
+    English ones.
+    """
+    has_keys = "{" in structure
+
+    def quote_item(match: re.Match[str]) -> str:
+        in_quotes, item = match.groups()
+        if in_quotes:
+            return str(in_quotes)
+        head, colon, value = item.partition(":") if has_keys and ":" in item else ("", "", item)
+        needs_none = not value.strip() or _parses(parse, f"key=[{value}]")
+        return str(item) if needs_none else f"{head}{colon}{quoted(value.strip())}"
+
+    return ITEM.sub(quote_item, structure)
 
 
 def _dotted_keys(settings: object, prefix: str = "") -> list[str]:

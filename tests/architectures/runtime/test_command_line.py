@@ -1,6 +1,7 @@
 """Whatever a user types after `key=` reaches the program as it was typed."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -60,7 +61,6 @@ def test_a_path_of_any_letters_is_a_value(path: str) -> None:
         "data.attributes=[a,b]",
         "+experiment=job-1",
         "-m",
-        "data.attributes=[a,b",
         "x='quoted'",
         "~data.limit",
         "data.version=",
@@ -68,6 +68,39 @@ def test_a_path_of_any_letters_is_a_value(path: str) -> None:
 )
 def test_what_hydra_reads_stays_as_it_is(argument: str) -> None:
     assert plain_arguments([argument], parse) == [argument]
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("[Gehäusegröße]", ["Gehäusegröße"]),
+        ("[color, Größe (cm),'a, b',3]", ["color", "Größe (cm)", "a, b", 3]),
+        ("{name: Größe, category: [a, ä]}", {"name": "Größe", "category": ["a", "ä"]}),
+    ],
+)
+def test_a_list_of_words_in_any_letters_needs_no_quotes(value: str, wanted: object) -> None:
+    (argument,) = plain_arguments([f"data.attributes={value}"], parse)
+    assert received(argument) == wanted
+
+
+@pytest.mark.parametrize("value", ["[a,b", "{a: b", "'a", '"a'])
+def test_what_has_no_end_is_one_error_with_the_form_to_type(value: str) -> None:
+    with pytest.raises(
+        ValueError, match="is missing or is one too many; if the value is a text, type "
+    ) as error:
+        plain_arguments([f"data.path={value}"], parse)
+    (typed,) = shlex.split(str(error.value).split("type ")[1])
+    assert received(typed) == value
+
+
+@pytest.mark.parametrize("argument", ["foo", "=3", "größe=3", "a b=3"])
+@pytest.mark.parametrize("entry", ["train.py", "evaluate.py", "app.py"])
+def test_what_is_no_key_and_value_is_one_error(entry: str, argument: str) -> None:
+    command = [sys.executable, entry, argument]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {argument}: an argument is KEY=VALUE")
+    assert done.stderr.count("\n") == 1
 
 
 @given(st.text(min_size=1).filter(without_line_breaks))
