@@ -77,8 +77,8 @@ def run(config: TrainConfig, folder: Path, signals: "architectures.Signals") -> 
     if config.resume != "never" and runs.read_state(folder).get("status") == runs.Status.FINISHED:
         log.info("the run in %s is finished; resume=never starts it anew", folder)
         return
-    if config.model.method == "fine-tune" and config.stage in ("plan", "fit", "all"):
-        architectures.process_count(asdict(config.trainer))  # reports missing GPUs before any work
+    if config.stage in ("plan", "fit", "all"):
+        architectures.check_before_work(asdict(config))
     parent = architectures.find_parent(asdict(config.model), Path(config.outputs))
     this = Run(config, prepare(config), folder, signals, timer, parent)
     timer.mark("data")

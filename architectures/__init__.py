@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from architectures.training.processes import is_alone as is_alone
     from architectures.training.processes import is_first_process as is_first_process
     from architectures.training.processes import run_until_done as run_until_done
+    from architectures.training.settings import check_before_work as check_before_work
     from architectures.training.settings import choose_micro_batch as choose_micro_batch
     from architectures.training.settings import describe_plan as describe_plan
     from architectures.training.settings import fit_settings as fit_settings
@@ -192,6 +193,7 @@ _MODULES = {
     "is_alone": "architectures.training.processes",
     "is_first_process": "architectures.training.processes",
     "run_until_done": "architectures.training.processes",
+    "check_before_work": "architectures.training.settings",
     "choose_micro_batch": "architectures.training.settings",
     "describe_plan": "architectures.training.settings",
     "fit_settings": "architectures.training.settings",

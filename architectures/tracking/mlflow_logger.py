@@ -79,12 +79,13 @@ class RunLogger(Logger):
         """Lines of metrics.jsonl."""
         return len(self.record.metrics) if self.record else 0
 
-    def rewind(self, recorded: int) -> None:
-        """Forget what was recorded after the checkpoint from which the run is resumed, which held
-        ``recorded`` lines.
+    def begin(self, recorded: int) -> None:
+        """Begin to send the record, less what was recorded after the checkpoint from which the run is
+        resumed, which held ``recorded`` lines.
         """
-        if self.record:
+        if self.record and self.sender:
             self.record.rewind(recorded)
+            self.sender.start()
 
     def order(self, do: str, **values: object) -> None:  # plain values that JSON can write
         """Have the server do something, now or as soon as it can be reached."""
@@ -94,8 +95,9 @@ class RunLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Write to the local record at once; the server receives it with the next batch."""
-        if self.record:
+        if self.record and self.sender:
             self.record.add_metrics(metrics, step)
+            self.sender.start()
         if self.others:
             self.others.forward("log_metrics", metrics, step)
 

@@ -57,7 +57,6 @@ class Sender:
         self.sent = self.done = self.rewound = 0  # metrics and orders sent; state of the record's counter
         self.identify(replaying)
         self.thread = threading.Thread(target=self.work, name="tracking", daemon=True)
-        self.thread.start()
 
     def identify(self, replaying: bool) -> None:
         """Find this run's key, and its id if the server ever gave one. Earlier orders are followed again:
@@ -82,8 +81,16 @@ class Sender:
         """Whether the server has all of the record."""
         return self.sent == len(self.record.metrics) and self.done == len(self.record.orders)
 
+    def start(self) -> None:
+        """Begin to send, unless it has begun. MLflow takes seconds to import, which would delay a model that
+        loads meanwhile.
+        """
+        if self.thread.ident is None:
+            self.thread.start()
+
     def finish(self, patience: float | None) -> bool:
         """Send what is left, for at most ``patience`` seconds; whether the server has everything now."""
+        self.start()
         with self.record.changed:
             self.closing = True
             self.record.changed.notify()

@@ -198,7 +198,7 @@ def _announce(
     if not trainer.is_global_zero:
         return
     if isinstance(logger, RunLogger):
-        logger.rewind(recorded)
+        logger.begin(recorded)
     source = f", resumed from {checkpoint}" if checkpoint else ""
     device = trainer.strategy.root_device
     log.info("training on %s in %s, %d steps%s", device, trainer.precision, batches.steps, source)

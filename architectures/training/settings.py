@@ -70,6 +70,16 @@ def process_count(trainer: Settings) -> int:
     return local_processes(trainer["devices"], trainer["accelerator"]) * int(trainer["nodes"])
 
 
+def check_before_work(settings: Settings) -> None:
+    """Raise ValueError for GPUs that this machine lacks, and for an outputs folder that cannot hold the
+    record of runs. settings: all configuration groups.
+    """
+    if settings["model"]["method"] == "fine-tune":
+        process_count(settings["trainer"])
+    if settings["stage"] != "plan":
+        tracking_uri(settings["tracking"]["uri"], Path(settings["outputs"]))
+
+
 def _run_precision(model: Settings, trainer: Settings) -> str:
     """The Trainer's precision, with 'auto' resolved."""
     return resolve_precision(trainer["precision"], model["base"], model["dtype"], model["adapter"])

@@ -38,6 +38,7 @@ def test_a_folder_that_an_address_cannot_hold_is_one_error(more: list[str], tmp_
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "cannot hold '?'" in done.stderr and "Traceback" not in done.stderr
+    assert "rows in the table" not in done.stderr  # nothing was prepared
 
 
 @pytest.mark.parametrize(

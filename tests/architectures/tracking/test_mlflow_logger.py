@@ -217,7 +217,7 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run(server: str, tmp_path: Path) ->
     with (tmp_path / "run/metrics.jsonl").open("a") as file:
         file.write('{"step": 15, "tra')  # it died while it wrote this
     second = logger_of(tmp_path / "run", server)
-    second.rewind(recorded)
+    second.begin(recorded)
     assert second.recorded == recorded == 12
     steps(second, 10, 30)
     second.log_artifact(tmp_path / "file.txt")

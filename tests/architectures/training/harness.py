@@ -70,7 +70,7 @@ class Harness:
             default_root_dir=self.folder,
         )
         path = checkpoint_io.newest_intact(self.folder / "checkpoints")
-        logger.rewind(checkpoint_io.read_checkpoint(path)["recorded"] if path else 0)
+        logger.begin(checkpoint_io.read_checkpoint(path)["recorded"] if path else 0)
         held = EvaluationBatches(rows(20), 8)
         try:
             trainer.fit(self.module, batches, held, ckpt_path=path, weights_only=True)
