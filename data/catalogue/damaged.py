@@ -5,6 +5,7 @@ A file is read record by record, so that only the damaged records are in memory.
 
 import csv
 import gzip
+import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +31,7 @@ def _text_lines(path: Path) -> Iterator[str]:
     """
     try:
         with open_unpacked(path) as file:
-            for line in file:
-                yield line.decode("utf-8", errors="replace")
+            yield from io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n")
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
@@ -78,9 +78,17 @@ def repair_csv(path: Path, separator: str, copy: Path) -> pl.DataFrame:
 def short_records(path: Path, separator: str) -> list[int]:
     """Numbers of the records of a CSV file, the header being 1, that have fewer fields than the header."""
     reader = csv.reader(_text_lines(path), delimiter=separator)
-    records = (record for record in _readable_records(reader, []) if record)
-    width = len(next(records, []))
-    return [number for number, record in enumerate(records, 2) if len(record) < width]
+    width = len(next(filter(None, _readable_records(reader, [])), []))
+    number, short = 1, []
+    while True:
+        try:
+            for record in reader:
+                number += bool(record)
+                if 0 < len(record) < width:
+                    short.append(number)
+            return short
+        except csv.Error:  # of a record that Python's reader cannot take apart
+            continue
 
 
 def repair_json(values: Callable[[Bad], Iterable[JsonObject]], copy: Path) -> pl.DataFrame:
