@@ -31,8 +31,7 @@ if TYPE_CHECKING:  # Gradio takes seconds to import, and a mistake on the comman
 
 log = logging.getLogger("strata")
 ROOT = Path(__file__).resolve().parent
-MAX_EARLIER = 20  # turns that the model sees at most
-RANGES = {"temperature": (0, 2), "earlier": (0, MAX_EARLIER), "port": (0, 65_535)}
+RANGES = {"temperature": (0, 2), "earlier": (0, architectures.MAX_EARLIER), "port": (0, 65_535)}
 RANGES |= {"longest": (1, 20_000), "waiting": (1, 10_000)}
 TITLE = "Virtual Retail Assistant"
 INTRODUCTION = "An answer is a model's: what it says of a product is compared with the catalogue."
@@ -147,7 +146,7 @@ def controls(categories: list[str], config: DictConfig, reads_turns: bool) -> "l
             gr.Dropdown([("all of the shop", ""), *categories], value=place, label="Category of the shop"),
             gr.Slider(0, 2, config.temperature, step=0.1, label="Temperature", info=likely),
             gr.Slider(0.05, 1, 1, step=0.05, label="Top p", info=how),
-            gr.Slider(0, MAX_EARLIER, turns, step=1, label="Earlier turns", info="that the model sees"),
+            gr.Slider(*RANGES["earlier"], turns, step=1, label="Earlier turns", info="that the model sees"),
         ]
 
 
@@ -186,7 +185,8 @@ def page(models: "list[architectures.Assistant]", shop: CatalogueCards, config: 
 def chat_page(config: DictConfig) -> "gr.Blocks":
     """The page of the models that the command line names."""
     models, module = assistants(config)
-    return page(models, CatalogueCards(read_products(catalogue_path(config, module))), config)
+    images = Path(config.images or f"{config.outputs}/images/{module.origin['digest']}")
+    return page(models, CatalogueCards(read_products(catalogue_path(config, module)), images), config)
 
 
 def problems_of(config: DictConfig) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from architectures.inference.chat_backends import build_assistants as build_assistants
     from architectures.inference.chat_functions import chat_function as chat_function
     from architectures.inference.chat_functions import judge_function as judge_function
+    from architectures.inference.conversation import MAX_EARLIER as MAX_EARLIER
     from architectures.inference.conversation import ChatQuestion as ChatQuestion
     from architectures.inference.conversation import FeedbackFile as FeedbackFile
     from architectures.inference.conversation import reply as reply
@@ -124,6 +125,7 @@ _MODULES = {
     "build_assistants": "architectures.inference.chat_backends",
     "chat_function": "architectures.inference.chat_functions",
     "judge_function": "architectures.inference.chat_functions",
+    "MAX_EARLIER": "architectures.inference.conversation",
     "ChatQuestion": "architectures.inference.conversation",
     "FeedbackFile": "architectures.inference.conversation",
     "reply": "architectures.inference.conversation",

@@ -52,6 +52,7 @@ MORE = {
     "architectures/tracking/runs_page.py": {"gradio", "pandas"},
     "data/catalogue/images.py": {"httpx", "PIL", "fsspec", "tqdm"},
     "data/catalogue/partitions.py": {"ray", "tqdm"},
+    "data/catalogue/pictures.py": {"PIL", "fsspec"},
     "data/catalogue/reading.py": {"tqdm", "fastexcel"},
     "data/catalogue/sources.py": {"huggingface_hub"},
     "data/catalogue/text_encodings.py": {"charset_normalizer"},

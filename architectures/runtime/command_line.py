@@ -168,7 +168,7 @@ def missing_checkpoint(settings: CommandLine, entry: str) -> list[str]:
 
 
 def check_page(settings: CommandLine) -> list[str]:
-    """What is wrong with the settings page, ckpt, against, host and share of app.py, one line each."""
+    """What is wrong with the settings of app.py that depend on one another or on files, one line each."""
     if settings["page"] not in ("chat", "runs"):
         return [f"page={settings['page']}: must be chat or runs"]
     if settings["page"] == "runs":
@@ -177,6 +177,10 @@ def check_page(settings: CommandLine) -> list[str]:
     problems = missing_checkpoint(settings, "app.py") + _check_deploy(settings)
     if settings["backend"] == "vllm" and settings["against"] not in (None, "untuned"):
         problems.append("against: one vLLM server holds one model and its base; set backend=transformers")
+    if settings["images"] and not Path(settings["images"]).is_dir():
+        problems.append(
+            f"images={settings['images']}: no such folder; python train.py stage=images ... writes it"
+        )
     return problems
 
 

@@ -38,6 +38,7 @@ MAX_PIXELS = 50_000_000  # that a picture may have, whatever its file's size
 
 TRANSIENT = ("timed out", "connection failed", "HTTP 429", "HTTP 5")  # outcomes that another run tries again
 
+MANIFEST_FILE = "manifest.parquet"
 MANIFEST = {"id": pl.String, "place": pl.Int64, "url": pl.String, "status": pl.String, "file": pl.String}
 MANIFEST |= {"bytes": pl.Int64}
 MANIFEST |= {"width": pl.Int64, "height": pl.Int64, "format": pl.String, "sha256": pl.String}
@@ -227,7 +228,8 @@ def fetch_images(rows: pl.DataFrame, how: FetchSettings, folder: Path) -> pl.Dat
     finally:
         outcomes = pl.DataFrame(list(_read_outcomes(path).values()), schema=MANIFEST)
         manifest = rows.join(outcomes, on=["id", "place", "url"], how="left", maintain_order="left")
-        manifest.write_parquet(folder / "manifest.parquet")
+        manifest = manifest.with_columns(target=pl.lit(how.target))
+        manifest.write_parquet(folder / MANIFEST_FILE)
     return manifest
 
 
@@ -275,7 +277,7 @@ def fetch_catalogue_images(version: Path, settings: Settings, folder: Path) -> s
     manifest = fetch_images(image_rows(products, how.per_product), how, folder)
     rows = [list(row) for row in count_outcomes(manifest).rows()]
     table = markdown_table(["outcome", "addresses"], rows)
-    return f"{table}\npictures: {target}    manifest: {folder / 'manifest.parquet'}"
+    return f"{table}\npictures: {target}    manifest: {folder / MANIFEST_FILE}"
 
 
 def _read_outcomes(path: Path) -> dict[tuple[str, int, str], JsonObject]:

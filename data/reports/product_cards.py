@@ -13,8 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from data.catalogue.normalisation import normalise, normalised
+from data.catalogue.pictures import ProductPictures
 from data.questions.names import Product
-from data.questions.phrases import CONTEXT
+from data.questions.phrases import CONTEXT, PRICE
 from data.questions.products import read_question_products
 from data.questions.retrieval import Retriever
 from data.reports.chat_examples import questions_to_go_on
@@ -36,6 +37,8 @@ NEAREST = 3  # products beside an answer that declines
 CSS = """
 .card {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6em .9em; margin: .4em 0; font-size: .9em}
 .card.invented {border-color: #c0392b; border-style: dashed} .card .note {color: #c0392b}
+.card::after {content: ""; display: block; clear: both}
+.card img {float: right; max-height: 9em; max-width: 40%; margin-left: .8em; border-radius: 6px} .card .price {float: right}
 .card .fact {display: flex} .card .fact span {width: 9em; opacity: .7}
 """  # noqa: E501
 
@@ -52,10 +55,20 @@ class _ProductCard:
     contradictions: list[str] = field(default_factory=list)
 
     @property
-    def facts(self) -> Facts:
-        """What is shown of the row."""
+    def all_facts(self) -> Facts:
+        """What the row says."""
         rows = self.row["facts"] if self.row else []
-        return [(fact["key"], fact["value"]) for fact in rows[:FACTS_SHOWN]]
+        return [(fact["key"], fact["value"]) for fact in rows]
+
+    @property
+    def facts(self) -> Facts:
+        """What is shown of the row beside the price."""
+        return [(key, value) for key, value in self.all_facts if key.lower() != PRICE][:FACTS_SHOWN]
+
+    @property
+    def price(self) -> str:
+        """The price; empty if the row has none."""
+        return next((value for key, value in self.all_facts if key.lower() == PRICE), "")
 
 
 def read_products(path: Path) -> pl.DataFrame:
@@ -163,15 +176,18 @@ def _faults(cards: list[_ProductCard]) -> list[str]:
     return found
 
 
-def _card_html(card: _ProductCard) -> str:
-    """A card; all text in it is escaped."""
+def _card_html(card: _ProductCard, picture: str) -> str:
+    """A card; all text in it is escaped. picture: its address; empty if there is none."""
     name = html.escape(card.name)
     if card.row is None:
         return f'<div class="card invented"><b>{name}</b><div class="note">not in the catalogue</div></div>'
+    image = f'<img src="{html.escape(picture)}" alt="{name}">' if picture else ""
+    price = f'<span class="price">{html.escape(card.price)}</span>' if card.price else ""
     facts = [f"<span>{html.escape(key)}</span>{html.escape(value)}" for key, value in card.facts]
     rows = "".join(f'<div class="fact">{fact}</div>' for fact in facts)
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in card.contradictions)
-    return f'<div class="card"><b>{name}</b><br>{html.escape(card.row["category"])}{notes}{rows}</div>'
+    head = f"{image}{price}<b>{name}</b><br>{html.escape(card.row['category'])}"
+    return f'<div class="card">{head}{notes}{rows}</div>'
 
 
 @dataclass(frozen=True)
@@ -191,11 +207,14 @@ class CatalogueCards:
     """The cards beside answers.
 
     Args:
-        products: of `read_products`.
+        products: of `read_products`. images: the folder that `stage=images` wrote, if there is one.
+
+    Raises ValueError if the pictures' manifest cannot be read.
     """
 
-    def __init__(self, products: pl.DataFrame) -> None:
+    def __init__(self, products: pl.DataFrame, images: Path | None = None) -> None:
         self.products = products
+        self.pictures = ProductPictures(images) if images else None
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -208,13 +227,23 @@ class CatalogueCards:
         """
         cards = named_products(answer, self.products)
         if cards:
-            return BesideAnswer("".join(map(_card_html, cards)), self._options(cards, answer), _faults(cards))
+            return BesideAnswer(self._shown(cards), self._options(cards, answer), _faults(cards))
         if not re.search(DECLINES, answer):
             return BesideAnswer("")
         category = context.removeprefix(CONTEXT)
         nearest = self.retriever.search(question.lower(), category, NEAREST)
-        shown = "".join(_card_html(_ProductCard(row["name"], row)) for row in nearest)
+        shown = self._shown([_ProductCard(row["name"], row) for row in nearest])
         return BesideAnswer(f"<div>Nearest in the catalogue</div>{shown}" if nearest else "")
+
+    def _shown(self, cards: list[_ProductCard]) -> str:
+        """Cards with pictures."""
+        return "".join(_card_html(card, self._picture(card)) for card in cards)
+
+    def _picture(self, card: _ProductCard) -> str:
+        """The address of a product's picture; empty if there is none."""
+        if self.pictures is None or card.row is None:
+            return ""
+        return self.pictures.thumbnail(card.row["id"])
 
     def _options(self, cards: list[_ProductCard], answer: str) -> list[dict[str, str]]:
         """Questions about the first product of the catalogue that an answer names."""

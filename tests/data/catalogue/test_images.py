@@ -15,17 +15,14 @@ from architectures.runtime.startup import StartupTimer
 from architectures.training.signals import Signals
 from data.catalogue import images
 from data.catalogue.images import FetchSettings
-from tests.image_shop import JPEG, PNG, Server, Shop, picture
+from tests.image_shop import JPEG, PNG, Shop, picture, picture_server
 
 
 @pytest.fixture
 def shop() -> Iterator[tuple[str, type[Shop]]]:
     handler = type("Fresh", (Shop,), {"seen": [], "at_once": [0, 0], "lock": threading.Lock()})
-    server = Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
+    with picture_server(handler) as address:
+        yield address, handler
 
 
 def how(target: Path | str, **changes: Any) -> FetchSettings:

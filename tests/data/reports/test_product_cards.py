@@ -1,10 +1,19 @@
 """Cards beside answers: what the catalogue has, what contradicts it, what is nearest."""
 
+import base64
+import re
+from io import BytesIO
+from pathlib import Path
+
 import polars as pl
 import pytest
+from PIL import Image
 
+from data.catalogue.images import FetchSettings, fetch_images
+from data.catalogue.pictures import SIDE, ProductPictures
 from data.reports.product_cards import CatalogueCards, named_products
 from tests.data.sample_questions import sample_questions
+from tests.image_shop import picture, picture_server
 from tests.test_app import EVIL
 
 
@@ -40,6 +49,42 @@ def test_cards_escape_what_they_show() -> None:
         shown = CatalogueCards(products).beside(answer, "", "").html
         assert "<img" not in shown
         assert "&lt;img" in shown
+
+
+def test_cards_show_price_and_picture(tmp_path: Path) -> None:
+    products = products_of("Kai Jeans", "Ola Top")
+    facts = [{"key": "Price", "value": "Rs. 499"}, {"key": "Fabric", "value": "Cotton"}]
+    products = products.with_columns(pl.Series("facts", [facts, facts]))
+    with picture_server() as shop:
+        urls = [f"{shop}/down", f"{shop}/ok.png"]
+        rows = pl.DataFrame({"id": ["0", "0"], "place": [0, 1], "url": urls})
+        how = FetchSettings(2, str(tmp_path / "files"), 2, 2, 0, 5.0, 100_000, private=True)
+        manifest = fetch_images(rows, how, tmp_path)
+    (file,) = manifest.filter(pl.col("status") == "ok")["file"]
+    (tmp_path / "files" / file).write_bytes(picture("PNG", (900, 600)))
+    cards = CatalogueCards(products, tmp_path)
+    shown = cards.beside("Product Name: Kai Jeans", "", "").html
+    assert '<span class="price">Rs. 499</span>' in shown
+    assert "<span>Price</span>" not in shown
+    (encoded,) = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)" alt="Kai Jeans">', shown)
+    with Image.open(BytesIO(base64.b64decode(encoded))) as small:
+        assert small.size == (SIDE, SIDE * 2 // 3)
+    assert "<img" not in cards.beside("Product Name: Ola Top", "", "").html  # it has no picture
+    (tmp_path / "files" / file).write_bytes(b"damaged")
+    assert "<img" not in cards.beside("Product Name: Kai Jeans", "", "").html
+
+
+def test_shards_have_manifests_of_their_own_and_a_damaged_one_is_one_error(tmp_path: Path) -> None:
+    for place, product in enumerate(["a", "b"], 1):
+        shard = tmp_path / f"shard-{place}-of-2"
+        shard.mkdir()
+        row = {"id": product, "place": 0, "status": "ok", "file": "x.png", "target": "/files/"}
+        pl.DataFrame([row]).write_parquet(shard / "manifest.parquet")
+    assert ProductPictures(tmp_path).files == {"a": "/files/x.png", "b": "/files/x.png"}
+    assert ProductPictures(tmp_path / "none").thumbnail("a") == ""
+    (tmp_path / "manifest.parquet").write_bytes(b"no table")
+    with pytest.raises(ValueError, match=r"manifest.parquet: cannot be read .*stage=images .* anew"):
+        ProductPictures(tmp_path)
 
 
 @pytest.mark.parametrize(
