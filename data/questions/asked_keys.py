@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from data.questions import wordings
-from data.questions.attribute_words import ANYTHING, ATTRIBUTES, BETWEEN
+from data.questions.attribute_words import ANYTHING, ATTRIBUTES, BETWEEN, PEOPLE, PROPERTIES
 from data.questions.names import Product
 from data.questions.phrases import PRICE
 from data.questions.words import Spelling, is_plain, last_word, plain_words, words_of
@@ -68,7 +68,7 @@ class KeyMatcher:
         rows: of the catalogue. spelling: which of its words a word is or misspells.
     """
 
-    def __init__(self, rows: Iterable[Product], spelling: Spelling) -> None:
+    def __init__(self, rows: Sequence[Product], spelling: Spelling) -> None:
         keys = sorted({fact["key"].lower() for row in rows for fact in row["facts"]})
         self.cues, self.hints = list[_Way](), list[_Way]()
         for key in keys:
@@ -82,6 +82,8 @@ class KeyMatcher:
             ways.sort(key=lambda way: -len(way.words))
         self.own = {word for way in (*self.cues, *self.hints) for word in way.words}
         self.spelling = spelling
+        said_of = sum(not PEOPLE.isdisjoint(row["keywords"]) for row in rows)
+        self.properties = PROPERTIES | PEOPLE if 2 * said_of > len(rows) else PROPERTIES
         self.known_word = Spelling({word for word in self.own if len(word) >= LONG})
         self.plain = self.own | plain_words()
         self.by_letters = {_letters(word): word for word in sorted(self.plain)}
@@ -130,6 +132,13 @@ class KeyMatcher:
             if before not in BEFORE_PURPOSES and not describes and self._is_unknown(word):
                 return True
         return False
+
+    def lacks_property(self, question: str) -> bool:
+        """Whether a question in lower case names a colour or a material, or people where most rows say whom
+        they are for, that no row has: "a red dress" where none is red.
+        """
+        named = self.properties.intersection(_all_words(question))
+        return any(self.spelling(word) is None for word in named)
 
     def _is_unknown(self, word: str | None) -> bool:
         """Whether a word is neither plain English nor one of the catalogue, or goods of other shops."""

@@ -37,6 +37,23 @@ def _words(names: str, cues: str, hints: str = "") -> AttributeWords:
     return AttributeWords(_listed(names), _listed(cues), _listed(hints))
 
 
+COLOURS = (
+    "red, blue, green, black, white, yellow, pink, grey, gray, brown, purple, orange, navy, beige, maroon,"
+    " turquoise, violet, khaki, golden, silver"
+)
+MATERIALS = (
+    "leather, suede, linen, silk, wool, woolen, woollen, cotton, denim, velvet, satin, nylon, polyester, fur,"
+    " cashmere, lace, rayon, viscose, fleece, chiffon, wood, wooden, steel, metal, glass, ceramic, bamboo,"
+    " plastic"
+)
+PROPERTIES = frozenset(_listed(f"{COLOURS}, {MATERIALS}"))  # words that say what is looked for is like
+PEOPLE = frozenset(
+    _listed(
+        "boy, boys, son, sons, nephew, grandson, girl, girls, daughter, daughters, niece, granddaughter, man,"
+        " men, gents, husband, boyfriend, father, dad, brother, uncle, grandpa, woman, women, ladies, wife,"
+        " girlfriend, mother, mom, mum, sister, aunt, grandma, kid, kids, child, children, toddler, baby"
+    )
+)
 OFTEN_SAID = (  # by rows of catalogues
     _words(
         "fabric, material, fabric type, material type, outer material, upper material, cloth",
@@ -74,7 +91,7 @@ OFTEN_SAID = (  # by rows of catalogues
     _words(
         "occasion, suitable for occasion, event",
         "people wear, when would i, when can i, when could i, when should i, when do i wear, event,"
-        " what days, wear for, wear it for, wear to, wear it to, where can i go,"
+        " what days, wear for, wear it for, wear to, wear it to, where can i go, ok for, okay for, right for,"
         " where could i go, good for, suitable occasion",
         "party, wedding, office, work, interview, gym, holiday, beach, ceremony, school, wear",
     ),
@@ -109,11 +126,12 @@ SELDOM_SAID = (
     _words(
         "colour, color, colour family, shade",
         "color, colour, colors, colours, shade, hue, tint",
-        "red, blue, green, black, white, yellow, pink, grey, gray, brown, purple, orange, navy, beige",
+        COLOURS,
     ),
     _words(
         "size, available sizes, dimensions",
-        "size, sizes, sizing, xs, xl, xxl, xxxl, plus size, measurements, dimension, dimensions, inches, cm",
+        "size, sizes, sizing, in s, in m, in l, in small, in medium, in large, xs,"
+        " xl, xxl, xxxl, plus size, measurements, dimension, dimensions, inches, cm",
     ),
     _words(
         "wash care, care instructions, care, fabric care",

@@ -1,7 +1,7 @@
 """Kinds of question with which a shopper chooses, before they are worded.
 
-``comparison`` asks for one attribute of two products, ``budget`` for a kind of product at a price, and
-``search`` here for a kind of product alone, or one by its brand.
+``comparison`` asks for one attribute of two products, or what their difference is; ``budget`` for a kind of
+product at a price, or for the cheapest; ``search`` here for a kind of product alone, or one by its brand.
 
 The column ``question`` holds what is asked about, until `data.questions.shoppers` words it.
 """
@@ -9,11 +9,13 @@ The column ``question`` holds what is asked about, until `data.questions.shopper
 import polars as pl
 
 from data.catalogue.cells import first_number
+from data.catalogue.normalisation import padded_words
 from data.questions.filling import PAIRS, fill, in_sentence, pick, place_condition
 from data.questions.further_kinds import facts_of, features_of
-from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE_LIMIT
+from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE, PRICE_LIMIT
 from data.questions.products import price_text, without_namesakes
 
+ONE_IN = 6  # comparisons is asked without an attribute, and answered by the price
 STEP = 50  # budgets are multiples of it
 SLACK = 4  # a budget is up to this many steps above the product's price
 BETWEEN = "\u0001"  # what a budget question asks for, and the limit
@@ -46,7 +48,9 @@ def comparison_questions(products: pl.DataFrame, unseen: pl.Series, seed: int) -
     both = pairs.join(own, on="id", maintain_order="left").join(
         of_other, on=["other_id", "key"], maintain_order="left"
     )
-    asked = both.sort("id", pl.struct("id", "key").hash(seed)).unique("id", keep="first", maintain_order=True)
+    has_no_key = (key == PRICE) & (pl.col("id").hash(seed + 20) % ONE_IN == 0)
+    order = ["id", ~has_no_key, pl.struct("id", "key").hash(seed)]
+    asked = both.sort(order).unique("id", keep="first", maintain_order=True)
     value, other_value = (in_sentence(key, pl.col(name)) for name in ("value", "other_value"))
     of_one, of_neighbour = pl.struct("key", "value"), pl.struct(key="other_name", value="other_value")
     return asked.select(
@@ -57,6 +61,46 @@ def comparison_questions(products: pl.DataFrame, unseen: pl.Series, seed: int) -
         answer_id="other_id",
         conditions=pl.concat_list(of_one, of_neighbour).cast(PAIRS),
         expected=value,
+        has_no_key=has_no_key,
+    )
+
+
+def cheapest_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question for the cheapest product of each type (else shelf) of a category, and of those of a type
+    that share a value.
+
+    A value whose words another one has, too ("cotton" in "cotton blend"), is left out.
+    """
+    kind_of = pl.coalesce("type", "shelf")
+    priced = products.with_columns(price_text=price_text(), price=first_number(price_text()), kind_of=kind_of)
+    priced = priced.filter(pl.col("price") > 0).drop_nulls("kind_of")
+    features = features_of(products, seed + 21).select("id", "key", "value")
+    values = features.select("value").unique()
+    one, other = padded_words(pl.col("value")), padded_words(pl.col("other"))
+    pairs = values.join(values.select(other="value"), how="cross").filter(pl.col("value") != pl.col("other"))
+    within = pairs.filter(other.str.contains(one, literal=True))["value"]
+    own = features.filter(~pl.col("value").is_in(within.implode()))
+    of_value = priced.join(own, on="id", how="inner", maintain_order="left")
+    kinds = pl.concat([priced, of_value], how="diagonal").sort("price", "id")
+    group = kinds.group_by("category", "kind_of", "key", "value", maintain_order=True)
+    lowest = group.agg(pl.len(), pl.col("id", "name", "type", "shelf", "price_text", "price").first())
+    some = lowest.filter(pl.col("len") > 1).with_columns(draw=pl.concat_str("id", "kind_of"))
+    limit = pl.col("price").cast(pl.String).str.strip_suffix(".0")
+    conditions = [
+        place_condition(),
+        pl.struct("key", "value"),
+        pl.struct(key=pl.lit(PRICE_LIMIT), value=limit),
+    ]
+    has_value = pl.element().struct.field("value").is_not_null()
+    thing = pl.concat_str("value", "kind_of", separator=" ", ignore_nulls=True)
+    return some.select(
+        product_id="id",
+        kind=pl.lit(BUDGET),
+        question=pl.concat_str(thing, pl.lit(BETWEEN)),  # without a limit
+        sentence=fill(pick(FOUND, seed + 22), other=pl.col("name")),
+        answer_id="id",
+        conditions=pl.concat_list(conditions).cast(PAIRS).list.eval(pl.element().filter(has_value)),
+        expected=pl.lit(None, pl.String),
     )
 
 

@@ -31,10 +31,11 @@ from data.questions.asked_keys import MOST_KEYS, KeyMatcher, said_under
 from data.questions.follow_ups import earlier_turns
 from data.questions.matches import ValueMatcher, has_all, marks
 from data.questions.names import Product, same_name
-from data.questions.phrases import COMPARISON, CONTEXT
+from data.questions.phrases import COMPARISON, CONTEXT, PRICE
 from data.questions.products import read_question_products
-from data.questions.retrieval import GREETING, SEARCH, Retriever, wish_for_others
+from data.questions.retrieval import OUTFIT, Retriever, only_greets, wish_for_others
 from data.questions.shoppers import SHOPPERS
+from data.questions.words import calls_by_name, span_of_name
 from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
 from data.tokens.prompts import Renderer
@@ -112,33 +113,56 @@ class Grounding:
         searched = self.retriever.with_subject(context, question, earlier).lower()
         rows, subjects = self.retriever.relevant(context, searched, self.count)
         asked_for = self.matcher.asked_for(searched, subjects)
-        if not subjects and self._is_not_sold(searched, asked_for):
+        wish = wish_for_others(searched) if subjects else None
+
+        def fits(row: Product) -> bool:
+            return has_all(row, asked_for)
+
+        if (wish and self._lacks_others(searched, wish, subjects[0])) or (
+            not subjects and self._has_none(searched, asked_for)
+        ):
             rows = []
         elif asked_for and not subjects:
-            category = context.removeprefix(CONTEXT)
-            rows = self.retriever.search(searched, category, self.count, lambda row: has_all(row, asked_for))
-        keys = self._keys(searched, subjects, asked_for) if subjects else []
-        looks_in_vain = not rows and self._looks_for_goods(searched, asked_for)
+            rows = self.retriever.search(searched, context.removeprefix(CONTEXT), self.count, fits)
+        elif asked_for and wish:
+            rows = self.retriever.relevant(context, searched, self.count, fits)[0]
+        keys = self._keys(searched, subjects, asked_for) if subjects and not wish else []
+        looks_in_vain = not rows and (wish is not None or self._looks_for_goods(searched, asked_for))
         return _Found(rows, subjects, asked_for, keys, looks_in_vain)
 
     def _looks_for_goods(self, question: str, asked_for: list[str]) -> bool:
         """Whether a question without rows asks for goods, and does not just say hello."""
-        is_greeting = re.search(GREETING, question) and not re.search(SEARCH, question)
-        return bool(asked_for) or (not is_greeting and self.keys.has_unknown_goods(question))
+        if self.keys.lacks_property(question) or asked_for:
+            return True
+        return not only_greets(question) and self.keys.has_unknown_goods(question)
 
-    def _is_not_sold(self, question: str, asked_for: list[str]) -> bool:
-        """Whether a search asks for goods that no row has the word of: "wool curtains", with wool alone."""
+    def _lacks_others(self, question: str, wish: str, row: Product) -> bool:
+        """Whether a question asks for a colour, a material or people beside a product that no row has, or for
+        goods to go with it that no row has the word of: "what shoes go with the Zarvo jeans?"
+        """
+        rest, name = question, row["name"].lower()
+        if calls_by_name(question, name):  # which may be misspelt
+            start, end = span_of_name(question, name)
+            rest = question[:start] + question[end:]
+        return self.keys.lacks_property(rest) or (wish == OUTFIT and self.keys.has_unknown_goods(rest))
+
+    def _has_none(self, question: str, asked_for: list[str]) -> bool:
+        """Whether a question that names no product has no rows: it says hello, or it looks for a colour, a
+        material or people that no row has, or for goods that no row has the word of: "wool curtains", with
+        wool alone.
+        """
+        if (only_greets(question) and not asked_for) or self.keys.lacks_property(question):
+            return True
         names_goods = self.matcher.names_goods(question, asked_for) or re.search(SOME_GOODS, question)
         return not names_goods and self.keys.has_unknown_goods(question)
 
     def _keys(self, question: str, subjects: list[Product], asked_for: list[str]) -> list[str]:
         """The attributes that a question asks for of the products that it names: by its words, else by its
-        values, else by a hint.
+        values, else by a hint. Products that are compared without one are compared by price.
         """
         keys = self.keys.asked_for(question, subjects) or self.matcher.keys_of(asked_for)[:MOST_KEYS]
-        if keys or wish_for_others(question):
-            return keys
-        return self.keys.hinted_at(question, subjects)
+        keys = keys or self.keys.hinted_at(question, subjects)
+        return keys or ([PRICE] if len(subjects) > 1 else [])
 
     def contexts(self, questions: pl.DataFrame, for_training: bool) -> list[str]:
         """The contexts of questions (columns context, question, in training answer_id, product_id, kind, and

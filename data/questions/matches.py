@@ -4,6 +4,7 @@ A model that has the mark need not compare words: whether a shirt is silk, or wh
 written beside the row.
 """
 
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -20,8 +21,13 @@ ROUNDING = 1e-9  # of sums of weights
 
 
 def _values_of(row: Product) -> list[str]:
-    """The values of a row that a question may ask for, in lower case."""
-    values = [row["type"], row["shelf"], row["brand"], *(fact["value"] for fact in row["facts"])]
+    """The values of a row that a question may ask for, in lower case; of its type also the last word, which
+    says what it is, and of a value such as "Midi/Knee Length" its parts.
+    """
+    values = [row["type"], (row["type"] or "").split(" ")[-1], row["shelf"], row["brand"]]
+    for fact in row["facts"]:
+        parts = fact["value"].split("/")
+        values += [fact["value"], *(part.strip() for part in parts if not re.search(r"\d", fact["value"]))]
     values += row["keywords"]
     return list(dict.fromkeys(value.lower() for value in values if value))
 

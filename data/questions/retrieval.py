@@ -29,26 +29,33 @@ if TYPE_CHECKING:
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 MOST_TRIED = 1000  # rows, the best first, of which those that fit are looked for
 OUTFIT = (
-    r"\b(?:goes? (?:well |nicely |together )?with|(?:wear|style) (?:it |this )?with|outfit|match(?:es)?"
+    r"\b(?:go(?:es)? (?:well |nicely |together )?with|(?:wear|style) (?:it |this )?with|outfit|match(?:es)?"
     r"|combine|pairs? (?:it |this |well |nicely )?with|looks? (?:good|nice|great) (?:together )?with)\b"
     r"|what can i wear"
 )
 ALTERNATIVE = (
-    r"\b(?:instead|alternatives?|similar|comparable|what else|(?:any|some)thing (?:else|(?:\w+ )?like)"
+    r"\b(?:instead|alternatives?|similar|comparable|what else"
+    r"|(?:any|some)thing (?:else|cheaper|(?:\w+ )?like)|(?:a|any) cheaper one|cheaper (?:ones|options?)"
     r"|other (?:than|options?)|replac(?:e|es|ement)|rather than|in place of|substitutes?)\b"
 )
 SEARCH = (
     r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|(?:need|want)(?! to know)"
-    r"|any|buy|recommend|suggest|do (?:you|u) (?:have|sell)|have you got|where (?:do|can) i (?:find|get))\b"
+    r"|any|cheapest|buy|recommend|suggest|do (?:you|u) (?:have|sell)|have you got"
+    r"|where (?:do|can) i (?:find|get))\b"
 )
 GREETING = (
-    r"^\W*(?:hi|hello|hey|hiya|howdy|good (?:morning|afternoon|evening|day)|(?:many )?thanks?|thx|bye)\b"
+    r"^\W*(?:(?:ok(?:ay)?|great|perfect|cool|no)\W+)?(?:hi|hello|hey|hiya|howdy"
+    r"|good (?:morning|afternoon|evening|day)|(?:many )?thanks?|thx|bye)\b"
 )
 BUDGET = (
-    r"\b(?:under|below|less than|up to|at most|no more than|cheaper than|within|max(?:imum)?(?: of)?"
+    r"\b(?:under|below|(?:less|lower) than|up ?to|at most|(?:no|not) more than|not over|cheaper than|within"
+    r"|max(?:imum)?(?: of)?"
     r"|budget(?: of| is)?)"
     r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
 )
+CHEAPEST = r"\b(?:cheapest|least expensive|lowest price)\b"
+DEAREST = r"\bmost expensive\b"
+OF_PRICES = ("cheapest", "expensive", "lowest")  # words of both that may be misspelt
 OTHERS = "alternative alternatives instead similar outfit match matches combine replace replacement".split()
 LIMITS = ("under", "below", "cheaper", "within", "maximum", "budget")  # words of BUDGET that may be misspelt
 BEFORE_NUMBER = r"[^\W\d]+(?=\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?\d)"
@@ -73,6 +80,19 @@ def without_budget(question: str) -> tuple[str, float | None]:
     if not found:
         return question, None
     return re.sub(BUDGET, " ", spelled), float(found[1].replace(",", ""))
+
+
+def price_order(question: str) -> int:
+    """1 for a question in lower case that asks for the cheapest product, -1 for the dearest, else 0."""
+    spelled = re.sub(r"[^\W\d_]{5,}", lambda word: nearest_word(word[0], OF_PRICES) or word[0], question)
+    if re.search(CHEAPEST, spelled):
+        return 1
+    return -1 if re.search(DEAREST, spelled) else 0
+
+
+def only_greets(question: str) -> bool:
+    """Whether a question in lower case says hello or thanks and looks for nothing."""
+    return bool(re.search(GREETING, question)) and not re.search(SEARCH, question)
 
 
 def wish_for_others(question: str) -> str | None:
@@ -161,7 +181,7 @@ class Retriever:
         self, question: str, category: str, count: int, fits: Callable[[Product], bool] | None = None
     ) -> list[Product]:
         """The rows that share most with the question, of the category asked in if there is one, within the
-        budget if the question has one.
+        budget if the question has one; in order of their prices if it asks for the cheapest.
 
         Args:
             fits: whether a row has what is asked for, where that can be told; else rows that share clearly
@@ -178,24 +198,32 @@ class Retriever:
         if budget is not None:
             scores = np.where(self.prices <= budget, scores, 0)
         best = np.argsort(-scores, kind="stable")
-        if fits:
-            ranked = (self.all[place] for place in best[:MOST_TRIED] if scores[place] > 0)
-            return _first_of_each_name(filter(fits, ranked), count)
-        floor = CLOSE * scores.max()
-        close = (self.all[place] for place in best if 0 < scores[place] >= floor)
-        return _first_of_each_name(close, count)
+        floor = 0 if fits else CLOSE * scores.max()
+        places = [place for place in best[:MOST_TRIED] if 0 < scores[place] >= floor]
+        if order := price_order(looked_for):
+            priced = [place for place in places if not np.isnan(self.prices[place])]
+            places = sorted(priced, key=lambda place: order * self.prices[place])
+        return _first_of_each_name(filter(fits, (self.all[place] for place in places)), count)
 
-    def relevant(self, context: str, question: str, count: int) -> tuple[list[Product], list[Product]]:
+    def relevant(
+        self, context: str, question: str, count: int, fits: Callable[[Product], bool] | None = None
+    ) -> tuple[list[Product], list[Product]]:
         """(rows that a question is answered from, at most ``count``, one of each name; the products that it
         names): by what it asks.
 
         What goes with the product that it names (an outfit); others of its shelf (an alternative); the
         product, or two of them; without a product, the rows most like the question. A question for another
         product needs the row of the one that it names only to complete a partial name, after the others.
+
+        Args:
+            fits: whether another product has what the question asks for beside ("like that one, in cotton").
         """
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.names.named(text, category)
         if row and (others := self._others_meant(text, row)) is not None:
+            others = list(filter(fits, others))
+            if not others:
+                return [], [row]
             known = [] if row["name"].lower() in text else [row]
             return [*_first_of_each_name(others, count - len(known)), *known], [row]
         subjects = self._subjects(text, category, row)
@@ -220,7 +248,15 @@ class Retriever:
         wish = wish_for_others(text)
         if wish is None:
             return None
-        return self.partners(row) if wish == OUTFIT else self.shelf_mates(row)
+        if wish == OUTFIT:
+            return self.partners(row)
+        mates = self.shelf_mates(row)
+        return self._cheaper(mates, row) if "cheaper" in text else mates
+
+    def _cheaper(self, rows: list[Product], than: Product) -> list[Product]:
+        """The rows whose price is below that of another one; none where a price is not known."""
+        price = {row["id"]: value for row, value in zip(self.all, self.prices, strict=True)}
+        return [row for row in rows if price[row["id"]] < price[than["id"]]]
 
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.

@@ -9,7 +9,14 @@ import polars as pl
 
 from data.questions import wordings
 from data.questions.attribute_words import ANYTHING
-from data.questions.choices import BETWEEN, budget_questions, comparison_questions, wish_questions
+from data.questions.choice_wordings import CHEAPEST, CHOICE
+from data.questions.choices import (
+    BETWEEN,
+    budget_questions,
+    cheapest_questions,
+    comparison_questions,
+    wish_questions,
+)
 from data.questions.filling import fill, for_training, pick
 from data.questions.follow_ups import follow_up_questions
 from data.questions.further_kinds import (
@@ -163,6 +170,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
         absent_questions(products, shop, seed),
         comparison_questions(products, unseen, seed),
         budget_questions(products, seed),
+        cheapest_questions(products, seed),
         wish_questions(products, seed),
         follow_up_questions(products, seed),
         greeting_questions(products, seed),
@@ -172,9 +180,11 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
     template = (
         pl.when(pl.col("kind") == YES_NO).then(_yes_no_wording(seed))
         .when(pl.col("kind").is_in([ABSENT, "search"])).then(worded(wordings.WISH, seed))
+        .when(pl.col("has_no_key").fill_null(False)).then(worded(CHOICE, seed))
         .when(pl.col("kind") == COMPARISON).then(worded(wordings.COMPARISON, seed))
         .when(pl.col("kind") == GREETING).then(worded(wordings.GREETING, seed))
         .when(pl.col("kind") == FOLLOW_UP).then(worded(wordings.FOLLOW_UP, seed))
+        .when(pl.col("question").str.ends_with(BETWEEN)).then(worded(CHEAPEST, seed))
         .when(pl.col("kind") == BUDGET).then(worded(wordings.BUDGET, seed))
         .otherwise(_attribute_wording(seed))
     )  # fmt: skip

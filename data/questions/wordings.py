@@ -108,6 +108,7 @@ ALTERNATIVE = [
 ]
 
 OUTFIT = [
+    "something to wear with the {name}",
     "What goes well with the {name}?",
     "I bought the {name}. What can I wear with it?",
     "Can you complete an outfit with the {name}?",
@@ -257,6 +258,8 @@ AFTER = [" please", " pls", " thx", " Thanks!", " Thank you.", " asap"]
 
 # For a thing that the shop may have or not.
 WISH = [
+    "{thing} please",
+    "What {thing} do you have?",
     "Do you have {thing}?",
     "I am looking for {thing}. What do you suggest?",
     "Do you sell {thing}?",

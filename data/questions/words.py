@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.questions import wordings
+from data.questions import choice_wordings, wordings
 from data.questions.attribute_words import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def plain_words() -> set[str]:
     thesaurus.
     """
     phrases = [phrase for attribute in ATTRIBUTES for phrase in (*attribute.cues, *attribute.hints)]
-    lists = [value for value in vars(wordings).values() if isinstance(value, list)]
+    values = [*vars(wordings).values(), *vars(choice_wordings).values()]
+    lists = [value for value in values if isinstance(value, list)]
     texts = [re.sub(r"\{\w+\}", " ", text) for listed in lists for text in listed]
     return {*ENGLISH, *re.findall(r"\w+", " ".join([*texts, *phrases]).lower())}
 

@@ -11,8 +11,15 @@ from data.questions.filling import people
 from data.questions.follow_ups import earlier_turns
 from data.questions.matches import ValueMatcher
 from data.questions.names import Product
-from data.questions.phrases import COMPARED, CONTEXT, DECLINE, WELCOME
-from data.questions.retrieval import ALTERNATIVE, GREETING, OUTFIT, SEARCH, Retriever, without_budget
+from data.questions.phrases import COMPARED, CONTEXT, DECLINE, PRICE, WELCOME
+from data.questions.retrieval import (
+    ALTERNATIVE,
+    OUTFIT,
+    Retriever,
+    only_greets,
+    price_order,
+    without_budget,
+)
 from data.questions.words import words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
@@ -68,8 +75,7 @@ def answer(catalogue: Retriever, values: ValueMatcher, context: str, question: s
         return suggestion(catalogue.shelf_mates(row))
     if row is None or catalogue.is_search(text, row):
         found = search(catalogue, text, category)
-        only_greets = found == DECLINE and re.search(GREETING, text) and not re.search(SEARCH, text)
-        return WELCOME if only_greets else found
+        return WELCOME if found == DECLINE and only_greets(text) else found
     second = catalogue.names.second_named(text, category, row) if re.search(COMPARISON, text) else None
     if second:
         return comparison(row, second, text)
@@ -99,9 +105,11 @@ def attribute(row: Product, text: str, named: list[str], values: ValueMatcher) -
 
 
 def comparison(row: Product, second: Product, text: str) -> str:
-    """What the rows of two products say under the attribute that the question names."""
+    """What the rows of two products say under the attribute that the question names, else their prices."""
     rest = _without_name(_without_name(text, row["name"]), second["name"])
     found = [_fact_asked(product, rest) for product in (row, second)]
+    if found == [None, None]:
+        found = [_fact_asked(product, PRICE) for product in (row, second)]
     one, other = found
     if one is None or other is None:
         return UNSAID.format(name=row["name"] if one is None else second["name"])
@@ -143,11 +151,11 @@ def yes_or_no(rest: str, fact: dict[str, str], named: list[str]) -> str:
 
 def search(catalogue: Retriever, text: str, category: str) -> str:
     """The product of which most values stand in the question: brand, kind, and attributes; within the budget,
-    if it has one.
+    if it has one; the cheapest of them, if it asks for that.
     """
-    budget = without_budget(text)[1]
+    budget, order = without_budget(text)[1], price_order(text)
     wanted, kinds = f" {' '.join(words_of(text))} ", set(map(_singular, words_of(text)))
-    best, best_score = None, 0
+    best, best_score = None, (0, 0.0)
     for row, price in zip(catalogue.all, catalogue.prices, strict=True):
         if category and row["category"] != category:
             continue
@@ -156,8 +164,8 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
         values = {fact["value"] for fact in row["facts"]} | {row["brand"], row["type"]}
         score = sum(f" {' '.join(words_of(value))} " in wanted for value in values if value)
         score += any(_singular(word) in kinds for word in words_of(row["name"])[-1:])
-        if score > best_score:
-            best, best_score = row, score
+        if score and (score, -order * price) > best_score:
+            best, best_score = row, (score, -order * price)
     return said(f"I suggest the {best['name']}.", best) if best else DECLINE
 
 
