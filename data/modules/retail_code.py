@@ -18,6 +18,7 @@ from data.modules import agreement, preparation
 from data.questions import (
     asked_keys,
     attribute_words,
+    choice_wordings,
     choices,
     filling,
     filters,
@@ -47,7 +48,7 @@ CATALOGUE_CODE = source_files(
     reading, text_files, text_encodings, damaged, cleaning, cells, forms, normalisation
 )
 KIND_CODE = source_files(
-    shoppers, further_kinds, choices, follow_ups, wordings, key_wordings, attribute_words
+    shoppers, further_kinds, choices, follow_ups, wordings, key_wordings, choice_wordings, attribute_words
 )
 TEMPLATE_CODE = [*source_files(pairing, phrases, products, filling, templates, suggestions), *KIND_CODE]
 WRITTEN_CODE = source_files(written, written_checks)

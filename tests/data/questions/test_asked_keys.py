@@ -20,6 +20,7 @@ products = test_grounding.products  # a fixture
 NAME = "Zarvo Long Sleeve Printed Men's Shirt"
 ROW = {
     "name": NAME,
+    "keywords": [],
     "facts": [
         {"key": "Fabric", "value": "Cotton"},
         {"key": "Sleeve", "value": "Full Sleeve"},

@@ -87,7 +87,7 @@ def test_yes_no_questions_ask_for_no_yes(products: pl.DataFrame) -> None:
     "question",
     [
         f"What fabric is the {SHIRT}?",
-        "What goes with the zarvo plain shirt?",
+        "anything similar to the zarvo plain shirt?",
         f"What else is like the {SHIRT}? Something similar?",
         "plain shirts",
     ],
