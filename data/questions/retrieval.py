@@ -17,7 +17,7 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
-from data.questions.names import NameIndex, Product, in_order
+from data.questions.names import NameIndex, Product, in_order, same_name
 from data.questions.phrases import CONTEXT
 from data.questions.products import price_text
 from data.questions.words import Spelling, calls_by_name, nearest_word, words_of
@@ -169,13 +169,12 @@ class Retriever:
         found = []
         for kind in row["partners"] or []:
             found += self.of_kind[row["category"], kind]
-        return [other for other in found if other["name"] != row["name"]]
+        return [other for other in found if not same_name(row, other)]
 
     def shelf_mates(self, row: Product) -> list[Product]:
         """The other products of a product's shelf, the foremost first."""
-        return [
-            other for other in self.on_shelf[row["category"], row["shelf"]] if other["name"] != row["name"]
-        ]
+        on_shelf = self.on_shelf[row["category"], row["shelf"]]
+        return [other for other in on_shelf if not same_name(row, other)]
 
     def search(
         self, question: str, category: str, count: int, fits: Callable[[Product], bool] | None = None
