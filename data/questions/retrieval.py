@@ -8,7 +8,7 @@ https://doi.org/10.1561/1500000019), by the library bm25s.
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -116,9 +116,9 @@ def _first_of_each_name(rows: Iterable[Product], count: int) -> list[Product]:
     """The first ``count`` rows of different names."""
     first: dict[str, Product] = {}
     for row in rows:
-        first.setdefault(normalised(row["name"]), row)
         if len(first) == count:
             break
+        first.setdefault(normalised(row["name"]), row)
     return list(first.values())
 
 
@@ -159,22 +159,27 @@ class Retriever:
         return Spelling(self.index.vocab_dict.keys())
 
     @cached_property
+    def price_of(self) -> dict[str, float | None]:
+        """Id of a row -> its price, if it has one."""
+        return dict(self.products.select("id", first_number(price_text())).rows())
+
+    @cached_property
     def prices(self) -> "npt.NDArray[np.float64]":
         """The price of each row; NaN where it has none. (rows,)"""
-        by_id = dict(self.products.select("id", first_number(price_text())).rows())
-        return np.array([by_id[row["id"]] for row in self.all], dtype=np.float64)
+        return np.array([self.price_of[row["id"]] for row in self.all], dtype=np.float64)
 
-    def partners(self, row: Product) -> list[Product]:
+    def partners(self, row: Product) -> Iterator[Product]:
         """What goes with a product, for the same people, the foremost first."""
-        found = []
         for kind in row["partners"] or []:
-            found += self.of_kind[row["category"], kind]
-        return [other for other in found if not same_name(row, other)]
+            for other in self.of_kind[row["category"], kind]:
+                if not same_name(row, other):
+                    yield other
 
-    def shelf_mates(self, row: Product) -> list[Product]:
+    def shelf_mates(self, row: Product) -> Iterator[Product]:
         """The other products of a product's shelf, the foremost first."""
-        on_shelf = self.on_shelf[row["category"], row["shelf"]]
-        return [other for other in on_shelf if not same_name(row, other)]
+        for other in self.on_shelf[row["category"], row["shelf"]]:
+            if not same_name(row, other):
+                yield other
 
     def search(
         self, question: str, category: str, count: int, fits: Callable[[Product], bool] | None = None
@@ -220,11 +225,9 @@ class Retriever:
         text, category = question.lower(), context.removeprefix(CONTEXT)
         row = self.names.named(text, category)
         if row and (others := self._others_meant(text, row)) is not None:
-            others = list(filter(fits, others))
-            if not others:
-                return [], [row]
             known = [] if row["name"].lower() in text else [row]
-            return [*_first_of_each_name(others, count - len(known)), *known], [row]
+            first = _first_of_each_name(filter(fits, others), max(1, count - len(known)))
+            return ([*first, *known][:count] if first else []), [row]
         subjects = self._subjects(text, category, row)
         if subjects:
             return subjects[:count], subjects
@@ -242,7 +245,7 @@ class Retriever:
         second = self.names.second_named(question, category, row)
         return [row] if second is None else in_order(question, row, second)
 
-    def _others_meant(self, text: str, row: Product) -> list[Product] | None:
+    def _others_meant(self, text: str, row: Product) -> Iterator[Product] | None:
         """The products that a question asks for in the place of one or with it; None if it asks for none."""
         wish = wish_for_others(text)
         if wish is None:
@@ -252,10 +255,13 @@ class Retriever:
         mates = self.shelf_mates(row)
         return self._cheaper(mates, row) if "cheaper" in text else mates
 
-    def _cheaper(self, rows: list[Product], than: Product) -> list[Product]:
-        """The rows whose price is below that of another one; none where a price is not known."""
-        price = {row["id"]: value for row, value in zip(self.all, self.prices, strict=True)}
-        return [row for row in rows if price[row["id"]] < price[than["id"]]]
+    def _cheaper(self, rows: Iterator[Product], than: Product) -> Iterator[Product]:
+        """The rows whose price is known and below that of another one."""
+        most = self.price_of[than["id"]] or 0
+        for row in rows:
+            price = self.price_of[row["id"]]
+            if price is not None and price < most:
+                yield row
 
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.

@@ -53,8 +53,8 @@ def questions_to_go_on(row: Product, answer: str, retriever: Retriever) -> list[
     name, low = row["name"], answer.lower()
     unstated = [fact["key"] for fact in row["facts"] if fact["value"].lower() not in low]
     asked = [(key, _attribute_question(key, name)) for key in unstated[:1]]
-    if retriever.shelf_mates(row):
+    if next(retriever.shelf_mates(row), None):
         asked.append(("Alternatives", ALTERNATIVES[0].replace("{name}", name)))
-    if retriever.partners(row):
+    if next(retriever.partners(row), None):
         asked.append(("What goes with it", OUTFITS[0].replace("{name}", name)))
     return [{"label": label, "value": question} for label, question in asked]

@@ -4,6 +4,7 @@ tells the product, the catalogue's row tells the answer; where nothing fits, it 
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -193,6 +194,7 @@ def said(sentence: str, row: Product) -> str:
     return f"{sentence}\n{row['block']}"
 
 
-def suggestion(rows: list[Product]) -> str:
+def suggestion(rows: Iterator[Product]) -> str:
     """The first of some products, or a decline."""
-    return said(f"I suggest the {rows[0]['name']}.", rows[0]) if rows else DECLINE
+    first = next(rows, None)
+    return said(f"I suggest the {first['name']}.", first) if first else DECLINE
