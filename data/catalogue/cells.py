@@ -7,6 +7,7 @@ All text of a table enters through `cell_text` and `clean_text`.
 import json
 import re
 from collections.abc import Sequence
+from html.entities import html5
 
 import polars as pl
 import polars.selectors as cs
@@ -18,6 +19,13 @@ UNUSUAL = (
 GAP = rf" *[{UNUSUAL}][{UNUSUAL} ]*|  +"
 
 NUMBER = r"\d{1,3}(?:[.,\s\x{a0}]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
+
+# The names and numbers with which HTML writes letters of Latin-1, dashes, quotes and signs of currencies.
+NAMED = {f"&{name}": letter for name, letter in html5.items() if name.endswith(";") and len(letter) == 1}
+NUMBERED = (*range(32, 256), *range(0x2010, 0x2040), *range(0x20A0, 0x20C1))
+IN_DECIMAL = {f"&#{code};": chr(code) for code in NUMBERED}
+IN_HEX = {f"&#x{form};": chr(code) for code in NUMBERED for form in (f"{code:x}", f"{code:X}")}
+ENTITIES = NAMED | IN_DECIMAL | IN_HEX
 
 ESCAPED_LETTERS = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 
@@ -52,10 +60,11 @@ def cell_text(name: str, kind: pl.DataType) -> pl.Expr:
 
 
 def clean_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:
-    """White space and control characters become one space, the edges are stripped; an empty cell and a word
-    for a missing value (in any case) become null.
+    """HTML's names of letters ("&amp;") become the letters, white space and control characters one space; the
+    edges are stripped; an empty cell and a word for a missing value (in any case) become null.
     """
-    return trim_text(text.str.replace_all(GAP, " "), missing)
+    letters = text.str.replace_many(ENTITIES)
+    return trim_text(letters.str.replace_all(GAP, " "), missing)
 
 
 def trim_text(text: pl.Expr, missing: Sequence[str]) -> pl.Expr:

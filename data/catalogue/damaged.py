@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from data.catalogue.json_forms import NO_TABLE, rows_in
 from data.catalogue.text_files import open_unpacked
 from data.values import Json, JsonObject
 
@@ -168,8 +169,8 @@ def json_line_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
 
 
 def json_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
-    """The objects of a JSON file that holds a list of them, or an object around one such list; an entry that
-    is none goes to ``bad``, with its number.
+    """The objects of a JSON file that holds a list of them, or an object around one such list, or an object
+    in another form of `data.catalogue.json_forms`; an entry that is none goes to ``bad``, with its number.
 
     Raises ValueError if it is no JSON or holds no such list.
     """
@@ -177,7 +178,11 @@ def json_objects(path: Path, bad: Bad) -> Iterator[JsonObject]:
     inner = value.values() if isinstance(value, dict) else [value]
     lists = [item for item in inner if isinstance(item, list)]
     if len(lists) != 1:
-        raise ValueError("it holds no list of objects, or several")
+        rows = rows_in(value) if isinstance(value, dict) else []
+        if not rows:
+            raise ValueError(NO_TABLE)
+        yield from rows
+        return
     for number, item in enumerate(lists[0], 1):
         if isinstance(item, dict):
             yield item

@@ -22,7 +22,7 @@ SAMPLE = 20_000  # rows that are looked at
 MAX_ATTRIBUTE_VALUES = 60  # distinct values that an attribute may have, whatever the number of rows
 
 # In a column's name: it changes, or tells nothing of the product.
-NO_ATTRIBUTE = re.compile(r"time|date|price|cost|url|link|rating|stock")
+NO_ATTRIBUTE = re.compile(r"time|date|datum|price|cost|preis|prix|precio|prezzo|url|link|rating|stock")
 
 LEVEL = re.compile(r"categ|department|section|group|class|family|type|master|article|level")
 MAX_LEVEL_VALUES = 500
@@ -37,17 +37,20 @@ KNOWN_NAMES = 0.5  # share of the names with a word of a pairing, from which on 
 LONGEST_PRICE = 20  # mean characters
 SHORT, LONG = 40, 100  # mean characters: of an attribute at most, of a description at least
 
-NAMES = {  # role -> words in a column's name that tell of it, the plainest first
-    "name": ("product_name", "title", "name", "product"),
-    "category": ("category_tree", "category", "categories", "department", "section", "group", "kind", "type"),
-    "id": ("uniq_id", "id", "sku", "asin", "code", "number"),
-    "description": ("description", "descr", "details", "text", "about"),
-    "specifications": ("specifications", "specs", "attributes"),
-    "image": ("image", "images", "img", "picture", "photo"),
-    "brand": ("brand", "manufacturer", "maker", "vendor"),
-    "rating": ("rating", "stars", "score"),
-    "price": ("discounted_price", "sale_price", "selling_price", "price", "cost"),
-    "group": ("gender", "sex", "audience", "target_group", "age_group", "ideal_for"),
+# role -> words in a column's name that tell of it, the plainest first; English, then German, French, Spanish
+# and Italian
+NAMES = {
+    "name": "product_name title name product bezeichnung artikelname produktname nom nombre nome",
+    "category": "category_tree category categories department section group kind type"
+    " kategorie warengruppe catégorie categorie categoría categoria",
+    "id": "uniq_id id sku asin code number artikelnummer artikelnr",
+    "description": "description descr details text about beschreibung descripción descrizione",
+    "specifications": "specifications specs attributes merkmale eigenschaften",
+    "image": "image images img picture photo bild foto",
+    "brand": "brand manufacturer maker vendor marke hersteller marque marca",
+    "rating": "rating stars score bewertung",
+    "price": "discounted_price sale_price selling_price price cost preis prix precio prezzo",
+    "group": "gender sex audience target_group age_group ideal_for",
 }
 
 
@@ -101,7 +104,8 @@ def _fits_role(role: str, column: JsonObject, rows: int) -> bool:
 def _propose_columns(columns: list[JsonObject], rows: int) -> tuple[dict[str, str], list[str]]:
     """(role -> column, columns that look like attributes), of profiles of all columns."""
     found: dict[str, str] = {}
-    for role, words in NAMES.items():
+    for role, names in NAMES.items():
+        words = names.split()
         left = [c for c in columns if c["column"] not in found.values() and _fits_role(role, c, rows)]
         ranked = [(rank, c) for c in left for rank in (_name_rank(c["column"], words),) if rank is not None]
         if ranked:
@@ -156,7 +160,7 @@ def _proposed_pairing(frame: pl.DataFrame, found: dict[str, str]) -> list[str]:
     return []
 
 
-def _name_rank(column: str, words: tuple[str, ...]) -> int | None:
+def _name_rank(column: str, words: list[str]) -> int | None:
     """How plainly a column's name tells of a role; None if it does not."""
     name = column.lower().replace(" ", "_").replace("-", "_")
     exact = next((place for place, word in enumerate(words) if name == word), None)

@@ -2,6 +2,7 @@
 aside with its line and the reason.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from data.catalogue.damaged import (
     repair_json,
     short_records,
 )
+from data.catalogue.json_forms import NO_TABLE, rows_in
 from data.catalogue.text_files import COMPRESSIONS, FOUND, TextForm, kind_of, plain_text
+from data.catalogue.title_lines import LOOKED_AT, rows_above_header
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +136,7 @@ def read_text(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
         elif _is_blank(text.path):
             raise pl.exceptions.NoDataError
         elif kind == "json" and not _is_json_lines(text.path):
-            yield _objects_of(pl.read_json(text.path, infer_schema_length=None), path)
+            yield _objects_of(pl.read_json(text.path, infer_schema_length=None), text.path, path)
         else:
             yield from _collect_in_order(pl.scan_ndjson(text.path, infer_schema_length=None))
 
@@ -193,13 +196,27 @@ def _is_json_lines(path: Path) -> bool:
     return first.startswith("{") and first.endswith("}") and second.startswith("{")
 
 
-def _objects_of(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The rows of a JSON file; those of the list where it is one object around a list of objects."""
+def _objects_of(frame: pl.DataFrame, text: Path, path: Path) -> pl.DataFrame:
+    """The rows of a JSON file; those of the list where it is one object around a list of objects, or those of
+    an object in another form of `data.catalogue.json_forms`.
+
+    Args:
+        text: the file as polars has read it. path: the file that the user knows.
+    """
     lists = [name for name, kind in frame.schema.items() if kind == pl.List(pl.Struct)]
     if frame.height == 1 and len(lists) == 1:
         log.info("%s: the rows are in its list %r", path, lists[0])
         return frame.select(pl.col(lists[0]).explode()).unnest(lists[0])
-    return frame
+    if frame.height != 1 or frame.width < 2 or not all(kind.is_nested() for kind in frame.dtypes):
+        return frame
+    rows = rows_in(json.loads(text.read_text(encoding="utf-8")))
+    if not rows:
+        raise ValueError(f"{path} cannot be read as .json: {NO_TABLE}")
+    log.info("%s: one JSON object holds the table; %d rows are read from it", path, len(rows))
+    try:
+        return pl.DataFrame(rows, infer_schema_length=None)
+    except (TypeError, pl.exceptions.PolarsError):  # a column of several types
+        raise _DamagedRecords from None
 
 
 def _read_excel(path: Path) -> pl.DataFrame:
@@ -212,9 +229,17 @@ def _read_excel(path: Path) -> pl.DataFrame:
         ) from None
     try:
         sheets = fastexcel.read_excel(path).sheet_names
-        frame = pl.read_excel(path, infer_schema_length=0)
+        some = {"n_rows": LOOKED_AT}
+        raw = pl.read_excel(
+            path, has_header=False, infer_schema_length=0, drop_empty_rows=False, read_options=some
+        )
+        first = raw.fill_null("").rows()
+        above = rows_above_header([list(row) for row in first])
+        frame = pl.read_excel(path, infer_schema_length=0, read_options={"header_row": above})
     except fastexcel.FastExcelError as error:
         raise ValueError(f"{path} cannot be read as .{kind_of(path)}: {str(error).splitlines()[0]}") from None
+    if above:
+        log.info("%s: the header is in row %d; what stands above it is left out", path, above + 1)
     if len(sheets) > 1:
         log.warning(
             "%s: reads the first of its %d sheets, %r; save another one as a file of its own to read it",

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from data.catalogue.text_encodings import likely_encoding
+from data.catalogue.title_lines import lines_above_header
 from data.values import Settings
 
 log = logging.getLogger(__name__)
@@ -156,26 +157,33 @@ def plain_text(path: Path, form: TextForm) -> Iterator[_PlainText]:
     stated = first_line[4:] if first_line.lower().startswith("sep=") and len(first_line) == 5 else ""
     text = text.replace("\r", "\n") if has_old_line_ends else text
     body = text.split("\n", 1)[-1] if stated else text
-    separator = ","
+    separator, above = ",", 0
     if kind_of(path) in ("csv", "tsv", "txt"):
+        above = lines_above_header(body, [form.separator] if form.separator else SEPARATORS)
+        if above:
+            _log_once(f"{path}: the header is in line {above + 1}; what stands above it is left out")
+            body = body.split("\n", above)[above]
         separator = form.separator or stated or find_separator(body)
         if separator != "," and not form.separator:
             _log_once(f"{path}: the fields are separated by {separator!r}")
-    if encoding == "utf-8" and not has_old_line_ends and not stated and path.suffix.lower() != ".zip":
+    is_plain = encoding == "utf-8" and not has_old_line_ends and not stated and not above
+    if is_plain and path.suffix.lower() != ".zip":
         yield _PlainText(path, separator)
         return
     with tempfile.TemporaryDirectory(prefix="strata-") as folder:
         copy = Path(folder) / f"table.{kind_of(path)}"
-        convert(path, encoding, copy, skip_first_line=bool(stated))
+        convert(path, encoding, copy, above + bool(stated))
         yield _PlainText(copy, separator)
 
 
-def convert(path: Path, encoding: str, copy: Path, skip_first_line: bool) -> None:
-    """Write a file again in UTF-8 with Unix line ends. Raises ValueError if it is not in ``encoding``."""
+def convert(path: Path, encoding: str, copy: Path, skipped: int) -> None:
+    """Write a file again in UTF-8 with Unix line ends, without its first ``skipped`` lines. Raises ValueError
+    if it is not in ``encoding``.
+    """
     with open_unpacked(path) as file, copy.open("w", encoding="utf-8", newline="") as out:
         reader = io.TextIOWrapper(file, encoding=encoding, newline=None)
         try:
-            if skip_first_line:
+            for _ in range(skipped):
                 reader.readline()
             while text := reader.read(CHUNK_BYTES):
                 out.write(text)

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import polars as pl
 
-from data.catalogue import cells, damaged, reading, sources, text_encodings, text_files
+from data.catalogue import (
+    cells,
+    damaged,
+    json_forms,
+    reading,
+    sources,
+    text_encodings,
+    text_files,
+    title_lines,
+)
 from data.catalogue.reading import read_table
 from data.catalogue.sources import find_files, split_of_name
 from data.files import Cache, digest_of, source_files, write_json
@@ -33,7 +42,9 @@ from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
-READING_CODE = source_files(reading, text_files, text_encodings, damaged, cells, sources)
+READING_CODE = source_files(
+    reading, text_files, title_lines, text_encodings, json_forms, damaged, cells, sources
+)
 CODE = [Path(__file__), *READING_CODE, *source_files(conversations, message_forms, filters)]
 RENDERING_CODE = source_files(prompts, chat_templates, example, token_rows)
 # Fields of data that decide which conversations there are.

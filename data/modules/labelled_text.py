@@ -14,7 +14,17 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from data.catalogue import cells, damaged, forms, reading, sources, text_encodings, text_files
+from data.catalogue import (
+    cells,
+    damaged,
+    forms,
+    json_forms,
+    reading,
+    sources,
+    text_encodings,
+    text_files,
+    title_lines,
+)
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import label_forms, labelled_rows
@@ -34,7 +44,9 @@ from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
-READING_CODE = source_files(reading, text_files, text_encodings, damaged, cells, forms, sources)
+READING_CODE = source_files(
+    reading, text_files, title_lines, text_encodings, json_forms, damaged, cells, forms, sources
+)
 CODE = [Path(__file__), *READING_CODE, *source_files(labelled_rows, label_forms, splits)]
 TOKEN_CODE = source_files(token_rows, labelled)
 COLUMN_FIELDS = (

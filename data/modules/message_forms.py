@@ -32,6 +32,8 @@ INPUTS = ("input", "context")  # what an instruction or a question is about
 
 PICTURES = ("image", "images", "image_url")
 
+KNOWN = {*LISTS, *INPUTS, *PICTURES, "history", "system", *(name for pair in PAIRS for name in pair)}
+
 UNREADABLE_CONTENT = "\0"  # marks a message with a part that is no text
 
 
@@ -52,11 +54,23 @@ def _detect_form(frame: pl.DataFrame) -> list[str]:
     )
 
 
-def read_turns(frame: pl.DataFrame) -> tuple[pl.Series, list[str]]:
+def _usual_names(columns: list[str]) -> dict[str, str]:
+    """Column -> the usual name that it is apart from case and spaces: "Instruction" is instruction."""
+    usual: dict[str, str] = {}
+    for column in columns:
+        name = column.strip().lower()
+        if name in KNOWN and name not in columns and name not in usual.values():
+            usual[column] = name
+    return usual
+
+
+def read_turns(table: pl.DataFrame) -> tuple[pl.Series, list[str]]:
     """Rows in any form -> (``turns``, null where they cannot be read; the columns that were read).
 
     Raises ValueError if no column holds instructions, or one holds pictures.
     """
+    usual = _usual_names(table.columns)
+    frame = table.rename(usual)
     for name in PICTURES:
         if name in frame.columns and frame[name].drop_nulls().len():
             raise ValueError(f"the column {name} holds pictures, and only text is trained: remove it")
@@ -77,7 +91,8 @@ def read_turns(frame: pl.DataFrame) -> tuple[pl.Series, list[str]]:
     if "system" in frame.columns:
         used.append("system")
         turns = _with_system(turns, frame.select(cell_text("system", frame.schema["system"])).to_series())
-    return turns.alias("turns"), used
+    as_called = {name: column for column, name in usual.items()}
+    return turns.alias("turns"), [as_called.get(name, name) for name in used]
 
 
 def _is_conversational(values: pl.Series) -> bool:

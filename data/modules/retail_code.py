@@ -7,11 +7,13 @@ from data.catalogue import (
     cleaning,
     damaged,
     forms,
+    json_forms,
     normalisation,
     pairing,
     reading,
     text_encodings,
     text_files,
+    title_lines,
 )
 from data.files import source_files
 from data.modules import agreement, preparation
@@ -45,7 +47,16 @@ from data.tokens import chat_templates, escaping, example, prompts, rows
 from data.values import Settings
 
 CATALOGUE_CODE = source_files(
-    reading, text_files, text_encodings, damaged, cleaning, cells, forms, normalisation
+    reading,
+    text_files,
+    title_lines,
+    text_encodings,
+    json_forms,
+    damaged,
+    cleaning,
+    cells,
+    forms,
+    normalisation,
 )
 KIND_CODE = source_files(
     shoppers, further_kinds, choices, follow_ups, wordings, key_wordings, choice_wordings, attribute_words

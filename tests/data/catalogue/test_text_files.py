@@ -251,7 +251,7 @@ def test_a_json_file_with_nan_gives_its_objects(tmp_path: Path) -> None:
     assert unread["row"].to_list() == [3]
     (tmp_path / "other.json").write_text('{"a": NaN, "b": "x"}')
     with pytest.raises(
-        ValueError, match=r"other\.json cannot be read as \.json: it holds no list of objects"
+        ValueError, match=r"other\.json cannot be read as \.json: the object in it holds no table"
     ):
         read_table(tmp_path / "other.json")
 

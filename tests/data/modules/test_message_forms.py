@@ -35,6 +35,10 @@ def read(rows: list[dict[str, Any]], folder: Path) -> conversations.Conversation
             [("user", f"{ASKED}\n\nA sky."), ("assistant", TOLD)],
         ),
         (
+            {"Instruction": ASKED, "INPUT": "A sky.", " Output ": TOLD},  # in any case
+            [("user", f"{ASKED}\n\nA sky."), ("assistant", TOLD)],
+        ),
+        (
             {"question": ASKED, "context": "A sky.", "answer": TOLD},
             [("user", f"{ASKED}\n\nA sky."), ("assistant", TOLD)],
         ),
