@@ -83,7 +83,7 @@ class KeyMatcher:
         self.own = {word for way in (*self.cues, *self.hints) for word in way.words}
         self.spelling = spelling
         said_of = sum(not PEOPLE.isdisjoint(row["keywords"]) for row in rows)
-        self.properties = PROPERTIES | PEOPLE if 2 * said_of > len(rows) else PROPERTIES
+        self.people = PEOPLE if 2 * said_of > len(rows) else frozenset[str]()
         self.known_word = Spelling({word for word in self.own if len(word) >= LONG})
         self.plain = self.own | plain_words()
         self.by_letters = {_letters(word): word for word in sorted(self.plain)}
@@ -135,10 +135,14 @@ class KeyMatcher:
 
     def lacks_property(self, question: str) -> bool:
         """Whether a question in lower case names a colour or a material, or people where most rows say whom
-        they are for, that no row has: "a red dress" where none is red.
+        they are for, that no row has: "a red dress" where none is red. Of several words for people one is
+        enough: "my baby girl".
         """
-        named = self.properties.intersection(_all_words(question))
-        return any(self.spelling(word) is None for word in named)
+        words = set(_all_words(question))
+        people = [self.spelling(word) is None for word in words & self.people]
+        return (bool(people) and all(people)) or any(
+            self.spelling(word) is None for word in words & PROPERTIES
+        )
 
     def _is_unknown(self, word: str | None) -> bool:
         """Whether a word is neither plain English nor one of the catalogue, or goods of other shops."""

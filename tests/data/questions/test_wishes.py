@@ -64,6 +64,7 @@ def found(ground: Grounding, question: str) -> str:
         ("Do you have a red shirt?", "-"),
         ("need leather jeans", "-"),
         ("a shirt for my son", "-"),  # nothing is for boys
+        ("a shirt for my son or my husband", "abc"),
         ("something for my husband not more than 300", "b"),
         ("Anything like the Lumo shirt, but cheaper ones?", "abc"),
         ("Is there a cheaper alternative to the Kabra Plain Men's Shirt?", "-"),
