@@ -16,7 +16,7 @@ from data.questions import wordings
 from data.questions.attribute_words import ANYTHING, ATTRIBUTES, BETWEEN, PEOPLE, PROPERTIES
 from data.questions.names import Product
 from data.questions.phrases import PRICE
-from data.questions.words import Spelling, is_plain, last_word, plain_words, words_of
+from data.questions.words import Spelling, is_plain, last_word, plain_words, singular, words_of
 
 NOT_SAID = "not said"
 MOST_KEYS = 2  # of a question that are written
@@ -148,7 +148,7 @@ class KeyMatcher:
         """Whether a word is neither plain English nor one of the catalogue, or goods of other shops."""
         if word is None or len(word) < SHORTEST or word.isnumeric():
             return False
-        is_usual = (is_plain(word) or word in self.plain) and word.rstrip("s") not in GOODS_ELSEWHERE
+        is_usual = (is_plain(word) or word in self.plain) and singular(word) not in GOODS_ELSEWHERE
         return not is_usual and self.spelling(word) is None
 
     def _without_names(self, question: str, subjects: Sequence[Product]) -> Words:

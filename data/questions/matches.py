@@ -12,7 +12,7 @@ import numpy as np
 
 from data.questions.names import Product
 from data.questions.retrieval import without_budget
-from data.questions.words import WordIndex, last_word, without_words, words_of
+from data.questions.words import WordIndex, last_word, singular, without_words, words_of
 
 MOST_VALUES = 4  # of a question that are marked
 ANSWERS = {"yes", "no"}  # values that say nothing without their key
@@ -63,7 +63,7 @@ class ValueMatcher:
         Args:
             values: that it names.
         """
-        nouns = {word.rstrip("s") for word in words_of(question)}
+        nouns = {singular(word) for word in words_of(question)}
         return bool(self.goods.intersection(values) or self.nouns & nouns)
 
     def keys_of(self, values: Iterable[str]) -> list[str]:

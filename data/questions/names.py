@@ -1,12 +1,13 @@
 """The products that a question calls by their names, in full, in part or misspelt."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.catalogue.normalisation import normalised
-from data.questions.words import WordIndex, likeness, span_of_name, without_words, words_of
+from data.questions.words import WordIndex, likeness, singular, span_of_name, without_words, words_of
 from data.values import JsonObject
 
 if TYPE_CHECKING:
@@ -51,6 +52,21 @@ class NameIndex:
     def __init__(self, rows: Sequence[Product], categories: "npt.NDArray[np.str_]") -> None:
         self.rows, self.categories = rows, categories
         self.words = WordIndex([row["name"] for row in rows])
+
+    @cached_property
+    def goods(self) -> set[str]:
+        """The last words of types (else shelves), in the singular, that are in no attribute's name."""
+        kinds = {kind for row in self.rows if (kind := row["type"] or row["shelf"])}
+        keys = {fact["key"] for row in self.rows for fact in row["facts"]}
+        words_of_keys = {singular(word) for key in keys for word in words_of(key)}
+        return {singular(kind.lower().split()[-1]) for kind in kinds} - words_of_keys
+
+    def names_other_goods(self, question: str, row: Product) -> bool:
+        """Whether a question names a kind of product that is not the one of a row: "red dresses?" after a
+        question about jeans.
+        """
+        asked = {singular(word) for word in words_of(question)}
+        return bool(asked & self.goods - {singular(word) for word in words_of(row["name"])})
 
     def named(self, question: str, category: str) -> Product | None:
         """The product that the question names, of the category asked in if several bear the name; or None."""

@@ -267,7 +267,7 @@ class Retriever:
         """A question with the name of the product that it is about.
 
         One that names no product goes on about the one named last ("And what does it cost?"), unless it
-        looks for something else.
+        looks for something else, such as goods of another kind.
 
         Args:
             earlier: questions and answers before it.
@@ -275,13 +275,14 @@ class Retriever:
         if not earlier:
             return question
         text, category = question.lower(), context.removeprefix(CONTEXT)
-        is_new = re.search(SEARCH, text) and not re.search(REFERENCE, text)
-        if is_new or self.names.named(text, category):
+        goes_on = re.search(REFERENCE, text) is not None
+        if (re.search(SEARCH, text) and not goes_on) or self.names.named(text, category):
             return question
         turns = [turn for pair in earlier for turn in pair]
         for turn in reversed(turns):
             if row := self.names.named(turn.lower(), category):
-                return f"{question} {row['name']}"
+                is_new = not goes_on and self.names.names_other_goods(text, row)
+                return question if is_new else f"{question} {row['name']}"
         return question
 
     def is_search(self, question: str, row: Product) -> bool:

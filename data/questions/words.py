@@ -41,9 +41,18 @@ STOP_WORDS = set(
 )
 
 
+def singular(word: str) -> str:
+    """'dresses' -> 'dress', 'jeans' -> 'jean', 'dress' -> 'dress': a word in lower case without its plural's
+    ending, as English forms it most often.
+    """
+    if word.endswith(("sses", "shes", "ches", "xes")):
+        return word.removesuffix("es")
+    return word if word.endswith("ss") else word.removesuffix("s")
+
+
 def last_word(thing: str) -> str:
-    """'kitchen knives' -> 'knive': the word that says what a thing is, without a plural's s."""
-    return thing.lower().split()[-1].rstrip("s")
+    """'kitchen knives' -> 'knive': the word that says what a thing is, without a plural's ending."""
+    return singular(thing.lower().split()[-1])
 
 
 def words_of(text: str) -> list[str]:
@@ -90,6 +99,7 @@ def nearest_word(word: str, known: Collection[str]) -> str | None:
     if word in known or len(word) < FUZZY_LETTERS or is_plain(word):
         return word if word in known else None
     same_start = [other for other in known if other[:1] in word[:2]]  # its first two may be swapped
+    same_start.sort(key=lambda other: (abs(len(other) - len(word)), other))  # of several, the first is meant
     near = process.extractOne(word, same_start, scorer=OSA.distance, score_cutoff=MOST_ERRORS)
     return near[0] if near else None
 
@@ -130,7 +140,7 @@ class WordIndex:
     def __init__(self, texts: list[str]) -> None:
         places: dict[str, list[int]] = defaultdict(list)
         for place, text in enumerate(texts):
-            for word in set(words_of(text)):
+            for word in dict.fromkeys(words_of(text)):  # in an order that no hash decides
                 places[word].append(place)
         self.places = {word: np.array(found) for word, found in places.items()}
         self.rarity = {word: math.log(1 + len(texts) / len(found)) for word, found in places.items()}
@@ -149,7 +159,7 @@ class WordIndex:
     def shared(self, text: str) -> "npt.NDArray[np.float64]":
         """The weight of the words that each text shares with another one. (texts,)"""
         total = np.zeros(self.size)
-        for word in {self.known_word(word) for word in words_of(text)}:
+        for word in dict.fromkeys(self.known_word(word) for word in words_of(text)):
             if word is not None:
                 total[self.places[word]] += self.rarity[word]
         return total

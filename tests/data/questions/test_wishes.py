@@ -9,6 +9,7 @@ from data.questions.choices import cheapest_questions
 from data.questions.grounding import NOTHING, Grounding
 from data.questions.names import Product
 from data.questions.retrieval import only_greets, price_order, without_budget
+from data.tokens.chat_templates import Turns
 
 MEN, WOMEN = "Men's Clothing", "Women's Clothing"
 ROWS = [
@@ -42,9 +43,9 @@ def ground() -> Grounding:
     return Grounding(pl.DataFrame([row(*values) for values in ROWS]), 3)
 
 
-def found(ground: Grounding, question: str) -> str:
+def found(ground: Grounding, question: str, earlier: Turns = ()) -> str:
     """The ids of the rows in a prompt, in order; '-' where it says that nothing fits."""
-    context = ground.context("", question)
+    context = ground.context("", question, earlier=earlier)
     if context.endswith(NOTHING):
         return "-"
     names = re.findall(r"^- ([^|]+) \|", context, re.MULTILINE)
@@ -79,6 +80,28 @@ def found(ground: Grounding, question: str) -> str:
 )
 def test_what_is_looked_for_is_found_or_nothing_is(ground: Grounding, question: str, ids: str) -> None:
     assert found(ground, question) == ids
+
+
+@pytest.mark.parametrize(
+    ("question", "ids"),
+    [
+        ("and what does it cost?", "d"),
+        ("and the fabric?", "d"),
+        ("what jeans are these?", "d"),
+        ("silk dresses?", "f"),
+        ("a red dress please", "-"),
+        ("the cheapest shirt", "bac"),
+        ("does it go with a shirt?", "abc"),
+    ],
+)
+def test_a_second_turn_goes_on_unless_it_names_other_goods(
+    ground: Grounding, question: str, ids: str
+) -> None:
+    turn = (
+        "How long are the Pello Men's Jeans?",
+        "The catalogue does not say the length of the Pello Men's Jeans.",
+    )
+    assert found(ground, question, [turn]) == ids
 
 
 def test_people_matter_only_where_rows_say_whom_they_are_for() -> None:
