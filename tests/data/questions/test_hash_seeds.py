@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 PROMPTS = """
 import hashlib, sys, train
 from tests.conftest import typed
-data = train.prepare(typed("+experiment=quickstart", "data.limit=250", f"outputs={sys.argv[1]}", "stage=prepare"))
+settings = ["+experiment=quickstart", "data.limit=250", f"outputs={sys.argv[1]}", "stage=prepare"]
+data = train.prepare(typed(*settings))
 found = hashlib.sha256()
 for split in ("train", "validation", "test", "wordings"):
     for context in data.grounding.contexts(data.questions(split), for_training=split == "train"):
