@@ -13,20 +13,12 @@ from pathlib import Path
 
 import polars as pl
 
-from data.catalogue import (
-    cells,
-    damaged,
-    json_forms,
-    reading,
-    sources,
-    text_encodings,
-    text_files,
-    title_lines,
-)
 from data.catalogue.reading import read_table
 from data.catalogue.sources import find_files, split_of_name
+from data.catalogue.text_files import TextForm
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import conversations, message_forms
+from data.modules.reading_code import READING_CODE
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
 from data.reports import charts
@@ -42,9 +34,6 @@ from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
-READING_CODE = source_files(
-    reading, text_files, title_lines, text_encodings, json_forms, damaged, cells, sources
-)
 CODE = [Path(__file__), *READING_CODE, *source_files(conversations, message_forms, filters)]
 RENDERING_CODE = source_files(prompts, chat_templates, example, token_rows)
 # Fields of data that decide which conversations there are.
@@ -130,7 +119,7 @@ class InstructionData(TokenDataModule):
         aside: list[pl.DataFrame] = []
         counts = []
         limit = self.settings["limit"]
-        form = text_files.TextForm.of(self.settings)
+        form = TextForm.of(self.settings)
         for file in files:
             source = pl.lit(str(file)).alias("source")
             frame, unread = read_table(file, form)

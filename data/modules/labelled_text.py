@@ -14,21 +14,11 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from data.catalogue import (
-    cells,
-    damaged,
-    forms,
-    json_forms,
-    reading,
-    sources,
-    text_encodings,
-    text_files,
-    title_lines,
-)
 from data.catalogue.sources import find_files
 from data.files import Cache, digest_of, source_files, write_json
 from data.modules import label_forms, labelled_rows
 from data.modules.labelled_rows import SPLITS, check_counts, load_labelled, text_expression, with_splits
+from data.modules.reading_code import READING_CODE
 from data.modules.token_data import TokenDataModule
 from data.questions import splits
 from data.questions.splits import balanced
@@ -44,9 +34,6 @@ from data.values import JsonObject, Settings
 
 log = logging.getLogger(__name__)
 
-READING_CODE = source_files(
-    reading, text_files, title_lines, text_encodings, json_forms, damaged, cells, forms, sources
-)
 CODE = [Path(__file__), *READING_CODE, *source_files(labelled_rows, label_forms, splits)]
 TOKEN_CODE = source_files(token_rows, labelled)
 COLUMN_FIELDS = (

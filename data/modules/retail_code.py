@@ -2,21 +2,10 @@
 cache.
 """
 
-from data.catalogue import (
-    cells,
-    cleaning,
-    damaged,
-    forms,
-    json_forms,
-    normalisation,
-    pairing,
-    reading,
-    text_encodings,
-    text_files,
-    title_lines,
-)
+from data.catalogue import cleaning, normalisation, pairing
 from data.files import source_files
 from data.modules import agreement, preparation
+from data.modules.reading_code import READING_CODE
 from data.questions import (
     asked_keys,
     attribute_words,
@@ -46,18 +35,7 @@ from data.scoring import published, recall, statements, verdicts
 from data.tokens import chat_templates, escaping, example, prompts, rows
 from data.values import Settings
 
-CATALOGUE_CODE = source_files(
-    reading,
-    text_files,
-    title_lines,
-    text_encodings,
-    json_forms,
-    damaged,
-    cleaning,
-    cells,
-    forms,
-    normalisation,
-)
+CATALOGUE_CODE = [*READING_CODE, *source_files(cleaning, normalisation)]
 KIND_CODE = source_files(
     shoppers, further_kinds, choices, follow_ups, wordings, key_wordings, choice_wordings, attribute_words
 )
