@@ -10,16 +10,26 @@ NO_TABLE = "the object in it holds no table: write a list of objects, one for ea
 
 
 def rows_in(content: JsonObject) -> list[JsonObject]:
-    """The rows of an object in one of the forms above, in its order; [] for another one."""
+    """The rows of an object in one of the forms above, in its order; [] for another one.
+
+    Raises ValueError for rows of unequal length.
+    """
     return _split_rows(content) or _rows_of_columns(content) or _rows_by_id(content)
 
 
 def _split_rows(content: JsonObject) -> list[JsonObject]:
-    """The rows of an object with the keys columns and data; [] for another one."""
+    """The rows of an object with the keys columns and data; [] for another one. Raises ValueError for a row
+    that has not a cell for each column.
+    """
     names, data = content.get("columns"), content.get("data")
     if not isinstance(names, list) or not isinstance(data, list):
         return []
-    return [dict(zip(map(str, names), row, strict=False)) for row in data if isinstance(row, list)]
+    for number, row in enumerate(data, 1):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise ValueError(
+                f"row {number} of its data is no list of {len(names)} cells, one for each column"
+            )
+    return [dict(zip(map(str, names), row, strict=True)) for row in data]
 
 
 def _rows_of_columns(content: JsonObject) -> list[JsonObject]:

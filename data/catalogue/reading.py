@@ -209,7 +209,10 @@ def _objects_of(frame: pl.DataFrame, text: Path, path: Path) -> pl.DataFrame:
         return frame.select(pl.col(lists[0]).explode()).unnest(lists[0])
     if frame.height != 1 or frame.width < 2 or not all(kind.is_nested() for kind in frame.dtypes):
         return frame
-    rows = rows_in(json.loads(text.read_text(encoding="utf-8")))
+    try:
+        rows = rows_in(json.loads(text.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as .json: {error}") from None
     if not rows:
         raise ValueError(f"{path} cannot be read as .json: {NO_TABLE}")
     log.info("%s: one JSON object holds the table; %d rows are read from it", path, len(rows))

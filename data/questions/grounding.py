@@ -118,9 +118,11 @@ class Grounding:
         def fits(row: Product) -> bool:
             return has_all(row, asked_for)
 
-        if (wish and self._lacks_others(searched, wish, subjects[0])) or (
-            not subjects and self._has_none(searched, asked_for)
-        ):
+        if wish:
+            has_none = self._lacks_others(searched, wish, subjects[0])
+        else:
+            has_none = not subjects and self._has_none(searched, asked_for)
+        if has_none:
             rows = []
         elif asked_for and not subjects:
             rows = self.retriever.search(searched, context.removeprefix(CONTEXT), self.count, fits)
