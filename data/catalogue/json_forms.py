@@ -19,7 +19,7 @@ def rows_in(content: JsonObject) -> list[JsonObject]:
 
 def _split_rows(content: JsonObject) -> list[JsonObject]:
     """The rows of an object with the keys columns and data; [] for another one. Raises ValueError for a row
-    that has not a cell for each column.
+    that does not have a cell for each column.
     """
     names, data = content.get("columns"), content.get("data")
     if not isinstance(names, list) or not isinstance(data, list):
@@ -27,7 +27,7 @@ def _split_rows(content: JsonObject) -> list[JsonObject]:
     for number, row in enumerate(data, 1):
         if not isinstance(row, list) or len(row) != len(names):
             raise ValueError(
-                f"row {number} of its data is no list of {len(names)} cells, one for each column"
+                f"row {number} of its data is not a list of {len(names)} cells, one for each column"
             )
     return [dict(zip(map(str, names), row, strict=True)) for row in data]
 

@@ -94,7 +94,7 @@ def test_columns_of_several_types_are_text_and_another_object_is_one_error(tmp_p
 @pytest.mark.parametrize("cells", [["A1", "Mug", "Home", "more"], ["A1", "Mug"], "A1"])
 def test_rows_apart_from_names_have_a_cell_for_each(tmp_path: Path, cells: object) -> None:
     (tmp_path / "shop.json").write_text(json.dumps({"columns": list(ROWS[0]), "data": [cells]}))
-    with pytest.raises(ValueError, match=r"as \.json: row 1 of its data is no list of 3 cells"):
+    with pytest.raises(ValueError, match=r"as \.json: row 1 of its data is not a list of 3 cells"):
         rows(tmp_path / "shop.json")
 
 
