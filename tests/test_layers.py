@@ -57,6 +57,8 @@ MORE = {
     "data/catalogue/sources.py": {"huggingface_hub"},
     "data/catalogue/text_encodings.py": {"charset_normalizer"},
     "data/catalogue/text_files.py": {"pyarrow"},
+    "data/modules/conversation_files.py": {"tqdm"},
+    "data/modules/instructions.py": {"tqdm"},
     "data/modules/preparation.py": {"tqdm"},
     "data/questions/filters.py": {"datasketch"},
     "data/reports/charts.py": {"matplotlib"},

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import polars as pl
 from tqdm import tqdm
@@ -46,6 +47,7 @@ to too under until up very was we were what when where which while who why will 
 BATCH_ROWS = 50_000  # rows
 
 Choose = Callable[[list[str]], list[str]]
+Made = TypeVar("Made")  # what is made of a table
 
 
 class _DamagedRecords(Exception):
@@ -58,18 +60,30 @@ def read_table(path: Path, form: TextForm = FOUND) -> tuple[pl.DataFrame, pl.Dat
     Gives (rows, records that could not be read, with line and reason).
     Raises ValueError if the file is missing, empty, or of another kind.
     """
+    return read_batches(path, form, pl.concat)
+
+
+def read_batches(
+    path: Path, form: TextForm, read: Callable[[Iterator[pl.DataFrame]], Made]
+) -> tuple[Made, pl.DataFrame]:
+    """What ``read`` makes of a table, whose rows it gets in order, some at a time; and the records that could
+    not be read, with line and reason. Only .json and Excel are in memory as a whole.
+
+    Args:
+        read: called a second time, with all sound rows, where it turns out that some records are damaged.
+
+    Raises ValueError as `read_table` and ``read`` do.
+    """
     try:
-        return pl.concat(_read_batches(path, form)), pl.DataFrame(schema=UNREADABLE)
+        return read(_batches(path, form)), pl.DataFrame(schema=UNREADABLE)
     except _DamagedRecords:
         with _repaired(path, form) as (rows, unread):
-            return pl.concat(_collect_in_order(rows)), unread
+            return read(_collect_in_order(rows)), unread
 
 
 def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choose: Choose) -> pl.DataFrame:
     """Some columns of a table of any size -> Parquet files of ``height`` rows each, 00000.parquet and so on.
     Gives what could not be read, as `read_table` does.
-
-    Only .json and Excel are in memory as a whole.
 
     Args:
         choose: the table's columns -> those to keep. It sees them before a row is read.
@@ -77,13 +91,8 @@ def write_partitions(path: Path, folder: Path, height: int, form: TextForm, choo
     Raises ValueError as `read_table` and ``choose`` do.
     """
     folder.mkdir(parents=True)
-    try:
-        _write_even(_read_batches(path, form), folder, height, choose)
-        return pl.DataFrame(schema=UNREADABLE)
-    except _DamagedRecords:
-        with _repaired(path, form) as (rows, unread):
-            _write_even(_collect_in_order(rows), folder, height, choose)
-            return unread
+    write = partial(_write_even, folder=folder, height=height, choose=choose)
+    return read_batches(path, form, write)[1]
 
 
 def _write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int, choose: Choose) -> None:
@@ -101,7 +110,7 @@ def _write_even(frames: Iterable[pl.DataFrame], folder: Path, height: int, choos
         held.write_parquet(folder / f"{part:05}.parquet")
 
 
-def _read_batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
+def _batches(path: Path, form: TextForm) -> Iterator[pl.DataFrame]:
     """The rows of a table in order, some at a time. Raises ValueError if it cannot be read; _DamagedRecords
     if some records of a text table cannot.
     """

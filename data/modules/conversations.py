@@ -26,6 +26,8 @@ ROLES = {
 # what other tools left at the end of answers
 ENDS = r"\s*(?:<\|endoftext\|>|<\|im_end\|>|<\|eot_id\|>|</s>|<eos>|<end_of_turn>)\s*$"
 
+KEYS = ["first_key", "second_key"]  # two hashes of 64 bits: no two conversations share both
+
 MOST_ROWS = 0.5  # share of the rows that one opening may have; above it, whole conversations are compared
 
 
@@ -125,57 +127,60 @@ def read_conversations(frame: pl.DataFrame) -> Conversations:
     return Conversations(good, bad, int(rows["stripped"].sum()), used, unused_columns(frame, used))
 
 
-def _opening_text(rows: pl.DataFrame) -> pl.Series:
-    """What conversations are kept together by: their first question, case and spacing apart; all that is said
-    where one first question opens most of them.
+def conversation_keys(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Hashes of conversations: of two equal conversations, both `KEYS` are the same.
+
+    ``opening`` and ``whole`` are what conversations are kept together by: their first question, case and
+    spacing apart; all that is said, where one first question opens most of them.
     """
     field = pl.element().struct.field
+    message = pl.concat_str(field("role"), field("content"), separator="\x1f")
+    text = pl.col("messages").list.eval(message).list.join("\x1e")
     asked = pl.col("messages").list.eval(field("content").filter(field("role") == "user"))
+    opening = asked.list.first().str.to_lowercase().str.replace_all(r"\s+", " ")
     whole = pl.col("messages").list.eval(field("content")).list.join("\n")
-    keys = rows.select(
-        opening=asked.list.first().str.to_lowercase().str.replace_all(r"\s+", " "), whole=whole
-    )
-    most = keys.select(pl.len().over("opening").max()).item() or 0
-    is_shared = rows.height > 4 and most > MOST_ROWS * rows.height
-    return keys["whole" if is_shared else "opening"]
+    first, second = (text.hash(number).alias(key) for number, key in enumerate(KEYS))
+    return rows.select(first, second, opening=opening.hash(seed), whole=whole.hash(seed))
 
 
-def split_conversations(rows: pl.DataFrame, validation: float, test: float, seed: int) -> pl.DataFrame:
-    """Add ``split``; conversations that begin with the same words stay together, so that no twin of a test
-    row is trained on.
+def split_conversations(rows: pl.DataFrame, validation: float, test: float, most: int = 0) -> pl.DataFrame:
+    """Add ``split`` to rows with `conversation_keys`; conversations that begin with the same words stay
+    together, so that no twin of a test row is trained on.
+
+    Args:
+        most: openings of validation, and of test, at most; 0: as many as their shares say.
     """
-    keyed = rows.with_columns(opening=_opening_text(rows))
-    order = (
-        keyed.select("opening")
-        .unique()
-        .with_columns(order=pl.col("opening").hash(seed))
-        .sort("order", "opening")
-    )
-    ends = [round(order.height * validation), round(order.height * (validation + test))]
+    shared = rows.select(pl.len().over("opening").max()).item() or 0
+    is_shared = rows.height > 4 and shared > MOST_ROWS * rows.height
+    key = "whole" if is_shared else "opening"
+    order = rows.select(key).unique().sort(key)
+    shares = [round(order.height * validation), round(order.height * (validation + test))]
+    counts = [shares[0], shares[1] - shares[0]]
+    if most:
+        counts = [min(count, most) for count in counts]
     place = pl.int_range(pl.len())
     name = (
-        pl.when(place < ends[0])
+        pl.when(place < counts[0])
         .then(pl.lit("validation"))
-        .when(place < ends[1])
+        .when(place < sum(counts))
         .then(pl.lit("test"))
         .otherwise(pl.lit("train"))
     )
-    return keyed.join(order.select("opening", split=name), on="opening", maintain_order="left").drop(
-        "opening"
-    )
+    return rows.join(order.select(key, split=name), on=key, maintain_order="left")
 
 
-def named_splits(rows: pl.DataFrame, validation: float, test: float, seed: int) -> pl.DataFrame:
+def named_splits(rows: pl.DataFrame, validation: float, test: float, most: int = 0) -> pl.DataFrame:
     """Add ``split`` as ``named``, the split in each file's name, says; what no name says is drawn."""
     named = rows["named"].drop_nulls().unique().to_list()
     if not named:
-        return split_conversations(rows.drop("named"), validation, test, seed)
+        return split_conversations(rows.drop("named"), validation, test, most)
     rows = rows.with_columns(split=pl.col("named").fill_null("train")).drop("named")
     if "validation" in named:
         return rows
     train = rows.filter(pl.col("split") == "train").drop("split")
     others = rows.filter(pl.col("split") != "train")
-    return pl.concat([split_conversations(train, validation, 0, seed), others])
+    drawn = split_conversations(train, validation, 0, most)
+    return pl.concat([drawn, others.select(drawn.columns)])
 
 
 def weight_rows(rows: pl.DataFrame, weight: float, seed: int) -> pl.DataFrame:

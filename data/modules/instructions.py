@@ -12,16 +12,17 @@ from itertools import chain
 from pathlib import Path
 
 import polars as pl
+from tqdm import tqdm
 
 from data.catalogue.reading import read_table
-from data.catalogue.sources import find_files, split_of_name
+from data.catalogue.sources import find_files
 from data.catalogue.text_files import TextForm
 from data.files import Cache, digest_of, source_files, write_json
-from data.modules import conversations, message_forms
+from data.modules import conversation_files, conversations, message_forms
+from data.modules.conversation_files import read_parts, write_conversations
 from data.modules.reading_code import READING_CODE
 from data.modules.token_data import TokenDataModule
 from data.questions import filters
-from data.reports import charts
 from data.scoring.lookups import spread
 from data.tokens import chat_templates, example, prompts
 from data.tokens import rows as token_rows
@@ -30,14 +31,18 @@ from data.tokens.display import show_tokens
 from data.tokens.example import Example
 from data.tokens.prompts import Renderer
 from data.tokens.rows import TokenRows
-from data.values import JsonObject, Settings
+from data.values import Settings
 
 log = logging.getLogger(__name__)
 
-CODE = [Path(__file__), *READING_CODE, *source_files(conversations, message_forms, filters)]
+CODE = [
+    Path(__file__),
+    *READING_CODE,
+    *source_files(conversations, conversation_files, message_forms, filters),
+]
 RENDERING_CODE = source_files(prompts, chat_templates, example, token_rows)
 # Fields of data that decide which conversations there are.
-CONTENT = ("mixture", "validation", "test", "limit", "encoding", "separator")
+CONTENT = ("mixture", "validation", "test", "held_out_rows", "limit", "encoding", "separator")
 RENDERED_AT_ONCE = 4096  # conversations
 HELD_OUT = ("validation", "test")
 OTHER = "other"  # split of a file that is not of the data
@@ -80,28 +85,9 @@ class InstructionData(TokenDataModule):
 
     def make_rows(self, files: dict[str, list[Path]], cache: Cache) -> None:
         """Files -> conversations with splits, quarantine, and a report of the counts."""
-        s = self.settings
-        weights = self.weights(files)
-        good, quarantine, counts = self.read_files(list(chain.from_iterable(files.values())), weights)
-        distinct = good.unique("messages", keep="first", maintain_order=True)
-        rows = conversations.named_splits(distinct, s["validation"], s["test"], self.seed)
         folder = cache.begin()
-        quality: list[JsonObject] = []
-        if s["quality"]["filters"]:
-            text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join("\n")
-            result = filters.apply_filters(rows, text, pl.col("source"), s["quality"], folder)
-            charts.quality_chart(result.lengths, result.categories, folder / "quality.png")
-            rows, quality = result.frame, result.report
-        sources = [(rows.filter(pl.col("source") == name), weight) for name, weight in weights.items()]
-        rows = pl.concat([conversations.weight_rows(some, weight, self.seed) for some, weight in sources])
-        for count in counts:
-            of_file = rows.filter(pl.col("source") == count["file"])
-            count |= {split: of_file.filter(pl.col("split") == split).height for split in SPLITS}
-        _check_splits(rows, quarantine, sum(count["rows"] for count in counts))
-        rows.write_parquet(folder / "conversations.parquet")
-        quarantine.write_parquet(folder / "quarantine.parquet")
-        reasons = quarantine.group_by("reason").len().sort("reason").rows()
-        write_json(folder / "report.json", {"files": counts, "quarantined": reasons, "quality": quality})
+        report = write_conversations(self.weights(files), self.settings, self.seed, folder)
+        write_json(folder / "report.json", report)
         cache.commit()
 
     def weights(self, files: dict[str, list[Path]]) -> dict[str, float]:
@@ -110,35 +96,6 @@ class InstructionData(TokenDataModule):
         for path, weight in {self.settings["path"]: 1.0, **self.settings["mixture"]}.items():
             weights |= {str(file): weight for file in files[path]}
         return weights
-
-    def read_files(
-        self, files: list[Path], weights: dict[str, float]
-    ) -> tuple[pl.DataFrame, pl.DataFrame, list[JsonObject]]:
-        """(sound conversations, those set aside, counts of each file)"""
-        good: list[pl.DataFrame] = []
-        aside: list[pl.DataFrame] = []
-        counts = []
-        limit = self.settings["limit"]
-        form = TextForm.of(self.settings)
-        for file in files:
-            source = pl.lit(str(file)).alias("source")
-            frame, unread = read_table(file, form)
-            try:
-                found = conversations.read_conversations(frame)
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}") from None
-            sound, bad = found.good, found.bad
-            repeated = frame.height - bad.height - sound.height
-            count = {"file": str(file), "rows": frame.height, "set_aside": bad.height + unread.height}
-            count |= {"end_tokens": found.ended, "repeated": repeated, "weight": weights[str(file)]}
-            counts.append({**count, "used": found.used, "unused": found.unused})
-            if limit:
-                sound = sound.sample(min(limit, sound.height), seed=self.seed, shuffle=True)
-            named = pl.lit(split_of_name(file.name), pl.String).alias("named")
-            good.append(sound.with_columns(source, named))
-            unread = unread.select(pl.col("row").cast(pl.UInt32), "reason", "raw")
-            aside += [bad.with_columns(source), unread.with_columns(source)]
-        return pl.concat(good), pl.concat(aside), counts
 
     def write_tokens(self, folder: Path) -> Counts:
         """Conversations -> token rows, a file for each split. Raises ValueError if no answer is left to
@@ -157,21 +114,30 @@ class InstructionData(TokenDataModule):
 
     def render_split(self, split: str) -> Iterator[list[Example]]:
         """The examples of a split, some at a time."""
-        for some in self.rows_of(split).iter_slices(RENDERED_AT_ONCE):
-            yield self.render(some)
+        total = sum(count[split] for count in self.report["files"])
+        with tqdm(total=total, desc=f"tokens, {split}", unit="conversation", delay=2) as progress:
+            for part in read_parts(self.folder, split):
+                for some in part.iter_slices(RENDERED_AT_ONCE):
+                    yield self.render(some)
+                    progress.update(some.height)
 
     def rows_of(self, split: str) -> pl.DataFrame:
         """Conversations of a split."""
-        return pl.read_parquet(self.folder / "conversations.parquet").filter(pl.col("split") == split)
+        return pl.concat(read_parts(self.folder, split))
 
     def rows_of_file(self, path: str) -> pl.DataFrame:
         """Conversations of another file. Raises ValueError if it holds none."""
-        good, aside, _ = self.read_files([Path(path)], {path: 1.0})
-        for (reason,), rows in aside.group_by("reason"):
-            log.warning("%7d  rows of %s set aside: %s", rows.height, path, reason)
-        if not good.height:
-            raise ValueError(f"path={path}: no conversation is left of {aside.height} rows")
-        return good.with_columns(split=pl.lit(OTHER))
+        frame, unread = read_table(Path(path), TextForm.of(self.settings))
+        try:
+            found = conversations.read_conversations(frame)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        aside = pl.concat([found.bad["reason"], unread["reason"]])
+        for reason, count in aside.value_counts().rows():
+            log.warning("%7d  rows of %s set aside: %s", count, path, reason)
+        if not found.good.height:
+            raise ValueError(f"path={path}: no conversation is left of {len(aside)} rows")
+        return found.good.with_columns(split=pl.lit(OTHER))
 
     def render(self, rows: pl.DataFrame) -> list[Example]:
         """Conversations -> examples."""
@@ -271,15 +237,3 @@ def questions_of(rows: pl.DataFrame) -> pl.DataFrame:
         question=pl.col("messages").list.eval(of_user).list.last(),
         reference=pl.col("messages").list.eval(content).list.last(),
     )
-
-
-def _check_splits(rows: pl.DataFrame, quarantine: pl.DataFrame, total: int) -> None:
-    """Raise ValueError if no conversation is left for training or validation."""
-    example = f", for example: {quarantine['reason'][0]}" if quarantine.height else ""
-    for split in ("train", "validation"):
-        if not rows.filter(pl.col("split") == split).height:
-            raise ValueError(
-                f"no conversation is left for {split} of {total} rows ({quarantine.height} were set"
-                f" aside{example}):"
-                " correct data.path, data.validation or data.test"
-            )

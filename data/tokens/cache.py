@@ -5,6 +5,8 @@ counts of what was lost.
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from data.files import Cache, digest_of, write_json
@@ -45,25 +47,42 @@ def write_examples(
 
     Raises ValueError for a token that the model has no embedding for.
     """
-    parts, answers, prompts, cut_off = [TokenRows.of([], longest)], [0], list[int](), 0
-    for examples in batches:  # as Python lists of ids they take thirty times the memory
-        parts.append(TokenRows.of(examples, longest))
-        answers += [len(example.ids) - example.prompt_length for example in examples]
-        prompts += [example.prompt_length for example in examples]
-        cut_off += sum(len(example.ids) > longest for example in examples)
-    rows = TokenRows.joined(parts)
-    largest = int(rows.ids.max()) if len(rows.ids) else 0
-    check_embedded(renderer.tokenizer, renderer.base, largest)
-    rows.save(path)
+    counts = _Counts()
+    parts = (counts.rows_of(examples, longest) for examples in batches)
+    rows = TokenRows.write(chain([TokenRows.of([], longest)], parts), path)
+    check_embedded(renderer.tokenizer, renderer.base, counts.largest_id)
     return {
         "rows": len(rows),
         "tokens": int(rows.lengths.sum()),
         "answer_tokens": int(rows.sizes.sum()),
-        "longest_answer": max(answers),
-        "shortest_prompt": min(prompts, default=0),
-        "cut_off": cut_off,
+        "longest_answer": counts.longest_answer,
+        "shortest_prompt": counts.shortest_prompt or 0,
+        "cut_off": counts.cut_off,
         "fully_masked": len(rows) - len(rows.trainable()),
     }
+
+
+@dataclass
+class _Counts:
+    """What is counted while examples become token rows: tokens, and examples that are cut off."""
+
+    longest_answer: int = 0
+    shortest_prompt: int | None = None
+    cut_off: int = 0
+    largest_id: int = 0
+
+    def rows_of(self, examples: list[Example], longest: int) -> TokenRows:
+        """The token rows of some examples, which take a thirtieth of their memory."""
+        rows = TokenRows.of(examples, longest)
+        for example in examples:
+            length, prompt = len(example.ids), example.prompt_length
+            self.longest_answer = max(self.longest_answer, length - prompt)
+            self.shortest_prompt = (
+                prompt if self.shortest_prompt is None else min(self.shortest_prompt, prompt)
+            )
+            self.cut_off += length > longest
+        self.largest_id = max(self.largest_id, int(rows.ids.max()) if len(rows.ids) else 0)
+        return rows
 
 
 def log_truncated(counts: Counts) -> None:

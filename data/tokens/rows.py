@@ -1,6 +1,7 @@
 """Token sequences in flat tensors, on disk and in memory, and the batches that a model takes at once."""
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
@@ -11,6 +12,13 @@ import torch
 
 from data.tokens.example import Example
 from data.values import Batch
+
+COUNTED_AT_ONCE = 50_000  # rows
+
+
+def _mapped(file: Path, size: int, dtype: torch.dtype) -> torch.Tensor:
+    """The numbers in a file, which stay on disk until they are looked at."""
+    return torch.from_file(str(file), size=size, dtype=dtype) if size else torch.empty(0, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,37 @@ class TokenRows(Rows):
         trained = torch.cat([part.trained for part in parts])
         return cls(ids, torch.cat([*starts, before[-1:]]), trained)
 
+    @classmethod
+    def write(cls, parts: Iterable[Self], path: Path) -> Self:
+        """Save the rows of all parts, one after the other, of which memory holds one at a time; the rows as
+        `load` opens them.
+        """
+        files = [path.with_suffix(suffix) for suffix in (".ids", ".trained")]
+        starts, before = [torch.zeros(1, dtype=torch.int64)], 0
+        with files[0].open("wb") as ids, files[1].open("wb") as trained:
+            for part in parts:
+                part.ids.numpy().tofile(ids)
+                part.trained.numpy().tofile(trained)
+                starts.append(part.starts[1:] + before)
+                before += len(part.ids)
+        mapped = [
+            _mapped(file, before, dtype) for file, dtype in zip(files, (torch.int32, torch.bool), strict=True)
+        ]
+        cls(mapped[0], torch.cat(starts), mapped[1]).save(path)
+        for file in files:
+            file.unlink()
+        return cls.load(path)
+
     @cached_property
     def sizes(self) -> torch.Tensor:
         """Trained ids in each row. (rows,)"""
-        until = torch.cat([torch.zeros(1, dtype=torch.int64), self.trained.cumsum(0)])
-        return until[self.starts].diff()
+        counts = [torch.empty(0, dtype=torch.int64)]
+        for first in range(0, len(self), COUNTED_AT_ONCE):
+            starts = self.starts[first : first + COUNTED_AT_ONCE + 1]
+            trained = self.trained[starts[0] : starts[-1]].cumsum(0)
+            until = torch.cat([torch.zeros(1, dtype=torch.int64), trained])
+            counts.append(until[starts - starts[0]].diff())
+        return torch.cat(counts)
 
     def batch(self, rows: list[int]) -> Batch:
         """Rows on end, without padding.

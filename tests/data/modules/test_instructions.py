@@ -108,8 +108,20 @@ def pairs(count: int, prefix: str = "") -> pl.DataFrame:
     )
 
 
+def split_rows(most: int) -> pl.DataFrame:
+    """200 conversations, two of each opening, with their splits: 20% validation, 10% test."""
+    good = conversations.read_conversations(pairs(200)).good
+    keyed = pl.concat([good, conversations.conversation_keys(good, 1)], how="horizontal")
+    return conversations.split_conversations(keyed, 0.2, 0.1, most)
+
+
+def test_no_more_is_held_out_than_is_asked_for() -> None:
+    counts = dict(split_rows(5).group_by("split").len().rows())
+    assert counts == {"train": 180, "validation": 10, "test": 10}
+
+
 def test_the_same_opening_never_stands_on_both_sides() -> None:
-    rows = conversations.split_conversations(conversations.read_conversations(pairs(200)).good, 0.2, 0.1, 1)
+    rows = split_rows(0)
     sides = (
         rows.with_columns(opening=pl.col("messages").list.first().struct.field("content"))
         .group_by("opening")
@@ -120,25 +132,26 @@ def test_the_same_opening_never_stands_on_both_sides() -> None:
 
 
 def test_weights_count_training_rows_alone() -> None:
-    rows = conversations.split_conversations(conversations.read_conversations(pairs(200)).good, 0.2, 0.1, 1)
+    rows = split_rows(0)
     for weight, count in ((0.5, 70), (1, 140), (2.25, 315)):
         made = dict(conversations.weight_rows(rows, weight, 1).group_by("split").len().rows())
         assert made == {"train": count, "validation": 40, "test": 20}
 
 
-def data_of(folder: Path, **settings: Any) -> InstructionData:
+def data_of(folder: Path, cache: Path | None = None, **settings: Any) -> InstructionData:
     given = {
         "path": str(folder / "pairs.jsonl"),
         "mixture": {},
         "validation": 0.2,
         "test": 0.0,
+        "held_out_rows": 0,
         "limit": 0,
         "encoding": "",
         "separator": "",
         "max_seq_length": 64,
         "quality": {"filters": []},
     }
-    data = InstructionData(given | settings, str(POCKET), folder / "cache", 1)
+    data = InstructionData(given | settings, str(POCKET), cache or folder / "cache", 1)
     data.prepare_data()
     data.setup()
     return data

@@ -113,7 +113,15 @@ def test_answers_of_weight_zero_are_not_trained(tmp_path: Path) -> None:
 
 
 def settings(path: Path, **changes: Any) -> dict[str, Any]:
-    given = {"path": str(path), "mixture": {}, "validation": 0.2, "test": 0.0, "limit": 0, "encoding": ""}
+    given = {
+        "path": str(path),
+        "mixture": {},
+        "validation": 0.2,
+        "test": 0.0,
+        "held_out_rows": 0,
+        "limit": 0,
+        "encoding": "",
+    }
     return given | {"separator": "", "max_seq_length": 64, "quality": {"filters": []}} | changes
 
 

@@ -9,6 +9,7 @@ import torch
 
 from data.files import Cache, digest_of
 from data.tokens import batches
+from data.tokens import rows as token_rows
 from data.tokens.batches import EvaluationBatches, TrainingBatches
 from data.tokens.batching import Batching
 from data.tokens.example import Example
@@ -155,13 +156,22 @@ def test_digest_tells_content_apart(tmp_path: Path) -> None:
     assert digest_of(["a", "b"]) != digest_of("a", "b")
 
 
-def test_rows_made_in_parts_are_those_made_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_rows_made_in_parts_are_those_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr(token_rows, "COUNTED_AT_ONCE", 4)
     examples = [Example.turn(list(range(10, 10 + 5 + i % 7)), 3) for i in range(9)]
     whole = TokenRows.of(examples, 9)
-    TokenRows.joined([TokenRows.of(some, 9) for some in ([], examples[:4], examples[4:])]).save(
-        tmp_path / "rows.pt"
-    )
-    parts = TokenRows.load(tmp_path / "rows.pt")
+    some = [TokenRows.of(few, 9) for few in ([], examples[:4], examples[4:])]
+    path = tmp_path / "rows.pt"
+    if in_memory:
+        TokenRows.joined(some).save(path)
+        parts = TokenRows.load(path)
+    else:
+        parts = TokenRows.write(iter(some), path)
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.pt"]
+    assert parts.sizes.tolist() == [min(5 + i % 7, 9) - 3 for i in range(9)]
     assert torch.equal(parts.ids, whole.ids)
     assert torch.equal(parts.starts, whole.starts)
     assert torch.equal(parts.trained, whole.trained)
