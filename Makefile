@@ -25,7 +25,7 @@ lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, excel, loggers, ray, azure, kubernetes, gpu or dev: requirements/EXTRA.txt
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, onnx, excel, loggers, ray, azure, kubernetes, gpu or dev: requirements/EXTRA.txt
 
 deploy: .venv/core  ## submit training jobs (LAUNCHER=slurm, azureml or kubernetes; ARGS="hydra.launcher.partition=gpu +experiment=job-0,job-1")
 	$(BIN)/python train.py -m hydra/launcher=$(or $(LAUNCHER),$(error LAUNCHER=slurm, azureml or kubernetes is needed)) $(ARGS)
@@ -65,7 +65,7 @@ golden: .venv/core  ## write questions.csv, twenty questions to start your own f
 pocket: .venv/core  ## train the embedded base model again from nothing (over an hour on two cores)
 	$(BIN)/python train.py +experiment=pocket
 
-benchmark: .venv/core .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, half an hour (TABLE=flipkart.csv for Flipkart's rows)
+benchmark: .venv/core .venv/smollm2 .venv-peers/done  ## fine-tuning beside TRL and transformers' Trainer, three quarters of an hour (TABLE=flipkart.csv for Flipkart's rows)
 	$(BIN)/python -m tests.benchmarks.speed .venv-peers/bin/python $(TABLE)
 
 check-gpu: .venv/core  ## whether everything works on the GPUs of this machine, and how fast: one page, ten minutes

@@ -150,7 +150,7 @@ def export(config: DictConfig, module: Model, path: Path) -> None:
     print(f"exported to {folder}")
     if config.hub:
         print(f"pushed to {architectures.push_to_hub(folder, config.hub)}")
-    if not config.export.startswith("gguf"):
+    if config.export in ("adapter", "merged"):
         print(f"next:  python evaluate.py ckpt={folder}")
 
 

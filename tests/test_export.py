@@ -45,6 +45,11 @@ def test_a_merged_model_is_base_and_adapter_in_sixteen_bits(model: Path, tmp_pat
     assert "whose licence applies" in saved
 
 
+def test_a_model_that_answers_is_no_onnx_file(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="export=onnx: is for classifiers; set export=merged or gguf"):
+        evaluate.run(configured(f"ckpt={model}", "export=onnx", f"to={tmp_path / 'onnx'}"))
+
+
 @pytest.mark.slow
 def test_what_was_exported_is_what_is_evaluated(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -165,7 +170,7 @@ def test_a_push_that_fails_leaves_what_was_exported(model: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["export=onnx"], "export=onnx: must be one of adapter, merged, gguf, gguf-q8_0"),
+        (["export=onyx"], "export=onyx: must be one of adapter, merged, gguf, gguf-q8_0, onnx"),
         (["variants=[int4]"], "variants: unknown 'int4'"),
         (["variants=[pruned-1.5]"], "variants: unknown 'pruned-1.5'"),
         (["hub=me/it"], "hub: is for export"),

@@ -116,9 +116,34 @@ def test_an_export_has_its_tokenizer_and_card_and_the_same_figures(
     assert capsys.readouterr().out.strip() in (outputs / "runs/tuned/report.md").read_text()
 
 
+@pytest.mark.slow
+def test_a_classifier_as_onnx_labels_a_text_alike(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from onnxruntime import InferenceSession
+    from transformers import AutoTokenizer
+
+    text = "I would like an order, please."
+    run(ckpt=outputs / "runs/tuned/model", outputs=outputs, export="onnx", to=tmp_path / "onnx")
+    assert capsys.readouterr().out.strip() == f"exported to {tmp_path / 'onnx'}"
+    assert "food, music, tools" in (tmp_path / "onnx/README.md").read_text()
+    ids = AutoTokenizer.from_pretrained(tmp_path / "onnx")(text, return_tensors="np")
+    given = {name: ids[name] for name in ("input_ids", "attention_mask")}
+    session = InferenceSession(tmp_path / "onnx/tuned.onnx")
+    labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
+    probabilities = dict(zip(labels, session.run(["probabilities"], given)[0][0].tolist(), strict=True))
+    run(ckpt=outputs / "runs/tuned/model", outputs=outputs, text=text)
+    printed = capsys.readouterr().out
+    for label, probability in probabilities.items():
+        assert f"{probability:.2%}  {label}" in printed
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "told"),
-    [("tuned", "merged", "of a classifier, set export=adapter"), ("majority", "adapter", "baseline is not")],
+    [
+        ("tuned", "merged", "of a classifier, set export=adapter or onnx"),
+        ("majority", "adapter", "baseline is not"),
+    ],
 )
 def test_what_cannot_be_exported_is_refused(
     name: str, kind: str, told: str, outputs: Path, tmp_path: Path

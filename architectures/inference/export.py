@@ -1,5 +1,5 @@
-"""A trained model as others use it: an adapter, merged 16-bit weights, or GGUF; locally or on the Hugging
-Face Hub.
+"""A trained model as others use it: an adapter, merged 16-bit weights, GGUF, or ONNX; locally or on the
+Hugging Face Hub.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from architectures.inference import gguf_export
+from architectures.inference import gguf_export, onnx_export
 from architectures.inference.options import GGUF_TYPES
 from architectures.models import lora
 from architectures.models.exported import base_identity, exported_folder
@@ -42,32 +42,45 @@ def export_model(
     Args:
         kind: one of `architectures.inference.options.KINDS`. to: folder, new or empty; None: in ``outputs``.
 
-    Raises ValueError if the folder cannot be used, the converter to GGUF is missing or fails, or such a model
-    cannot be exported.
+    Raises ValueError if the folder cannot be used, packages or the converter to GGUF are missing or fail, or
+    such a model cannot be exported.
     """
-    if not isinstance(module, FineTuned):
-        raise ValueError("export: a baseline is not exported; use the folder of its run")
-    if kind != "adapter" and isinstance(module, SequenceClassifier):
-        raise ValueError(f"export={kind}: is for models that answer; of a classifier, set export=adapter")
+    _check_kind(module, kind)
     name = path.parent.name if path.name == "model" else path.stem
     folder = Path(to or outputs / "exports" / f"{name}-{kind}")
-    as_gguf = kind in GGUF_TYPES
-    if as_gguf:
-        gguf_export.converter()  # before the work
     _check_empty(folder)
     with tempfile.TemporaryDirectory() as place:
         exported = exported_folder(module, path, Path(place))
-        work = Path(place) / "merged" if as_gguf else folder
+        work = Path(place) / "merged" if kind in GGUF_TYPES else folder
         if kind == "adapter":
             shutil.copytree(exported, folder, dirs_exist_ok=True)
+        elif isinstance(module, SequenceClassifier):
+            onnx_export.write_onnx(module, folder / f"{name}.onnx")
         else:
             write_merged(module, exported, work)
         text.save_tokenizer(work)
-        if as_gguf:
+        if kind in GGUF_TYPES:
             file = folder / f"{name}.gguf"
             gguf_export.write_gguf(work, file, kind, module.model_settings["base"])
             (folder / "Modelfile").write_text(text.modelfile(file.name), encoding="utf-8")
     return folder, name
+
+
+def _check_kind(module: FineTuned, kind: str) -> None:
+    """Raise ValueError if a model is not exported so, or what that takes is missing."""
+    if not isinstance(module, FineTuned):
+        raise ValueError("export: a baseline is not exported; use the folder of its run")
+    classifies = isinstance(module, SequenceClassifier)
+    if classifies and kind not in ("adapter", "onnx"):
+        raise ValueError(
+            f"export={kind}: is for models that answer; of a classifier, set export=adapter or onnx"
+        )
+    if kind == "onnx":
+        if not classifies:
+            raise ValueError("export=onnx: is for classifiers; set export=merged or gguf")
+        onnx_export.check_packages()
+    if kind in GGUF_TYPES:
+        gguf_export.converter()
 
 
 def _check_empty(folder: Path) -> None:

@@ -6,7 +6,7 @@ from architectures.values import CommandLine
 
 BACKENDS = ("auto", "transformers", "vllm", "endpoint")
 GGUF_TYPES = {"gguf": "bf16", "gguf-q8_0": "q8_0"}  # kinds of export -> what the converter calls them
-KINDS = ("adapter", "merged", *GGUF_TYPES)  # of export
+KINDS = ("adapter", "merged", *GGUF_TYPES, "onnx")  # of export
 VARIANT_NAMES = "merged, nf4, int8, gguf, gguf-q8_0, and pruned-SHARE such as pruned-0.3"
 VARIANT = re.compile(r"merged|nf4|int8|gguf|gguf-q8_0|pruned-0\.\d+")
 
