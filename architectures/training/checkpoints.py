@@ -19,7 +19,7 @@ from architectures.values import CommandLine, Settings
 LABEL_KEYS = ("text", "checks")  # of evaluate.py's command line, for classifiers alone
 BACKEND_KEYS = ("questions", "backend", "vllm_python", "tensor_parallel", "served_model", "baselines")
 # For models trained on instructions alone.
-METRIC_KEYS = ("metrics", "pattern", "json_schema", "judge_model", "judge_labels")
+METRIC_KEYS = ("metrics", "pattern", "json_schema", "judge_model", "judge_labels", "judge_against")
 ANSWER_KEYS = ("general", "general_rows", "variants", "golden", "pairs", "speed", "price")
 ANSWERING = ("retail", "instructions")  # tasks whose models answer in words
 OTHER_TASKS = {  # task -> keys of evaluate.py's command line that are for other tasks

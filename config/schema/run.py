@@ -54,6 +54,9 @@ class EvaluationConfig:
     judge_labels: str = setting(
         "", "metric judge: file of pairs that people compared, on which the judge's agreement is measured"
     )
+    judge_against: str = setting(
+        "", "metric judge: folder of another run, with whose answers it compares; empty: with the references"
+    )
     general: list[str] = setting(
         [],
         "files of conversations or texts (column text) on which the loss of the tuned model is compared with"

@@ -27,6 +27,7 @@ LATER_FIELDS: Settings = {
     "json_schema": "",
     "judge_model": "",
     "judge_labels": "",
+    "judge_against": "",
     "general": [],
     "general_rows": 200,
     "variants": [],

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from data.scoring import model_judge
@@ -90,8 +91,40 @@ def test_labels_that_cannot_be_used_are_named(text: str, told: str, tmp_path: Pa
         ({}, "the metric judge needs evaluation.judge_model="),
         ({"judge_model": "m"}, "the metric judge needs evaluation.judge_labels=FILE"),
         ({"judge_model": "m", "judge_labels": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"metrics": ["chrf"], "judge_against": "run"}, "judge_against: is for the metric judge"),
     ],
 )
 def test_a_judge_without_its_settings_is_refused(settings: dict[str, str], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         InstructionScorer({"metrics": ["judge"], **settings}, None)
+
+
+def asked(number: int) -> dict[str, Any]:
+    text = f"q{number}"
+    return {"messages": [{"role": "user", "content": text}], "question": text, "reference": "not so long"}
+
+
+def scorer(folder: Path, against: Path) -> InstructionScorer:
+    settings = {"metrics": ["judge"], "judge_model": "m", "judge_against": str(against)}
+    settings["judge_labels"] = str(labels(folder / "labels.jsonl", wrong=0))
+    return InstructionScorer(settings, shorter)
+
+
+@pytest.mark.parametrize("named", ["run", "run/model"])
+def test_answers_are_compared_with_those_of_another_run(tmp_path: Path, named: str) -> None:
+    (tmp_path / "run/model").mkdir(parents=True)
+    told = [("tuned", 0, "ab"), ("tuned", 1, "abcd"), ("untuned", 2, "a"), ("tuned", 3, None)]
+    rows = [asked(number) | {"model": model, "prediction": text} for model, number, text in told]
+    pl.DataFrame(rows).write_parquet(tmp_path / "run/predictions.parquet")
+    judge = scorer(tmp_path, tmp_path / named)
+    questions = pl.DataFrame([asked(number) for number in range(4)])
+    judged = judge.score(questions, {"tuned": ["abc", "abc", "abc", "abc"]})
+    assert judged["judge"].to_list() == [0.0, 1.0, None, None]
+    assert judge.agreement.endswith(f"; it compares with the answers of {tmp_path / named}")
+    with pytest.raises(ValueError, match="judge_against: that run has answered none of these questions"):
+        judge.score(questions[2:], {"tuned": ["abc", "abc"]})
+
+
+def test_a_folder_without_answers_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"judge_against=.*: must be the folder of an evaluated run"):
+        scorer(tmp_path, tmp_path)
