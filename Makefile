@@ -25,7 +25,7 @@ lint: .venv/dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, onnx, excel, loggers, ray, azure, kubernetes, gpu or dev: requirements/EXTRA.txt
+install: $(addprefix .venv/,$(or $(EXTRA),core))  ## install requirements.txt, or EXTRA=ui, minilm, smollm2, gguf, onnx, lm_eval, excel, loggers, ray, azure, kubernetes, gpu or dev: requirements/EXTRA.txt
 
 deploy: .venv/core  ## submit training jobs (LAUNCHER=slurm, azureml or kubernetes; ARGS="hydra.launcher.partition=gpu +experiment=job-0,job-1")
 	$(BIN)/python train.py -m hydra/launcher=$(or $(LAUNCHER),$(error LAUNCHER=slurm, azureml or kubernetes is needed)) $(ARGS)

@@ -73,10 +73,10 @@ def evaluate(
 
 def judged_model(model: Model, data: DataModule, settings: Settings, exported: Path) -> JudgedModel:
     """A model that answers, as the evaluation takes it."""
-    losses = partial(architectures.tuned_and_base_losses, model)
+    compared = architectures.BaseComparison(model)
     answerer = architectures.Answerer(model, exported, settings, data)
     chat = architectures.judge_function(settings, data.settings["questions"], data.cache)
-    return JudgedModel(answerer, losses, architectures.nearest, chat)
+    return JudgedModel(answerer, compared, architectures.nearest, chat)
 
 
 def label_model(model: "architectures.Classifier", data: DataModule, batch_size: int) -> LabelModel:

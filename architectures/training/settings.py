@@ -9,6 +9,7 @@ from pathlib import Path
 
 from architectures.baselines.base import Baseline
 from architectures.baselines.methods import BASELINE_CLASSES
+from architectures.inference.harness import check_tasks
 from architectures.models.fine_tuned import FineTuned
 from architectures.runtime.machine import git_commit, usable_cpus
 from architectures.tracking.locations import tracking_uri
@@ -71,13 +72,14 @@ def process_count(trainer: Settings) -> int:
 
 
 def check_before_work(settings: Settings) -> None:
-    """Raise ValueError for GPUs that this machine lacks, and for an outputs folder that cannot hold the
-    record of runs. settings: all configuration groups.
+    """Raise ValueError for GPUs that this machine lacks, for an outputs folder that cannot hold the record of
+    runs, and for tasks of evaluation.general that cannot be done here. settings: all configuration groups.
     """
     if settings["model"]["method"] == "fine-tune":
         process_count(settings["trainer"])
     if settings["stage"] != "plan":
         tracking_uri(settings["tracking"]["uri"], Path(settings["outputs"]))
+    check_tasks(settings["evaluation"]["general"])
 
 
 def _run_precision(model: Settings, trainer: Settings) -> str:

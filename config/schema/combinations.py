@@ -55,8 +55,8 @@ def _check_general(values: Values) -> Iterator[str]:
     if paths and values.get("data.task") not in ("retail", "instructions"):
         yield "evaluation.general: is for data.task=retail and data.task=instructions"
     for path in paths:
-        if not Path(path).is_file():
-            yield f"evaluation.general: there is no file {path}"
+        if not path.startswith("task:") and not Path(path).is_file():
+            yield f"evaluation.general: there is no file {path}; a task of lm-eval is task:NAME"
 
 
 def _check_columns(values: Values) -> Iterator[str]:

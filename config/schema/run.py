@@ -12,7 +12,7 @@ LOOKUPS = ["same-product", "exact", "tfidf", "nearest-answer", "rules"]
 BASELINES = [*LOOKUPS, "untuned", "untuned-row", "untuned-shots"]
 METRICS = ["exact_match", "token_f1", "chrf", "number", "json", "pattern", "json_schema", "judge"]
 # Loggers of `tracking.also`, with the package that each needs.
-LOGGERS = {"csv": "", "tensorboard": "tensorboard", "wandb": "wandb"}
+LOGGERS = {"csv": "", "tensorboard": "tensorboard", "wandb": "wandb", "comet": "comet_ml"}
 STAGES = ["inspect", "prepare", "images", "show", "plan", "fit", "all"]
 
 
@@ -60,9 +60,11 @@ class EvaluationConfig:
     general: list[str] = setting(
         [],
         "files of conversations or texts (column text) on which the loss of the tuned model is compared with"
-        " its base's",
+        " its base's; task:NAME or task:FILE.yaml: a task of lm-eval, on which their errors are",
     )
-    general_rows: int = setting(200, "rows of each file of evaluation.general", at_least=1, at_most=100_000)
+    general_rows: int = setting(
+        200, "rows of each file and task of evaluation.general", at_least=1, at_most=100_000
+    )
     slices: dict[str, str] = setting(
         {}, "task labels: name -> SQL condition over text, words, labels and the table's columns"
     )
@@ -78,8 +80,8 @@ class TrackingConfig:
     system_metrics: bool = setting(True, "log CPU, memory and GPU use")
     also: list[str] = setting(
         [],
-        "loggers that get parameters and metrics, too (make install EXTRA=loggers); WANDB_MODE=offline keeps"
-        " the record of wandb in the run's folder",
+        "loggers that get parameters and metrics, too (make install EXTRA=loggers); WANDB_MODE=offline and"
+        " COMET_START_ONLINE=0 keep the record of wandb and comet in the run's folder",
         items=list(LOGGERS),
     )
 

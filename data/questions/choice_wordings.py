@@ -1,5 +1,5 @@
-"""How shoppers ask for the cheapest product of a kind, and for a choice between two; see
-`data.questions.wordings`.
+"""How shoppers ask for the cheapest product of a kind, for a choice between two, and about one that they
+name; see `data.questions.wordings`.
 """
 
 CHEAPEST = [
@@ -36,4 +36,25 @@ CHOICE = [
     "{name} against {other}",
     "Does the {name} cost less than the {other}?",
     "Which of the two is the cheaper one, the {name} or the {other}?",
+]
+
+NAMED = [
+    "Tell me about the {name}.",
+    "Do you have the {name}?",
+    "Show me the {name}.",
+    "what can you tell me about the {name}",
+    "I would like to buy the {name}.",
+    "the {name} please",
+    "Hi, do you sell the {name}?",
+    "tell me more about the {name}",
+    "I am interested in the {name}.",
+    "details of the {name} pls",
+    "I want the {name}.",
+    "Please describe the {name}.",
+    "do u have the {name}",
+    "looking for the {name}",
+    "Have you got the {name}?",
+    "Can I see the {name}?",
+    "What do you know about the {name}?",
+    "Give me all details of the {name}.",
 ]

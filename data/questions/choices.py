@@ -1,7 +1,8 @@
 """Kinds of question with which a shopper chooses, before they are worded.
 
 ``comparison`` asks for one attribute of two products, or what their difference is; ``budget`` for a kind of
-product at a price, or for the cheapest; ``search`` here for a kind of product alone, or one by its brand.
+product at a price, or for the cheapest; ``search`` here for a kind of product alone, or one by its brand;
+``open`` for all that there is to say of a product that it names.
 
 The column ``question`` holds what is asked about, until `data.questions.shoppers` words it.
 """
@@ -12,7 +13,7 @@ from data.catalogue.cells import first_number
 from data.catalogue.normalisation import padded_words
 from data.questions.filling import PAIRS, fill, in_sentence, pick, place_condition
 from data.questions.further_kinds import facts_of, features_of
-from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, PRICE, PRICE_LIMIT
+from data.questions.phrases import BUDGET, COMPARED, COMPARISON, FOUND, OPEN, PRICE, PRICE_LIMIT
 from data.questions.products import price_text, without_namesakes
 
 ONE_IN = 6  # comparisons is asked without an attribute, and answered by the price
@@ -160,5 +161,19 @@ def wish_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
         sentence=fill(pick(FOUND, seed + 17), other=pl.col("name")),
         answer_id="id",
         conditions=pl.concat_list(conditions).cast(PAIRS).list.eval(pl.element().filter(has_value)),
+        expected=pl.lit(None, pl.String),
+    )
+
+
+def open_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One question about a third of the products for nothing but the product."""
+    some = without_namesakes(products).filter(pl.col("id").hash(seed + 23) % 3 == 0)
+    return some.with_columns(draw=pl.col("id")).select(
+        product_id="id",
+        kind=pl.lit(OPEN),
+        question=pl.lit(""),
+        sentence=fill(pick(FOUND[2:], seed), other=pl.col("name")),
+        answer_id="id",
+        conditions=pl.lit([], PAIRS),
         expected=pl.lit(None, pl.String),
     )

@@ -1,5 +1,6 @@
 """The products that a question calls by their names, in full, in part or misspelt."""
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ SECOND_SHARE = 0.7  # of the name of a second product (by training and validatio
 WHOLE_SHARE = 0.97  # of a name, from which on it is given whole
 NEAR_SHARE = 0.75  # of the words of the best name, from which on another that is given whole may be meant
 MOST_COMPARED = 10  # names, the best first, that are compared with a question letter by letter
+ANY_OF = r"\b(?:an?|another|some|any|other) ((?:\w+ ?){1,4})"  # words of goods of which any will do
 BY = "by"  # after which a brand stands by itself: "shirts by Zarvo, checkered"
 Product = JsonObject  # a row of the catalogue
 
@@ -62,11 +64,14 @@ class NameIndex:
         return {singular(kind.lower().split()[-1]) for kind in kinds} - words_of_keys
 
     def names_other_goods(self, question: str, row: Product) -> bool:
-        """Whether a question names a kind of product that is not the one of a row: "red dresses?" after a
-        question about jeans.
+        """Whether a question names a kind of product that is not the one of a row, or any product of its
+        kind: "red dresses?" or "a red polo please" after a question about a polo.
         """
         asked = {singular(word) for word in words_of(question)}
-        return bool(asked & self.goods - {singular(word) for word in words_of(row["name"])})
+        if asked & self.goods - {singular(word) for word in words_of(row["name"])}:
+            return True
+        any_of = {singular(word) for words in re.findall(ANY_OF, question) for word in words.split()}
+        return bool(any_of & self.goods)
 
     def named(self, question: str, category: str) -> Product | None:
         """The product that the question names, of the category asked in if several bear the name; or None."""

@@ -17,6 +17,7 @@ UNSAID, ABSENT = "unsaid", "absent"
 GREETING = "greeting"  # hello, thanks: a right answer names no product and does not decline
 YES_NO = "yes_no"  # is the fabric cotton?
 COMPARISON, BUDGET = "comparison", "budget"  # the fabric of this one and of that one; a shirt under 500
+OPEN = "open"  # tell me about this one
 FOLLOW_UP = "follow_up"  # and what does it cost?
 PRICE = "price"  # the attribute that a budget limits
 PRICE_LIMIT = "Price, at most"  # beside what a right product must have

@@ -9,12 +9,13 @@ import polars as pl
 
 from data.questions import wordings
 from data.questions.attribute_words import ANYTHING
-from data.questions.choice_wordings import CHEAPEST, CHOICE
+from data.questions.choice_wordings import CHEAPEST, CHOICE, NAMED
 from data.questions.choices import (
     BETWEEN,
     budget_questions,
     cheapest_questions,
     comparison_questions,
+    open_questions,
     wish_questions,
 )
 from data.questions.filling import fill, for_training, pick
@@ -27,7 +28,7 @@ from data.questions.further_kinds import (
     yes_no_questions,
 )
 from data.questions.key_wordings import KEY_WORDINGS, VALUE_ALONE
-from data.questions.phrases import ABSENT, BUDGET, COMPARISON, FOLLOW_UP, GREETING, YES_NO
+from data.questions.phrases import ABSENT, BUDGET, COMPARISON, FOLLOW_UP, GREETING, OPEN, YES_NO
 
 SHOPPERS = "shoppers"  # the value of data.wording with which questions are in shoppers' words
 UNSEEN_WORDING = 12  # of so many questions about known products one is in a wording of the test alone
@@ -172,6 +173,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
         budget_questions(products, seed),
         cheapest_questions(products, seed),
         wish_questions(products, seed),
+        open_questions(products, seed),
         follow_up_questions(products, seed),
         greeting_questions(products, seed),
     ]
@@ -184,6 +186,7 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
         .when(pl.col("kind") == COMPARISON).then(worded(wordings.COMPARISON, seed))
         .when(pl.col("kind") == GREETING).then(worded(wordings.GREETING, seed))
         .when(pl.col("kind") == FOLLOW_UP).then(worded(wordings.FOLLOW_UP, seed))
+        .when(pl.col("kind") == OPEN).then(worded(NAMED, seed))
         .when(pl.col("question").str.ends_with(BETWEEN)).then(worded(CHEAPEST, seed))
         .when(pl.col("kind") == BUDGET).then(worded(wordings.BUDGET, seed))
         .otherwise(_attribute_wording(seed))

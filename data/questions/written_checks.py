@@ -4,6 +4,7 @@ import polars as pl
 
 from data.catalogue.normalisation import normalise, padded_words
 from data.questions.filling import PAIRS, people
+from data.questions.phrases import OPEN
 from data.questions.written import MAX_LENGTHS
 
 MAX_KNOWN_VALUES = 200  # distinct values of an attribute from which on they are taken for free text
@@ -128,7 +129,7 @@ def repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     changed = frame.select((~named[0]).sum(), (~named[1]).sum(), lost.sum()).row(0)
     sound = frame.select(
         "product_id",
-        kind=pl.when(pl.col("value").is_null()).then(pl.lit("open")).otherwise(pl.lit("attribute")),
+        kind=pl.when(pl.col("value").is_null()).then(pl.lit(OPEN)).otherwise(pl.lit("attribute")),
         question=pl.when(named[0])
         .then("question")
         .otherwise(pl.format("About the {}: {}", "name", "question")),

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from data.modules.opening import AnyData, InstructionData, LabelledText, RetailData
     from data.tokens.example import Example
 
+TASK = "task:"  # before the name of a task of lm-eval in evaluation.general
 Answers = dict[str, list[str | None]]  # by model
-Losses = Callable[["list[Example]", str], tuple[list[float], list[float]]]
 Judge = Callable[[pl.DataFrame, Answers], tuple[pl.DataFrame, Settings]]
 
 
@@ -90,14 +90,26 @@ class Answerer(Protocol):
         ...
 
 
+class ComparedModel(Protocol):
+    """Compares the tuned model with its base on what it was not tuned for."""
+
+    def losses(self, rows: "list[Example]", name: str, /) -> tuple[list[float], list[float]]:
+        """(losses of the tuned model, of its base), one for each row."""
+        ...
+
+    def errors(self, task: str, count: int) -> list[tuple[str, str, list[float], list[float]]]:
+        """(name, metric, errors of the tuned model, of its base) for each part of a task of lm-eval."""
+        ...
+
+
 @dataclass(frozen=True)
 class JudgedModel:
-    """What is judged, as functions. losses: (rows, name) -> losses of the tuned model and of its base.
-    nearest: see `data.scoring.lookups`. chat: asks a language model that judges, if one is set.
+    """What is judged, as functions. nearest: see `data.scoring.lookups`. chat: asks a language model that
+    judges, if one is set.
     """
 
     answerer: Answerer
-    losses: Losses
+    compared: ComparedModel
     nearest: Nearest
     chat: Chat
 
@@ -130,7 +142,7 @@ def evaluate_answers(
         data.
     """
     judge = _judge_of(data, settings, model.chat)
-    general = _compare_general(data, settings, model.losses)  # first: it reads files
+    general = _compare_general(data, settings, model.compared)  # first: it reads files
     questions = data.evaluation_questions(settings["questions"])
     answers, made = _answers_of(model, data, settings, questions)
     judged, scores = judge(questions, answers)
@@ -198,20 +210,21 @@ def check_evaluation(data: "AnyData", settings: Settings) -> None:
 
 def general_rows(data: "RetailData | InstructionData", settings: Settings) -> "dict[str, list[Example]]":
     """The rows of each file of general text."""
-    return {path: data.general_examples(path, settings["general_rows"]) for path in settings["general"]}
+    files = [name for name in settings["general"] if not name.startswith(TASK)]
+    return {path: data.general_examples(path, settings["general_rows"]) for path in files}
 
 
 def _compare_general(
-    data: "RetailData | InstructionData", settings: Settings, losses: Losses
+    data: "RetailData | InstructionData", settings: Settings, model: ComparedModel
 ) -> list[JsonObject]:
-    """How the loss on each file of general text differs from the base's.
-
-    Args:
-        losses: (rows, name) -> losses of the tuned model and of its base.
-    """
+    """How the loss on each file of general text, and the errors on each task, differ from the base's."""
     found = []
     for path, rows in general_rows(data, settings).items():
-        found.append(forgetting.compare_losses(Path(path).name, *losses(rows, path), data.seed))
+        found.append(forgetting.compare_losses(Path(path).name, *model.losses(rows, path), data.seed))
+    for name in settings["general"]:
+        if name.startswith(TASK):
+            for task, metric, tuned, base in model.errors(name.removeprefix(TASK), settings["general_rows"]):
+                found.append(forgetting.compare_losses(task, tuned, base, data.seed, f"1 - {metric}"))
     return found
 
 

@@ -24,6 +24,9 @@ from data.questions.retrieval import (
 from data.questions.words import words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
+ABOUT = (
+    r"\b(?:tell me|show me|see|do (?:you|u)|have you got|describe|details?|interested|buy|want|looking for)\b"
+)
 KEY_SCORE = 88  # how alike a word of the question and an attribute must be
 SYNONYMS = {
     "fabric": r"material|fabric|cloth|made (?:out )?of|made from|consists? of|stuff|sewn from",
@@ -96,6 +99,8 @@ def attribute(row: Product, text: str, named: list[str], values: ValueMatcher) -
     keys = values.keys_of(named)
     of_values = (fact for fact in row["facts"] if fact["key"].lower() in keys)
     best = _fact_asked(row, rest) or next(of_values, None)
+    if best is None and re.search(ABOUT, rest):
+        return said(f"We have the {row['name']}.", row)
     if best is None:
         return UNSAID.format(name=row["name"])
     if best["key"].lower() == "ideal for":

@@ -24,6 +24,7 @@ from data.questions.phrases import (
     COMPARISON,
     FOLLOW_UP,
     GREETING,
+    OPEN,
     PRICE_LIMIT,
     UNSAID,
     YES_NO,
@@ -207,7 +208,7 @@ def _is_right() -> pl.Expr:
         pl.col("candidate_category") == pl.col("asked_category")
     )
     return (
-        pl.when(pl.col("kind").is_in(["attribute", "open", FOLLOW_UP, YES_NO, UNSAID]))
+        pl.when(pl.col("kind").is_in(["attribute", OPEN, FOLLOW_UP, YES_NO, UNSAID]))
         .then(~other)
         .when(pl.col("kind").is_in([ABSENT, GREETING]))
         .then(False)

@@ -1,7 +1,9 @@
 """Loggers beside the record of a run: each writes what it gets, and one that fails stops nothing."""
 
 import csv
+import json
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,24 @@ def test_wandb_keeps_an_offline_run_for_each_run(folder: Path, monkeypatch: pyte
         (record,) = (each / "wandb").rglob("run-*.wandb")
         assert record.name == f"run-{each.name}.wandb"
         assert record.stat().st_size > 500
+
+
+def test_comet_keeps_an_offline_run_for_each_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("comet_ml", reason="the extra loggers is not installed")
+    monkeypatch.setenv("COMET_START_ONLINE", "0")
+    second = folder.with_name("2026-11-29_12-00-00_job-2")
+    second.mkdir()
+    keys = set()
+    for each in (folder, second):
+        logged(each, "comet")
+        (record,) = (each / "comet").glob("*.zip")
+        with zipfile.ZipFile(record) as archive:
+            messages = archive.read("messages.json").decode()
+            keys.add(json.loads(archive.read("experiment.json"))["offline_id"])
+        assert '"train/loss"' in messages
+        assert '"evaluation/accuracy"' in messages
+        assert "lora_r" in messages
+    assert len(keys) == 2
 
 
 class Failing:

@@ -104,6 +104,24 @@ def test_a_second_turn_goes_on_unless_it_names_other_goods(
     assert found(ground, question, [turn]) == ids
 
 
+@pytest.mark.parametrize(
+    ("question", "ids"),
+    [
+        ("a linen shirt please", "b"),
+        ("another shirt, in cotton", "ac"),
+        ("do you have any linen shirts?", "b"),
+        ("and is it a cotton shirt?", "a"),
+        ("and what about the fabric?", "a"),
+        ("Tell me about the Pello jeans", "d"),
+    ],
+)
+def test_a_second_turn_for_any_goods_of_the_kind_is_a_new_search(
+    ground: Grounding, question: str, ids: str
+) -> None:
+    turn = ("What is the price of the Zarvo Striped Men's Shirt?", "The price is Rs. 500.")
+    assert found(ground, question, [turn]) == ids
+
+
 def test_people_matter_only_where_rows_say_whom_they_are_for() -> None:
     rows = [row(*values[:-1], []) for values in ROWS]
     shop = Grounding(pl.DataFrame(rows, schema_overrides={"keywords": pl.List(pl.String)}), 3)

@@ -18,7 +18,9 @@ def test_any_right_product_counts_and_absent_ones_do_not(sample: tuple[pl.DataFr
     products, questions = sample
     own = products.select(product_id="id", name="name")
     names = questions.join(own, on="product_id", maintain_order="left")["name"]
-    by_name = pl.col("kind").is_in(["attribute", "search", "yes_no", "unsaid", "comparison", "follow_up"])
+    by_name = pl.col("kind").is_in(
+        ["attribute", "search", "yes_no", "unsaid", "comparison", "follow_up", "open"]
+    )
     counts = recall(questions, [[name, "Unheard Of"] for name in names], products)
     assert counts["answered"] == questions.filter(~pl.col("kind").is_in(["absent", "greeting"])).height
     assert counts["found"] == questions.filter(by_name).height
