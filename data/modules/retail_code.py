@@ -16,6 +16,7 @@ from data.questions import (
     follow_ups,
     further_kinds,
     grounding,
+    intents,
     key_wordings,
     matches,
     names,
@@ -51,7 +52,7 @@ CODE = [
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
 GROUNDING_CODE = source_files(
-    grounding, retrieval, names, words, matches, asked_keys, attribute_words, recall
+    grounding, retrieval, intents, names, words, matches, asked_keys, attribute_words, recall
 )
 
 # fields of data.questions, and of data, that do not change the questions

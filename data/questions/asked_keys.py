@@ -21,7 +21,8 @@ from data.questions.words import Spelling, is_plain, last_word, plain_words, sin
 NOT_SAID = "not said"
 MOST_KEYS = 2  # of a question that are written
 LONG = 6  # letters, from which on a word of the thesaurus may have another one wrong
-GENERIC = "type"  # which asks for itself only alone: "what type of neck" asks for the neck
+# They ask for themselves only alone: "what type of neck" asks for the neck, "colours available" for colours.
+GENERIC = ("type", "stock")
 LOOKING_FOR = r"\b(?:look|search|hunt)(?:ing)? for\b"
 BEFORE_PURPOSES = {"for", "to", "at", "on", "with", "from", "during"}
 DETERMINERS = {"a", "an", "the", "my", "our", "his", "her", "their", "your", "some"}
@@ -168,8 +169,9 @@ def _found_in(words: Words, ways: Iterable[_Way]) -> list[str]:
         for place in places:
             left[place] = None
         found.setdefault(way.key, places[0])
-    if len(found) > 1:
-        found.pop(GENERIC, None)
+    for key in GENERIC:
+        if len(found) > 1:
+            found.pop(key, None)
     return sorted(found, key=lambda key: found[key])[:MOST_KEYS]
 
 

@@ -178,8 +178,8 @@ def unsaid_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def greeting_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """A greeting or thanks beside one product in ten."""
-    some = products.filter(pl.col("id").hash(seed + 14) % 10 == 0)
+    """A greeting, thanks, or a question about the shop, beside one product in eight."""
+    some = products.filter(pl.col("id").hash(seed + 14) % 8 == 0)
     return some.select(
         product_id="id",
         kind=pl.lit(GREETING),

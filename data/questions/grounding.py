@@ -29,16 +29,17 @@ import polars as pl
 
 from data.questions.asked_keys import MOST_KEYS, KeyMatcher, said_under
 from data.questions.follow_ups import earlier_turns
+from data.questions.intents import OUTFIT, is_refused, only_greets, wish_for_others
 from data.questions.matches import ValueMatcher, has_all, marks
 from data.questions.names import Product, same_name
 from data.questions.phrases import COMPARISON, CONTEXT, PRICE
 from data.questions.products import read_question_products
-from data.questions.retrieval import OUTFIT, Retriever, only_greets, wish_for_others
+from data.questions.retrieval import Retriever
 from data.questions.shoppers import SHOPPERS
 from data.questions.words import calls_by_name, span_of_name
 from data.tokens.chat_templates import Turns
 from data.tokens.escaping import escape_frame
-from data.tokens.prompts import Renderer
+from data.tokens.prompts import Renderer, asked_messages
 from data.values import Settings
 
 NOTHING = "- nothing that fits"  # in the place of rows, where a question looks for goods that no row is
@@ -112,11 +113,13 @@ class Grounding:
         """What the catalogue has for a question."""
         searched = self.retriever.with_subject(context, question, earlier).lower()
         rows, subjects = self.retriever.relevant(context, searched, self.count)
-        asked_for = self.matcher.asked_for(searched, subjects)
+        named = self.matcher.asked_for(searched, subjects)
+        refused = [value for value in named if not subjects and is_refused(value, searched)]
+        asked_for = [value for value in named if value not in refused]
         wish = wish_for_others(searched) if subjects else None
 
         def fits(row: Product) -> bool:
-            return has_all(row, asked_for)
+            return has_all(row, asked_for) and not any(has_all(row, [value]) for value in refused)
 
         if wish:
             has_none = self._lacks_others(searched, wish, subjects[0])
@@ -124,7 +127,7 @@ class Grounding:
             has_none = not subjects and self._has_none(searched, asked_for)
         if has_none:
             rows = []
-        elif asked_for and not subjects:
+        elif named and not subjects:
             rows = self.retriever.search(searched, context.removeprefix(CONTEXT), self.count, fits)
         elif asked_for and wish:
             rows = self.retriever.relevant(context, searched, self.count, fits)[0]
@@ -235,9 +238,13 @@ class _GroundedRenderer(Renderer):
         return self.grounding.context(context, question, earlier=earlier)
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
-        """The prompt of a question, with earlier ones only where it goes on about them, as in training."""
+        """The prompt of a question, with earlier ones only where it goes on about them, as in training, and
+        finds something.
+        """
         goes_on = self.grounding.retriever.with_subject(context, question, earlier) != question
-        return super().conversation(context, earlier if goes_on else [], question)
+        inside = self.in_prompt(context, question, earlier)
+        turns = earlier if goes_on and not inside.endswith(NOTHING) else []
+        return self.encoded(self.prompt_text(asked_messages(inside, question, turns)))
 
 
 def renderer_of(base: str, origin: Settings, find_products: Callable[[], Path]) -> Renderer:

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from data.questions.intents import without_budget
 from data.questions.names import Product
-from data.questions.retrieval import without_budget
 from data.questions.words import WordIndex, last_word, singular, without_words, words_of
 
 MOST_VALUES = 4  # of a question that are marked

@@ -17,10 +17,20 @@ import polars as pl
 
 from data.catalogue.cells import first_number
 from data.catalogue.normalisation import normalised
+from data.questions.intents import (
+    BEST_RATED,
+    CHEAPER,
+    OUTFIT,
+    SEARCH,
+    only_greets,
+    price_order,
+    wish_for_others,
+    without_budget,
+)
 from data.questions.names import NameIndex, Product, in_order, same_name
 from data.questions.phrases import CONTEXT
 from data.questions.products import price_text
-from data.questions.words import Spelling, calls_by_name, nearest_word, words_of
+from data.questions.words import Spelling, calls_by_name, words_of
 
 if TYPE_CHECKING:
     import bm25s
@@ -28,37 +38,6 @@ if TYPE_CHECKING:
 
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 MOST_TRIED = 1000  # rows, the best first, of which those that fit are looked for
-OUTFIT = (
-    r"\b(?:go(?:es)? (?:well |nicely |together )?with|(?:wear|style) (?:it |this )?with|outfit|match(?:es)?"
-    r"|combine|pairs? (?:it |this |well |nicely )?with|looks? (?:good|nice|great) (?:together )?with)\b"
-    r"|what can i wear"
-)
-ALTERNATIVE = (
-    r"\b(?:instead|alternatives?|similar|comparable|what else"
-    r"|(?:any|some)thing (?:else|cheaper|(?:\w+ )?like)|(?:a|any) cheaper one|cheaper (?:ones|options?)"
-    r"|other (?:than|options?)|replac(?:e|es|ement)|rather than|in place of|substitutes?)\b"
-)
-SEARCH = (
-    r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|(?:need|want)(?! to know)"
-    r"|any|cheapest|buy|recommend|suggest|do (?:you|u) (?:have|sell)|have you got"
-    r"|where (?:do|can) i (?:find|get))\b"
-)
-GREETING = (
-    r"^\W*(?:(?:ok(?:ay)?|great|perfect|cool|no)\W+)?(?:hi|hello|hey|hiya|howdy"
-    r"|good (?:morning|afternoon|evening|day)|(?:many )?thanks?|thx|bye)\b"
-)
-BUDGET = (
-    r"\b(?:under|below|(?:less|lower) than|up ?to|at most|(?:no|not) more than|not over|cheaper than|within"
-    r"|max(?:imum)?(?: of)?"
-    r"|budget(?: of| is)?)"
-    r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
-)
-CHEAPEST = r"\b(?:cheapest|least expensive|lowest price)\b"
-DEAREST = r"\bmost expensive\b"
-OF_PRICES = ("cheapest", "expensive", "lowest")  # words of both that may be misspelt
-OTHERS = "alternative alternatives instead similar outfit match matches combine replace replacement".split()
-LIMITS = ("under", "below", "cheaper", "within", "maximum", "budget")  # words of BUDGET that may be misspelt
-BEFORE_NUMBER = r"[^\W\d]+(?=\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?\d)"
 REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
 
 
@@ -68,39 +47,6 @@ def _row_text(row: Product) -> str:
     for fact in row["facts"]:
         parts += [fact["key"], fact["value"]]
     return " ".join(filter(None, parts))
-
-
-def without_budget(question: str) -> tuple[str, float | None]:
-    """(a question in lower case without its price limit, the limit or None)
-
-    "under Rs. 1,500" is a limit, also where its word is misspelt.
-    """
-    spelled = re.sub(BEFORE_NUMBER, lambda word: nearest_word(word[0], LIMITS) or word[0], question)
-    found = re.search(BUDGET, spelled)
-    if not found:
-        return question, None
-    return re.sub(BUDGET, " ", spelled), float(found[1].replace(",", ""))
-
-
-def price_order(question: str) -> int:
-    """1 for a question in lower case that asks for the cheapest product, -1 for the dearest, else 0."""
-    spelled = re.sub(r"[^\W\d_]{5,}", lambda word: nearest_word(word[0], OF_PRICES) or word[0], question)
-    if re.search(CHEAPEST, spelled):
-        return 1
-    return -1 if re.search(DEAREST, spelled) else 0
-
-
-def only_greets(question: str) -> bool:
-    """Whether a question in lower case says hello or thanks and looks for nothing."""
-    return bool(re.search(GREETING, question)) and not re.search(SEARCH, question)
-
-
-def wish_for_others(question: str) -> str | None:
-    """`OUTFIT` or `ALTERNATIVE`, where a question in lower case asks for products other than the one that it
-    names, also misspelt ("an otufit"); else None.
-    """
-    spelled = re.sub(r"[^\W\d_]{5,}", lambda word: nearest_word(word[0], OTHERS) or word[0], question)
-    return next((wish for wish in (OUTFIT, ALTERNATIVE) if re.search(wish, spelled)), None)
 
 
 def foremost(rows: list[Product]) -> list[Product]:
@@ -207,6 +153,8 @@ class Retriever:
         if order := price_order(looked_for):
             priced = [place for place in places if not np.isnan(self.prices[place])]
             places = sorted(priced, key=lambda place: order * self.prices[place])
+        elif re.search(BEST_RATED, looked_for):
+            places = sorted(places, key=lambda place: -float(self.all[place]["rating"] or 0))
         return _first_of_each_name(filter(fits, (self.all[place] for place in places)), count)
 
     def relevant(
@@ -253,7 +201,7 @@ class Retriever:
         if wish == OUTFIT:
             return self.partners(row)
         mates = self.shelf_mates(row)
-        return self._cheaper(mates, row) if "cheaper" in text else mates
+        return self._cheaper(mates, row) if re.search(CHEAPER, text) else mates
 
     def _cheaper(self, rows: Iterator[Product], than: Product) -> Iterator[Product]:
         """The rows whose price is known and below that of another one."""
@@ -276,7 +224,8 @@ class Retriever:
             return question
         text, category = question.lower(), context.removeprefix(CONTEXT)
         goes_on = re.search(REFERENCE, text) is not None
-        if (re.search(SEARCH, text) and not goes_on) or self.names.named(text, category):
+        is_search = re.search(SEARCH, text) and not goes_on and wish_for_others(text) is None
+        if is_search or (only_greets(text) and not goes_on) or self.names.named(text, category):
             return question
         turns = [turn for pair in earlier for turn in pair]
         for turn in reversed(turns):

@@ -228,7 +228,7 @@ BUDGET = [
     "need {thing} pls, maximum {limit}",
 ]
 
-GREETING = [
+GREETING = [  # and what no catalogue says
     "hi there",
     "Good day!",
     "hello bot",
@@ -243,6 +243,12 @@ GREETING = [
     "Thank you very much!",
     "thanks a lot",
     "Can you help me?",
+    "Do you deliver to my city?",
+    "What is your return policy?",
+    "how can i pay",
+    "where is my order",
+    "Can I pay with a credit card?",
+    "do u have free shipping",
     "hello, is anybody there?",
     "Good evening.",
     "hiya",
@@ -250,6 +256,9 @@ GREETING = [
     "Hey, who am I talking to?",
     "Good afternoon!",
     "bye, thanks",
+    "How long does delivery take?",
+    "Can I talk to a real person?",
+    "what payment do you take",
 ]
 
 # Before and after any question.

@@ -10,17 +10,11 @@ import polars as pl
 
 from data.questions.filling import people
 from data.questions.follow_ups import earlier_turns
+from data.questions.intents import ALTERNATIVE, OUTFIT, only_greets, price_order, without_budget
 from data.questions.matches import ValueMatcher
 from data.questions.names import Product
 from data.questions.phrases import COMPARED, CONTEXT, DECLINE, PRICE, WELCOME
-from data.questions.retrieval import (
-    ALTERNATIVE,
-    OUTFIT,
-    Retriever,
-    only_greets,
-    price_order,
-    without_budget,
-)
+from data.questions.retrieval import Retriever
 from data.questions.words import words_of
 
 UNSAID = "The catalogue does not say that of the {name}."
@@ -79,7 +73,7 @@ def answer(catalogue: Retriever, values: ValueMatcher, context: str, question: s
         return suggestion(catalogue.shelf_mates(row))
     if row is None or catalogue.is_search(text, row):
         found = search(catalogue, text, category)
-        return WELCOME if found == DECLINE and only_greets(text) else found
+        return WELCOME if only_greets(text) and (row is None or found == DECLINE) else found
     second = catalogue.names.second_named(text, category, row) if re.search(COMPARISON, text) else None
     if second:
         return comparison(row, second, text)

@@ -8,8 +8,8 @@ import pytest
 from data.catalogue.cells import first_number
 from data.catalogue.cleaning import CatalogueFilter
 from data.questions.further_kinds import yes_no_questions
+from data.questions.intents import price_order, without_budget
 from data.questions.phrases import PRICE_LIMIT
-from data.questions.retrieval import price_order, without_budget
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
 from tests.catalogues import clean, questions_of
 from tests.conftest import ROOT

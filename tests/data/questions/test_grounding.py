@@ -12,8 +12,9 @@ from data.catalogue.pairing import read_pairing
 from data.questions import grounding
 from data.questions.filling import PAIRS
 from data.questions.grounding import NOTHING, Grounding, compact
+from data.questions.intents import without_budget
 from data.questions.products import answer_block, partners_of
-from data.questions.retrieval import Retriever, without_budget
+from data.questions.retrieval import Retriever
 from data.scoring.rules import rule_answers
 from data.tokens.prompts import Renderer
 from tests.conftest import POCKET

@@ -7,8 +7,8 @@ import pytest
 
 from data.questions.choices import cheapest_questions
 from data.questions.grounding import NOTHING, Grounding
+from data.questions.intents import only_greets, price_order, without_budget
 from data.questions.names import Product
-from data.questions.retrieval import only_greets, price_order, without_budget
 from data.tokens.chat_templates import Turns
 
 MEN, WOMEN = "Men's Clothing", "Women's Clothing"
@@ -76,6 +76,13 @@ def found(ground: Grounding, question: str, earlier: Turns = ()) -> str:
         ("thanks, that's all", ""),
         ("ok thank you, bye", ""),
         ("Hello, do you have jeans?", "d"),
+        ("What is your return policy?", ""),
+        ("do you ship to Mumbai", ""),
+        ("how can I pay?", ""),
+        ("do you deliver jeans?", "d"),
+        ("a shirt that is not cotton", "b"),
+        ("shirt, no linen", "ac"),
+        ("a shirt for not more than 500", "ab"),
     ],
 )
 def test_what_is_looked_for_is_found_or_nothing_is(ground: Grounding, question: str, ids: str) -> None:
@@ -113,6 +120,11 @@ def test_a_second_turn_goes_on_unless_it_names_other_goods(
         ("and is it a cotton shirt?", "a"),
         ("and what about the fabric?", "a"),
         ("Tell me about the Pello jeans", "d"),
+        ("something cheaper?", "b"),
+        ("thats too expensive", "b"),
+        ("ok show me something else", "bcd"),
+        ("do you deliver to Delhi?", ""),
+        ("and when is it delivered?", "a"),
     ],
 )
 def test_a_second_turn_for_any_goods_of_the_kind_is_a_new_search(
@@ -120,6 +132,14 @@ def test_a_second_turn_for_any_goods_of_the_kind_is_a_new_search(
 ) -> None:
     turn = ("What is the price of the Zarvo Striped Men's Shirt?", "The price is Rs. 500.")
     assert found(ground, question, [turn]) == ids
+
+
+def test_the_best_rated_come_first() -> None:
+    ratings = {"b": "3", "c": "4.5"}
+    rows = [row(*values) | {"rating": ratings.get(values[0])} for values in ROWS]
+    shop = Grounding(pl.DataFrame(rows, schema_overrides={"rating": pl.String}), 3)
+    assert found(shop, "the best rated shirt") == "cba"
+    assert found(shop, "which cotton shirt has the best reviews?") == "ca"
 
 
 def test_people_matter_only_where_rows_say_whom_they_are_for() -> None:
