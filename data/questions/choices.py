@@ -166,8 +166,8 @@ def wish_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def open_questions(products: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One question about a third of the products for nothing but the product."""
-    some = without_namesakes(products).filter(pl.col("id").hash(seed + 23) % 3 == 0)
+    """One question about a sixth of the products for nothing but the product."""
+    some = without_namesakes(products).filter(pl.col("id").hash(seed + 23) % 6 == 0)
     return some.with_columns(draw=pl.col("id")).select(
         product_id="id",
         kind=pl.lit(OPEN),

@@ -239,11 +239,13 @@ class _GroundedRenderer(Renderer):
 
     def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
         """The prompt of a question, with earlier ones only where it goes on about them, as in training, and
-        finds something.
+        finds something. One for others ("something cheaper?") names what it goes on about, as there.
         """
-        goes_on = self.grounding.retriever.with_subject(context, question, earlier) != question
+        whole = self.grounding.retriever.with_subject(context, question, earlier)
         inside = self.in_prompt(context, question, earlier)
-        turns = earlier if goes_on and not inside.endswith(NOTHING) else []
+        if whole != question and wish_for_others(whole.lower()):
+            return self.encoded(self.prompt_text(asked_messages(inside, whole, [])))
+        turns = earlier if whole != question and not inside.endswith(NOTHING) else []
         return self.encoded(self.prompt_text(asked_messages(inside, question, turns)))
 
 

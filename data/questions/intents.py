@@ -28,7 +28,7 @@ GREETING = (
 )
 # What a shop's people know and its catalogue does not.
 SERVICE = (
-    r"\b(?:return(?:s| policy)|refunds?|deliver\w*|ship(?:s|ping|ped|ment)?|courier|payment"
+    r"\b(?:return(?:s| policy| it| them| this)|refunds?|deliver\w*|ship(?:s|ping|ped|ment)?|courier|payment"
     r"|how (?:can|could|do|should) (?:i|we) pay(?! for)|pay (?:by|with|online)|cash on|credit cards?"
     r"|debit card|invoice|my order|order status"
     r"|opening (?:hours|times)|customer (?:care|service|support)|phone number|complain\w*|cancel|loyalty"

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from data.questions.intents import without_budget
+from data.questions.intents import BEST_RATED, without_budget
 from data.questions.names import Product
 from data.questions.words import WordIndex, last_word, singular, without_words, words_of
 
@@ -88,7 +88,7 @@ class ValueMatcher:
         Args:
             question: in lower case. subjects: the products that it names, whose names count for nothing.
         """
-        words = self._known_words(without_budget(question)[0])
+        words = self._known_words(re.sub(BEST_RATED, " ", without_budget(question)[0]))
         for row in subjects:
             words = without_words(words, self._known_words(row["name"]))
         text = " ".join(word or "|" for word in words)

@@ -138,22 +138,24 @@ class Retriever:
             less than the first are left out.
         """
         looked_for, budget = without_budget(question)  # its number would find prices and codes
-        meant = [self.spelling(word) for word in words_of(looked_for)]
+        order, by_rating = price_order(looked_for), re.search(BEST_RATED, looked_for)
+        meant = [self.spelling(word) for word in words_of(re.sub(BEST_RATED, " ", looked_for))]
         words = [word for word in meant if word is not None]
-        if not words:
+        if not words and not order and not by_rating:
             return []
-        scores = self.index.get_scores(words)
+        scores = self.index.get_scores(words) if words else np.ones(len(self.all))
         if category:
             scores = np.where(self.categories == category, scores, 0)
         if budget is not None:
             scores = np.where(self.prices <= budget, scores, 0)
         best = np.argsort(-scores, kind="stable")
         floor = 0 if fits else CLOSE * scores.max()
-        places = [place for place in best[:MOST_TRIED] if 0 < scores[place] >= floor]
-        if order := price_order(looked_for):
+        tried = best[:MOST_TRIED] if words else best
+        places = [place for place in tried if 0 < scores[place] >= floor]
+        if order:
             priced = [place for place in places if not np.isnan(self.prices[place])]
             places = sorted(priced, key=lambda place: order * self.prices[place])
-        elif re.search(BEST_RATED, looked_for):
+        elif by_rating:
             places = sorted(places, key=lambda place: -float(self.all[place]["rating"] or 0))
         return _first_of_each_name(filter(fits, (self.all[place] for place in places)), count)
 

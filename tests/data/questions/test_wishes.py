@@ -79,6 +79,9 @@ def found(ground: Grounding, question: str, earlier: Turns = ()) -> str:
         ("What is your return policy?", ""),
         ("do you ship to Mumbai", ""),
         ("how can I pay?", ""),
+        ("can I return it?", ""),
+        ("what is the cheapest thing you have", "fba"),
+        ("the most expensive product", "ced"),
         ("do you deliver jeans?", "d"),
         ("a shirt that is not cotton", "b"),
         ("shirt, no linen", "ac"),
@@ -140,6 +143,7 @@ def test_the_best_rated_come_first() -> None:
     shop = Grounding(pl.DataFrame(rows, schema_overrides={"rating": pl.String}), 3)
     assert found(shop, "the best rated shirt") == "cba"
     assert found(shop, "which cotton shirt has the best reviews?") == "ca"
+    assert found(shop, "top rated shirts") == "cba"
 
 
 def test_people_matter_only_where_rows_say_whom_they_are_for() -> None:
