@@ -11,7 +11,7 @@ import polars as pl
 
 from data import markdown
 from data.reports import forgetting_report, page, speed_report, tables
-from data.reports.evaluated_runs import EvaluatedRun, side_by_side
+from data.reports.evaluated_runs import EvaluatedRun, ask_the_same, side_by_side
 from data.reports.page import Section
 from data.reports.sections import (
     accuracy_chart,
@@ -155,7 +155,7 @@ def _jobs_table(runs: list[EvaluatedRun]) -> str:
 def _change_arrows(runs: list[EvaluatedRun]) -> dict[str, str]:
     """Run -> an arrow, for each that differs from the first one by more than chance on the same questions."""
     first = runs[0]
-    comparable = [run for run in runs[1:] if run.scores["data_digest"] == first.scores["data_digest"]]
+    comparable = [run for run in runs[1:] if ask_the_same(run, first)]
     differences = [statistics.paired(run.tuned, first.tuned, summaries.RIGHT) for run in comparable]
     levels = statistics.holm([difference.p for difference in differences])
     arrows = {}

@@ -14,6 +14,7 @@ from data.values import Json, JsonObject, Settings
 
 ARTIFACTS = (".parquet", ".png", ".md", ".html")
 RECORDS = ("scores.json", "results.json", "metrics.jsonl", JUDGED)  # by which runs are compared
+QUESTION_KEY = ["split", "product_id", "question"]  # columns that say which question an answer is to
 CLASSIFIERS = "classifiers"
 KINDS = {  # key of the scores -> what such runs trained
     "splits": CLASSIFIERS,
@@ -213,16 +214,27 @@ def _with_distinct_names(runs: list[EvaluatedRun]) -> list[EvaluatedRun]:
     return renamed
 
 
+def ask_the_same(one: EvaluatedRun, other: EvaluatedRun) -> bool:
+    """Whether two runs answered the same questions: of the same prepared data, or of data that were prepared
+    otherwise, such as with rows of the catalogue in their prompts and without.
+    """
+    if one.scores["data_digest"] == other.scores["data_digest"]:
+        return True
+    if not set(QUESTION_KEY) <= set(one.rows.columns) & set(other.rows.columns):
+        return False
+    asked, asked_there = (run.tuned.select(QUESTION_KEY).sort(QUESTION_KEY) for run in (one, other))
+    return asked.equals(asked_there)
+
+
 def side_by_side(
     runs: list[EvaluatedRun], incumbent: EvaluatedRun | None
 ) -> tuple[list[EvaluatedRun], EvaluatedRun, list[EvaluatedRun]]:
-    """(the runs under names of their own, the best, those on the same data that it is compared with and the
-    incumbent)
+    """(the runs under names of their own, the best, those on the same questions that it is compared with and
+    the incumbent)
     """
     runs = _with_distinct_names(runs)
     best = best_run(runs)
-    same_data = [run for run in runs if run.scores["data_digest"] == best.scores["data_digest"]]
-    others = [run for run in same_data if run is not best]
+    others = [run for run in runs if run is not best and ask_the_same(run, best)]
     if incumbent:
         others.append(incumbent)
     return runs, best, others

@@ -29,8 +29,7 @@ ROWS = [
 CONTEXT = "Online shopping for Men's Clothing"
 
 
-@pytest.fixture
-def products() -> pl.DataFrame:
+def shop() -> pl.DataFrame:
     columns = ["id", "name", "category", "shelf", "product_kind", "fabric", "rating"]
     table = pl.DataFrame(ROWS, schema=columns, orient="row")
     pair = pl.struct(key=pl.lit("Fabric"), value=pl.col("fabric"))
@@ -38,6 +37,11 @@ def products() -> pl.DataFrame:
     partners = partners_of(pl.col("product_kind"), read_pairing("clothing"))
     table = table.with_columns(brand=pl.lit(None, pl.String), plural=False, block=answer_block(2))
     return table.with_columns(partners=partners, keywords=pl.lit([], pl.List(pl.String)))
+
+
+@pytest.fixture
+def products() -> pl.DataFrame:
+    return shop()
 
 
 def ids(products: pl.DataFrame, question: str, count: int = 2, context: str = CONTEXT) -> list[str]:
@@ -149,28 +153,6 @@ def test_a_second_turn_goes_on_about_the_product_of_the_first(
     assert ("Zarvo" in searched) is named
     rows = Grounding(products, 2).context(CONTEXT, question, earlier=earlier)
     assert ("- Zarvo Striped" in rows) or not named
-
-
-def test_the_chat_hands_its_earlier_turns_to_retrieval(products: pl.DataFrame, tmp_path: Path) -> None:
-    products.write_parquet(tmp_path / "products.parquet")
-    origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2}}
-    renderer = grounding.renderer_of(str(POCKET), origin, lambda: tmp_path / "products.parquet")
-    earlier = [("fabric of the Lumo Printed Men's Shirt?", "Silk.")]
-    ids = renderer.conversation(CONTEXT, earlier, "And who is it for?")
-    assert "- Lumo Printed" in renderer.tokenizer.decode(ids)
-
-
-def test_the_model_sees_earlier_turns_where_a_question_goes_on_about_them(
-    products: pl.DataFrame, tmp_path: Path
-) -> None:
-    products.write_parquet(tmp_path / "products.parquet")
-    data = {"grounding": "rows", "grounding_rows": 2, "wording": "shoppers"}
-    renderer = grounding.renderer_of(str(POCKET), {"data": data}, lambda: tmp_path / "products.parquet")
-    earlier = [("fabric of the Lumo Printed Men's Shirt?", "Silk.")]
-    assert renderer.reads_turns
-    assert "Silk." in renderer.tokenizer.decode(renderer.conversation("", earlier, "And who is it for?"))
-    for question in ("do you have linen shirts?", "fabric of the Zarvo Striped Men's Shirt?"):
-        assert renderer.conversation("", earlier, question) == renderer.conversation("", [], question)
 
 
 def test_a_model_without_rows_is_rendered_as_before(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from data.reports import criteria, gate
 from data.reports.criteria import Limits
-from data.reports.evaluated_runs import EvaluatedRun
+from data.reports.evaluated_runs import EvaluatedRun, side_by_side
 from data.scoring import summaries, verdicts
 
 LIMITS = Limits(
@@ -174,3 +174,11 @@ def test_limits_are_checked() -> None:
         "  limits.invented=2: must be a share from 0 to 1",
         "  limits.margin=x: must be a share from 0 to 1",
     ]
+
+
+def test_runs_are_compared_that_answered_the_same_questions() -> None:
+    """Those of the same data, or of data that were prepared otherwise, if the questions are the same."""
+    one, other = run_of(GOOD), run_of(answers("tuned", 0.5), data_digest="rows in the prompts")
+    assert [run.rows.height for run in side_by_side([one, other], None)[2]] == [other.rows.height]
+    fewer = run_of(answers("tuned", 0.5)[:-1], data_digest="another table")
+    assert side_by_side([one, fewer], None)[2] == []
