@@ -54,7 +54,7 @@ def test_a_grounded_run_carries_its_catalogue(grounded_run: tuple[Path, TrainCon
     changed.write_csv(tmp_path / "changed.csv")
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         again = compose("evaluate", [f"ckpt={folder / 'model'}", f"path={tmp_path / 'changed.csv'}",
-                                     f"outputs={tmp_path}", "baselines=[rules]", "questions=12"])  # fmt: skip
+                                     f"outputs={tmp_path}", "baselines=[rules]", "questions=40"])  # fmt: skip
     with pytest.raises(ValueError, match=r"^path=.*none\.csv: there is no such table$"):
         evaluate.run(OmegaConf.merge(again, {"path": str(tmp_path / "none.csv")}))
     evaluate.run(again)
