@@ -13,6 +13,7 @@ from data.modules import conversations
 from data.modules.instructions import InstructionData
 from data.tokens.prompts import Renderer
 from tests.conftest import POCKET
+from tests.data.modules.test_instructions import data_of
 
 ASKED, TOLD = "Name a colour.", "Blue."
 USER, ASSISTANT = {"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD}
@@ -112,19 +113,6 @@ def test_answers_of_weight_zero_are_not_trained(tmp_path: Path) -> None:
     assert "BAD" in renderer.decode(example.ids)
 
 
-def settings(path: Path, **changes: Any) -> dict[str, Any]:
-    given = {
-        "path": str(path),
-        "mixture": {},
-        "validation": 0.2,
-        "test": 0.0,
-        "held_out_rows": 0,
-        "limit": 0,
-        "encoding": "",
-    }
-    return given | {"separator": "", "max_seq_length": 64, "quality": {"filters": []}} | changes
-
-
 def pairs(first: int, count: int) -> pl.DataFrame:
     numbers = range(first, first + count)
     return pl.DataFrame(
@@ -133,9 +121,7 @@ def pairs(first: int, count: int) -> pl.DataFrame:
 
 
 def module(path: Path, cache: Path, **changes: Any) -> InstructionData:
-    made = InstructionData(settings(path, **changes), str(POCKET), cache, 1)
-    made.prepare_data()
-    return made
+    return data_of(path, cache, path=str(path), **changes)
 
 
 def test_a_file_called_test_is_never_trained_on(tmp_path: Path) -> None:
