@@ -46,8 +46,10 @@ def task_errors(module: FineTuned, spec: str, count: int) -> list[Errors]:
     Args:
         spec: the task's name in lm-eval, or a YAML file that describes it. count: rows, the first ones.
 
-    Raises ValueError for a model that predicts no tokens, and a metric that is the better the lower.
+    Raises ValueError for a model that predicts no tokens, a metric that is the better the lower, and as
+    `check_tasks` does.
     """
+    check_tasks([PREFIX + spec])
     from lm_eval import simple_evaluate
     from transformers import AutoTokenizer
 
@@ -58,14 +60,14 @@ def task_errors(module: FineTuned, spec: str, count: int) -> list[Errors]:
     logging.getLogger("lm_eval").setLevel(logging.WARNING)
     tokenizer = AutoTokenizer.from_pretrained(resolve_base(module.model_settings["base"]))
     module.eval()
-    found = []
+    manager, found = _manager([spec]), []
     for answering in (nullcontext(module), untuned(module)):
         with answering as net:
             results = simple_evaluate(
                 model=HarnessModel(net, tokenizer),
                 tasks=[spec],
                 limit=count,
-                task_manager=_manager([spec]),
+                task_manager=manager,
                 bootstrap_iters=0,
             )
         found.append(_errors_of(dict(results or {})))

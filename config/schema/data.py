@@ -117,8 +117,9 @@ class DataConfig:
     test: float = setting(0.1, "share of the rows for the test", at_least=0, at_most=0.5)
     held_out_rows: int = setting(
         2000,
-        "task instructions: conversations of validation, and of the test, at most; the others are trained on;"
-        " 0: as many as their shares say. A file that is named as a split stays whole",
+        "task instructions: conversations of validation, and of the test, at most, those with one first"
+        " question counted once; the others are trained on; 0: as many as their shares say. A file that is"
+        " named as a split stays whole",
         at_least=0,
     )
     limit: int = setting(

@@ -26,7 +26,8 @@ ROLES = {
 # what other tools left at the end of answers
 ENDS = r"\s*(?:<\|endoftext\|>|<\|im_end\|>|<\|eot_id\|>|</s>|<eos>|<end_of_turn>)\s*$"
 
-KEYS = ["first_key", "second_key"]  # two hashes of 64 bits: no two conversations share both
+# Hashes of 64 bits each; conversations that share both are taken for one.
+KEYS = ["first_key", "second_key"]
 
 MOST_ROWS = 0.5  # share of the rows that one opening may have; above it, whole conversations are compared
 

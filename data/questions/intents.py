@@ -42,6 +42,7 @@ BUDGET = (
 )
 CHEAPEST = r"\b(?:cheapest|least expensive|lowest price)\b"
 DEAREST = r"\bmost expensive\b"
+REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
 CHEAPER = r"\bcheaper\b|\btoo (?:expensive|pricey|costly|dear)\b"
 BEST_RATED = r"\b(?:(?:best|top|highest|most highly)[ -]rated|(?:best|highest) (?:ratings?|reviews?))\b"
 OF_PRICES = ("cheapest", "expensive", "lowest")  # words of both that may be misspelt

@@ -21,6 +21,7 @@ from data.questions.intents import (
     BEST_RATED,
     CHEAPER,
     OUTFIT,
+    REFERENCE,
     SEARCH,
     only_greets,
     price_order,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 CLOSE = 0.9  # share of the best row's score from which on another may be meant, too (by validation questions)
 MOST_TRIED = 1000  # rows, the best first, of which those that fit are looked for
-REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
 
 
 def _row_text(row: Product) -> str:
@@ -49,11 +49,16 @@ def _row_text(row: Product) -> str:
     return " ".join(filter(None, parts))
 
 
+def _rating(row: Product) -> float:
+    """The rating of a row; 0 where it has none."""
+    return float(row["rating"] or 0)
+
+
 def foremost(rows: list[Product]) -> list[Product]:
     """Best rated first, then best described, then by id: as a shelf puts products forward."""
 
     def place(row: Product) -> tuple[float, int, str]:
-        return -float(row["rating"] or 0), -len(row["facts"]), str(row["id"])
+        return -_rating(row), -len(row["facts"]), str(row["id"])
 
     return sorted(rows, key=place)
 
@@ -156,7 +161,7 @@ class Retriever:
             priced = [place for place in places if not np.isnan(self.prices[place])]
             places = sorted(priced, key=lambda place: order * self.prices[place])
         elif by_rating:
-            places = sorted(places, key=lambda place: -float(self.all[place]["rating"] or 0))
+            places = sorted(places, key=lambda place: -_rating(self.all[place]))
         return _first_of_each_name(filter(fits, (self.all[place] for place in places)), count)
 
     def relevant(

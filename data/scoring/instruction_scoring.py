@@ -45,7 +45,7 @@ class InstructionScorer:
         for model, texts in answers.items():
             judged = text_metrics.judge(questions, texts, self.metrics)
             if METRIC in self.names:
-                judged = judged.with_columns(pl.Series(METRIC, self._compare(questions, texts)))
+                judged = judged.with_columns(self._compare(questions, texts).alias(METRIC))
             frames.append(judged.with_columns(model=pl.lit(model)))
         return pl.concat(frames)
 
@@ -57,14 +57,8 @@ class InstructionScorer:
             others = questions.join(self.rivals, on="messages", how="left", maintain_order="left")["rival"]
             if not others.drop_nulls().len():
                 raise ValueError("evaluation.judge_against: that run has answered none of these questions")
-        shown = pl.DataFrame({"question": questions["question"], "text": texts, "other": others})
-        compared = shown.with_row_index("place").filter(pl.col("other").is_not_null())
-        columns = (compared[name].to_list() for name in ("question", "text", "other"))
-        scores = pl.Series("score", model_judge.compare(self.chat, *columns), dtype=pl.Float64)
-        found = compared.select("place").with_columns(scores)
-        return shown.with_row_index("place").join(found, on="place", how="left", maintain_order="left")[
-            "score"
-        ]
+        asked = questions["question"].to_list()
+        return pl.Series(model_judge.compare(self.chat, asked, texts, others.to_list()), dtype=pl.Float64)
 
 
 def _answers_of_run(run: str) -> pl.DataFrame:
@@ -73,7 +67,11 @@ def _answers_of_run(run: str) -> pl.DataFrame:
     """
     found = [folder / "predictions.parquet" for folder in (Path(run), Path(run).parent)]
     path = next((file for file in found if file.is_file()), None)
-    rows = pl.read_parquet(path) if path else pl.DataFrame()
+    try:
+        rows = pl.read_parquet(path) if path else pl.DataFrame()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"evaluation.judge_against={run}: {path} cannot be read ({reason})") from None
     if not {"messages", "model", "prediction"} <= set(rows.columns):
         raise ValueError(
             f"evaluation.judge_against={run}: must be the folder of an evaluated run of task instructions"

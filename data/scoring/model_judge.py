@@ -58,18 +58,22 @@ class Agreement:
 
 
 def compare(
-    chat: Chat, questions: Sequence[str], answers: Sequence[str | None], references: Sequence[str]
+    chat: Chat, questions: Sequence[str], answers: Sequence[str | None], references: Sequence[str | None]
 ) -> list[float | None]:
     """1 where the answer is better than the reference in both orders, 0 where it is worse in both, else 0.5;
-    None where a reply is missing or is no verdict. An answer that is missing scores 0.
+    None where a reply is missing or is no verdict, or there is no reference. An answer that is missing scores
+    0.
     """
-    places = [place for place, answer in enumerate(answers) if answer is not None]
-    requests = []
-    for place in places:
-        question, pair = questions[place], (str(answers[place]), references[place])
+    requests, places = [], list[int]()
+    scores: list[float | None] = []
+    for place, (answer, reference) in enumerate(zip(answers, references, strict=True)):
+        scores.append(None if reference is None else 0.0)
+        if answer is None or reference is None:
+            continue
+        places.append(place)
+        question, pair = questions[place], (answer, reference)
         requests += [_request(question, *pair), _request(question, *reversed(pair))]
     replies = [_choice(reply) for reply in chat(requests, SCHEMA)]
-    scores: list[float | None] = [0.0] * len(answers)
     for number, place in enumerate(places):
         first, second = replies[2 * number : 2 * number + 2]
         scores[place] = None if first is None or second is None else _score(first, second)

@@ -105,5 +105,9 @@ def test_a_task_that_cannot_be_done_is_named_before_the_work(task: Path) -> None
 def test_lm_eval_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "find_spec", lambda name: None)
     harness.check_tasks(["chat.jsonl"])
-    with pytest.raises(ValueError, match=r"tasks need lm-eval: pip install -r requirements/lm_eval\.txt"):
+    told = r"tasks need lm-eval: pip install -r requirements/lm_eval\.txt"
+    with pytest.raises(ValueError, match=told):
         harness.check_tasks(["task:arc_easy"])
+    module: Any = None  # nothing is asked of it before
+    with pytest.raises(ValueError, match=told):
+        harness.task_errors(module, "arc_easy", 3)

@@ -1,6 +1,7 @@
 """Prompts of second turns, as the chat page and the server render them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,17 +14,22 @@ from tests.data.questions.test_grounding import CONTEXT, shop
 EARLIER = [("fabric of the Lumo Printed Men's Shirt?", "Silk.")]
 
 
+def renderer_of(folder: Path, **data: str) -> Renderer:
+    """The renderer of a model that was trained with rows."""
+    shop().write_parquet(folder / "products.parquet")
+    origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2, **data}}
+    return grounding.renderer_of(str(POCKET), origin, lambda: folder / "products.parquet")
+
+
 @pytest.fixture
 def renderer(tmp_path: Path) -> Renderer:
-    """Of a model that was trained with rows in shoppers' words."""
-    shop().write_parquet(tmp_path / "products.parquet")
-    data = {"grounding": "rows", "grounding_rows": 2, "wording": "shoppers"}
-    return grounding.renderer_of(str(POCKET), {"data": data}, lambda: tmp_path / "products.parquet")
+    """Of a model that was trained in shoppers' words."""
+    return renderer_of(tmp_path, wording="shoppers")
 
 
-def test_the_chat_hands_its_earlier_turns_to_retrieval(renderer: Renderer) -> None:
-    ids = renderer.conversation(CONTEXT, EARLIER, "And who is it for?")
-    assert "- Lumo Printed" in renderer.tokenizer.decode(ids)
+def test_the_chat_hands_its_earlier_turns_to_retrieval(tmp_path: Path) -> None:
+    ids = renderer_of(tmp_path).conversation(CONTEXT, EARLIER, "And who is it for?")
+    assert "- Lumo Printed" in renderer_of(tmp_path).tokenizer.decode(ids)
 
 
 def test_the_model_sees_earlier_turns_where_a_question_goes_on_about_them(renderer: Renderer) -> None:

@@ -125,6 +125,12 @@ def test_answers_are_compared_with_those_of_another_run(tmp_path: Path, named: s
         judge.score(questions[2:], {"tuned": ["abc", "abc"]})
 
 
+def test_damaged_answers_of_a_run_are_named(tmp_path: Path) -> None:
+    (tmp_path / "predictions.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(ValueError, match=r"judge_against=.*predictions\.parquet cannot be read"):
+        scorer(tmp_path, tmp_path)
+
+
 def test_a_folder_without_answers_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"judge_against=.*: must be the folder of an evaluated run"):
         scorer(tmp_path, tmp_path)
