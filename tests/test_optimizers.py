@@ -55,7 +55,8 @@ def test_an_interrupted_run_goes_on_to_the_bit(
             train.run(config(tmp_path, *chosen), parts, signals)
     train.run(config(tmp_path, "resume=auto", *chosen), parts, Signals())
     assert losses(parts) == losses(whole)
-    assert losses(whole)[6] < losses(whole)[1]
+    validation = losses(whole, "validation")  # of the same rows each time, as a training loss is not
+    assert validation[6] < validation[2]
     (weights,) = (whole / "model").glob("*model.safetensors")
     one, two = (load_file(folder / "model" / weights.name) for folder in (whole, parts))
     assert all(torch.equal(one[key], two[key]) for key in one)

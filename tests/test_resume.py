@@ -38,9 +38,9 @@ def config(outputs: Path, *more: str) -> Any:
     return typed("+experiment=quickstart", f"outputs={outputs}", *SMALL, *MORE, *more)
 
 
-def losses(folder: Path) -> dict[int, float]:
+def losses(folder: Path, rows: str = "train") -> dict[int, float]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+    return {line["step"]: line[f"{rows}/loss"] for line in lines if f"{rows}/loss" in line}
 
 
 @pytest.fixture(scope="module")
