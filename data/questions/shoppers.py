@@ -79,7 +79,8 @@ def short_names(products: pl.DataFrame) -> pl.DataFrame:
     Women's Kurti" is said of the "Zarvo Self Design Women's Kurti", too.
     """
     words = products.select(product_id="id", words=pl.col("name").str.split(" "))
-    words = words.with_columns(count=pl.col("words").list.len()).filter(pl.col("count") < WORDS_OF_NAME.stop)
+    length = pl.col("words").list.len().cast(pl.Int64)  # unsigned, a difference would never be negative
+    words = words.with_columns(count=length).filter(length < WORDS_OF_NAME.stop)
     one, two = _without_inner_words(words, pl.lit(1)), _without_inner_words(words, pl.lit(2))
     most = [_without_inner_words(words, pl.col("count") - left) for left in LEAST_WORDS]
     whole = products.select(product_id="id", short="name")
@@ -98,10 +99,11 @@ def _without_inner_words(names: pl.DataFrame, count: pl.Expr) -> pl.DataFrame:
     last one.
 
     Args:
-        names: product_id, words.
+        names: product_id, words, count (of the words).
     """
-    last = pl.col("words").list.len() - count
-    places = names.with_columns(place=pl.int_ranges(1, last)).explode("place").drop_nulls("place")
+    last = pl.col("count") - count
+    places = names.filter(count > 0).with_columns(place=pl.int_ranges(1, last))
+    places = places.explode("place").drop_nulls("place")
     head, tail = pl.col("words").list.head("place"), pl.col("words").list.slice(pl.col("place") + count)
     return places.select("product_id", short=pl.concat_list(head, tail).list.join(" "))
 
@@ -199,7 +201,8 @@ def _own_kinds(products: pl.DataFrame, shop: Shop, unseen: pl.Series, seed: int)
 
 def misspelt(text: pl.Expr, seed: int) -> pl.Expr:
     """A text with two neighbouring letters swapped, somewhere after its first three."""
-    place = 3 + pl.col("draw").hash(seed) % pl.max_horizontal(text.str.len_chars() - 5, 1).cast(pl.UInt64)
+    inner = text.str.len_chars().cast(pl.Int64) - 5
+    place = 3 + pl.col("draw").hash(seed) % pl.max_horizontal(inner, 1).cast(pl.UInt64)
     head, first = text.str.slice(0, place), text.str.slice(place, 1)
     second, tail = text.str.slice(place + 1, 1), text.str.slice(place + 2)
     are_letters = first.str.contains(r"\p{L}") & second.str.contains(r"\p{L}")

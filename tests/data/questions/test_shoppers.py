@@ -182,6 +182,14 @@ def test_a_short_name_is_not_said_of_another_product() -> None:
     assert short["c"] == "Kabra Printed Shirt"
 
 
+def test_names_of_one_or_two_words_have_no_short_name() -> None:
+    names = ["Tea", "", "Green Tea", "Zarvo Fine Green Tea"]
+    products = pl.DataFrame({"id": ["a", "b", "c", "d"], "name": names})
+    short = dict(shoppers.short_names(products).select("product_id", "short").rows())
+    assert [short[one] for one in "abc"] == [None] * 3
+    assert short["d"] in ("Zarvo Green Tea", "Zarvo Fine Tea", "Zarvo Tea")
+
+
 def test_some_questions_are_typed_carelessly(sample: Any) -> None:
     questions = sample[1]
     lower = questions.filter(pl.col("question") == pl.col("question").str.to_lowercase())
