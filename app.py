@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 import architectures
 from data.catalogue.versions import PRODUCTS
 from data.modules.products_file import products_file
-from data.questions import grounding
+from data.questions import grounded_prompts
 from data.questions.phrases import CONTEXT
 from data.reports.chat_examples import example_questions
 from data.reports.product_cards import CSS, BesideAnswer, CatalogueCards, read_products
@@ -67,7 +67,7 @@ def assistants(config: DictConfig) -> "tuple[list[architectures.Assistant], arch
 
     def renderer(model: "architectures.FineTuned") -> Renderer:
         base = architectures.resolve_base(model.model_settings["base"])
-        return grounding.renderer_of(base, model.origin, lambda: catalogue_path(config, module))
+        return grounded_prompts.renderer_of(base, model.origin, lambda: catalogue_path(config, module))
 
     return architectures.build_assistants(models, settings, renderer), module
 

@@ -18,7 +18,7 @@ from architectures.values import Model
 from data.catalogue.versions import PRODUCTS
 from data.modules.interface import prepare_as_trained, with_table
 from data.modules.preference_pairs import write_pairs
-from data.questions import grounding
+from data.questions import grounded_prompts
 from data.reports import answer_evaluation, evaluated_runs, gate, label_evaluation, model_card
 from data.reports.answer_evaluation import JudgedModel, evaluate_golden
 from data.reports.criteria import Limits, check_limits, gate_table, is_open
@@ -162,7 +162,7 @@ def _load_pyfunc(path: str) -> "architectures.AnsweringModel | label_evaluation.
         labeller = label_model(model, data, model.origin["evaluation"]["batch_size"])
         return label_evaluation.TextLabeller(labeller, data)
     base = architectures.resolve_base(model.model_settings["base"])
-    renderer = grounding.renderer_of(base, model.origin, lambda: Path(path) / PRODUCTS)
+    renderer = grounded_prompts.renderer_of(base, model.origin, lambda: Path(path) / PRODUCTS)
     return architectures.AnsweringModel(model, renderer)
 
 

@@ -23,6 +23,7 @@ from data.questions import (
     phrases,
     products,
     retrieval,
+    shelves,
     shoppers,
     splits,
     suggestions,
@@ -52,7 +53,7 @@ CODE = [
 ]
 RENDERING_CODE = source_files(prompts, chat_templates, escaping, example, rows, agreement)
 GROUNDING_CODE = source_files(
-    grounding, retrieval, intents, names, words, matches, asked_keys, attribute_words, recall
+    grounding, retrieval, intents, names, words, matches, shelves, asked_keys, attribute_words, recall
 )
 
 # fields of data.questions, and of data, that do not change the questions

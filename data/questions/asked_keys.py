@@ -14,15 +14,26 @@ from typing import NamedTuple
 
 from data.questions import wordings
 from data.questions.attribute_words import ANYTHING, ATTRIBUTES, BETWEEN, PEOPLE, PROPERTIES
+from data.questions.intents import EITHER
 from data.questions.names import Product
 from data.questions.phrases import PRICE
-from data.questions.words import Spelling, is_plain, last_word, plain_words, singular, words_of
+from data.questions.shelves import words_of_other_goods
+from data.questions.words import (
+    COMMON_GOODS,
+    Spelling,
+    is_plain,
+    last_word,
+    plain_words,
+    singular,
+    words_of,
+)
 
 NOT_SAID = "not said"
 MOST_KEYS = 2  # of a question that are written
 LONG = 6  # letters, from which on a word of the thesaurus may have another one wrong
 # They ask for themselves only alone: "what type of neck" asks for the neck, "colours available" for colours.
 GENERIC = ("type", "stock")
+ONE_OF_GOODS = r"\b(?:an?|some|any|new) (\w+)\b"
 LOOKING_FOR = r"\b(?:look|search|hunt)(?:ing)? for\b"
 BEFORE_PURPOSES = {"for", "to", "at", "on", "with", "from", "during"}
 DETERMINERS = {"a", "an", "the", "my", "our", "his", "her", "their", "your", "some"}
@@ -82,7 +93,7 @@ class KeyMatcher:
         for ways in (self.cues, self.hints):
             ways.sort(key=lambda way: -len(way.words))
         self.own = {word for way in (*self.cues, *self.hints) for word in way.words}
-        self.spelling = spelling
+        self.spelling, self.other_goods = spelling, words_of_other_goods(rows)
         said_of = sum(not PEOPLE.isdisjoint(row["keywords"]) for row in rows)
         self.people = PEOPLE if 2 * said_of > len(rows) else frozenset[str]()
         self.known_word = Spelling({word for word in self.own if len(word) >= LONG})
@@ -126,7 +137,10 @@ class KeyMatcher:
         """Whether a question in lower case has an unknown word that may be what it looks for: it has one in
         "wool curtains", none in "comfy jeans" or in jeans "for travelling".
         """
-        wanted = re.sub(LOOKING_FOR, "want", question)
+        goods = {singular(word): word for word in re.findall(ONE_OF_GOODS, question)}
+        if any(self.spelling(goods[noun]) is None for noun in goods.keys() & COMMON_GOODS):
+            return True  # also "a suit", which is plain English otherwise
+        wanted = re.sub(LOOKING_FOR, "want", self._without_spare(question))
         words = [self._meant(word) for word in _all_words(wanted) if word not in DETERMINERS]
         for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
             describes = after and not is_plain(after) and self.spelling(after) is not None
@@ -139,18 +153,30 @@ class KeyMatcher:
         they are for, that no row has: "a red dress" where none is red. Of several words for people one is
         enough: "my baby girl".
         """
-        words = set(_all_words(question))
+        words = set(_all_words(self._without_spare(question)))
         people = [self.spelling(word) is None for word in words & self.people]
         return (bool(people) and all(people)) or any(
             self.spelling(word) is None for word in words & PROPERTIES
         )
 
+    def _without_spare(self, question: str) -> str:
+        """A question without that one of two words of which one is enough ("velvet or satin") that no row
+        has.
+        """
+
+        def known(pair: re.Match[str]) -> str:
+            words = [word for word in pair.groups() if self.spelling(word) is not None]
+            return words[0] if len(words) == 1 else pair[0]
+
+        return re.sub(rf"(\w+){EITHER}(\w+)", known, question)
+
     def _is_unknown(self, word: str | None) -> bool:
-        """Whether a word is neither plain English nor one of the catalogue, or goods of other shops."""
+        """Whether a word is neither plain English nor one of the products, or goods of other shops."""
         if word is None or len(word) < SHORTEST or word.isnumeric():
             return False
         is_usual = (is_plain(word) or word in self.plain) and singular(word) not in GOODS_ELSEWHERE
-        return not is_usual and self.spelling(word) is None
+        meant = self.spelling(word)
+        return meant in self.other_goods or (meant is None and not is_usual)
 
     def _without_names(self, question: str, subjects: Sequence[Product]) -> Words:
         """The words of a question with None in the place of those of the products' names."""

@@ -1,5 +1,5 @@
-"""How shoppers ask for the cheapest product of a kind, for a choice between two, and about one that they
-name; see `data.questions.wordings`.
+"""How shoppers ask for the cheapest product of a kind, for a choice between two, about one that they name,
+and for others like it or with it; see `data.questions.wordings`.
 """
 
 CHEAPEST = [
@@ -57,4 +57,60 @@ NAMED = [
     "Can I see the {name}?",
     "What do you know about the {name}?",
     "Give me all details of the {name}.",
+]
+
+ALTERNATIVE = [
+    "What could I buy instead of the {name}?",
+    "Can you suggest an alternative to the {name}?",
+    "I like the {name}, but I want to see something similar. What else do you have?",
+    "anything similar to the {name}?",
+    "Hi, what is an alternative to the {name}?",
+    "The {name} is sold out. What else is there?",
+    "Show me something like the {name}, other than that one.",
+    "what else do you have instead of the {name}",
+    "anything else? {name}",
+    "What else is there? {name}",
+    "do you have other ones {name}",
+    "I have seen the {name}. Is there something similar?",
+    "Please name an alternative for the {name}.",
+    "not sure about the {name}, what else is there?",
+    "Do you have something comparable to the {name}, an alternative?",
+    "{name}: any alternatives?",
+    "What would you take instead if the {name} was gone?",
+    "sth similar to the {name} pls",
+]
+
+OUTFIT = [
+    "something to wear with the {name}",
+    "What goes well with the {name}?",
+    "I bought the {name}. What can I wear with it?",
+    "Can you complete an outfit with the {name}?",
+    "what goes with the {name}",
+    "Hi, what would match the {name}?",
+    "I want an outfit with the {name}. What fits?",
+    "Which of your products goes with the {name}?",
+    "and what goes with it? {name}",
+    "What should I wear with the {name}?",
+    "Please suggest what matches the {name}.",
+    "the {name}, what do I combine it with?",
+    "What can I wear with the {name} on a weekend?",
+    "need an outfit around the {name}",
+    "{name}: what matches?",
+    "What looks good together with the {name}? It should match.",
+    "Help me pair it with something: the {name}.",
+]
+
+TOGETHER = [  # for goods that nobody wears
+    "What goes well with the {name}?",
+    "what goes with the {name}",
+    "Hi, what would match the {name}?",
+    "Which of your products goes with the {name}?",
+    "Please suggest what matches the {name}.",
+    "the {name}, what do I combine it with?",
+    "I bought the {name}. What goes with it?",
+    "{name}: what matches?",
+    "need something that goes with the {name}",
+    "What would you combine with the {name}?",
+    "Help me combine the {name} with something.",
+    "I have the {name} at home. Do you have something that matches it?",
 ]

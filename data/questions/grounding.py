@@ -20,27 +20,30 @@ first. Of several rows that answer a question as well, the answer of a training 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from data.questions.asked_keys import MOST_KEYS, KeyMatcher, said_under
 from data.questions.follow_ups import earlier_turns
-from data.questions.intents import OUTFIT, is_refused, only_greets, wish_for_others
-from data.questions.matches import ValueMatcher, has_all, marks
+from data.questions.intents import (
+    OUTFIT,
+    either_of,
+    goods_wanted,
+    is_refused,
+    only_greets,
+    wish_for_others,
+    wishes_without_value,
+    without_budget,
+)
+from data.questions.matches import ValueMatcher, has_all, has_one_of_each, marks
 from data.questions.names import Product, same_name
 from data.questions.phrases import COMPARISON, CONTEXT, PRICE
-from data.questions.products import read_question_products
 from data.questions.retrieval import Retriever
-from data.questions.shoppers import SHOPPERS
 from data.questions.words import calls_by_name, span_of_name
 from data.tokens.chat_templates import Turns
-from data.tokens.escaping import escape_frame
-from data.tokens.prompts import Renderer, asked_messages
-from data.values import Settings
 
 NOTHING = "- nothing that fits"  # in the place of rows, where a question looks for goods that no row is
 SOME_GOODS = r"\b(?:(?:any|some)thing|smth|sth|gifts?|presents?|outfits?|clothes|clothing|items?|products?)\b"
@@ -48,15 +51,17 @@ ROWS = "rows"  # the value of data.grounding with which prompts hold rows
 
 
 class _Found(NamedTuple):
-    """What the catalogue has for a question: rows, the products that it names, the values and the attributes
-    that it asks for, and whether it looks for goods and finds none.
+    """What the catalogue has for a question: rows, the products that it names, the values that it asks for
+    (in groups, of which one is enough) and the attributes, whether it looks for goods and finds none, and
+    what each row has besides ("over 2500: yes").
     """
 
     rows: list[Product]
     subjects: list[Product]
-    asked_for: list[str]
+    groups: list[list[str]]
     keys: list[str]
     looks_in_vain: bool
+    notes: list[str]
 
 
 class Grounding:
@@ -93,7 +98,8 @@ class Grounding:
             needed: ids of the rows that must be among them, in training.
             earlier: questions and answers before this one, of which it may go on.
         """
-        rows, subjects, asked_for, keys, looks_in_vain = self._found(context, question, earlier)
+        rows, subjects, groups, keys, looks_in_vain, notes = self._found(context, question, earlier)
+        asked_for = [value for group in groups for value in group]
         wanted = [self.by_id[name] for name in needed]
         rows = _with_needed(rows, wanted, self.count)
         if wanted and wanted[0] not in subjects:
@@ -106,7 +112,7 @@ class Grounding:
                 said = said_under(row, keys, len(subjects) > 1)
                 lines.append(compact(row, [*said, *marks(row, asked_for, under)]))
             else:
-                lines.append(compact(row, marks(row, asked_for)))
+                lines.append(compact(row, [*marks(row, _looked_at(row, groups)), *notes]))
         return "\n".join([context, *lines])
 
     def _found(self, context: str, question: str, earlier: Turns) -> _Found:
@@ -118,8 +124,10 @@ class Grounding:
         asked_for = [value for value in named if value not in refused]
         wish = wish_for_others(searched) if subjects else None
 
+        groups = either_of(asked_for, searched)
+
         def fits(row: Product) -> bool:
-            return has_all(row, asked_for) and not any(has_all(row, [value]) for value in refused)
+            return has_one_of_each(row, groups) and not has_one_of_each(row, [refused])
 
         if wish:
             has_none = self._lacks_others(searched, wish, subjects[0])
@@ -129,17 +137,32 @@ class Grounding:
             rows = []
         elif named and not subjects:
             rows = self.retriever.search(searched, context.removeprefix(CONTEXT), self.count, fits)
+            if rows and wish_for_others(searched) == OUTFIT and self.matcher.names_goods(searched, named):
+                return self._partners_of_kind(rows[0], named)
         elif asked_for and wish:
             rows = self.retriever.relevant(context, searched, self.count, fits)[0]
         keys = self._keys(searched, subjects, asked_for) if subjects and not wish else []
         looks_in_vain = not rows and (wish is not None or self._looks_for_goods(searched, asked_for))
-        return _Found(rows, subjects, asked_for, keys, looks_in_vain)
+        has_marks = subjects or asked_for
+        wishes = [] if has_marks else wishes_without_value(searched)
+        return _Found(rows, subjects, groups, keys, looks_in_vain, [f"{wish}: yes" for wish in wishes])
+
+    def _partners_of_kind(self, row: Product, kind: list[str]) -> _Found:
+        """What goes with a product that stands for its kind, which some values name: "jeans"."""
+        partners = self.retriever.first_partners(row, self.count)
+        return _Found(partners, [], [], [], not partners, [f"goes with {' '.join(kind)}: yes"])
 
     def _looks_for_goods(self, question: str, asked_for: list[str]) -> bool:
-        """Whether a question without rows asks for goods, and does not just say hello."""
+        """Whether a question without rows asks for goods, or for the price of none, and does not just say
+        hello.
+        """
         if self.keys.lacks_property(question) or asked_for:
             return True
-        return not only_greets(question) and self.keys.has_unknown_goods(question)
+        if only_greets(question):
+            return False
+        keys = [*self.keys.asked_for(question, []), *self.keys.hinted_at(question, [])]
+        is_of_price = PRICE in keys or without_budget(question)[1]
+        return bool(is_of_price) or self.keys.has_unknown_goods(question)
 
     def _lacks_others(self, question: str, wish: str, row: Product) -> bool:
         """Whether a question asks for a colour, a material or people beside a product that no row has, or for
@@ -156,10 +179,11 @@ class Grounding:
         material or people that no row has, or for goods that no row has the word of: "wool curtains", with
         wool alone.
         """
-        if (only_greets(question) and not asked_for) or self.keys.lacks_property(question):
+        wanted = goods_wanted(question)
+        if (only_greets(question) and not asked_for) or self.keys.lacks_property(wanted):
             return True
         names_goods = self.matcher.names_goods(question, asked_for) or re.search(SOME_GOODS, question)
-        return not names_goods and self.keys.has_unknown_goods(question)
+        return not names_goods and self.keys.has_unknown_goods(wanted)
 
     def _keys(self, question: str, subjects: list[Product], asked_for: list[str]) -> list[str]:
         """The attributes that a question asks for of the products that it names: by its words, else by its
@@ -206,6 +230,14 @@ def _with_needed(rows: list[Product], needed: list[Product], count: int) -> list
     return [*needed, *others][:count]
 
 
+def _looked_at(row: Product, groups: list[list[str]]) -> list[str]:
+    """The values that are marked in a row: of each group, of which one is enough, those that it has."""
+    found = []
+    for group in groups:
+        found += [value for value in group if has_all(row, [value])] or group
+    return found
+
+
 def _before_its_equals(
     wanted: Product, rows: list[Product], subjects: list[Product], asked_for: list[str]
 ) -> list[Product]:
@@ -224,52 +256,3 @@ def compact(row: Product, marked: Sequence[str]) -> str:
     """A row as it stands in a prompt. marked: whether it has what is asked for (`marks`)."""
     facts = [f"{fact['key']}: {fact['value']}" for fact in row["facts"]]
     return f"- {row['name']} | {row['shelf']} | {'; '.join([*facts, *marked])}"
-
-
-class _GroundedRenderer(Renderer):
-    """Renders the prompts of a model that was trained with rows, for chat and serving."""
-
-    def __init__(self, base: str, thinking: bool, grounding: Grounding, reads_turns: bool) -> None:
-        super().__init__(base, thinking)
-        self.grounding, self.reads_turns = grounding, reads_turns
-
-    def in_prompt(self, context: str, question: str, earlier: Turns) -> str:
-        """The context with the rows that the question finds."""
-        return self.grounding.context(context, question, earlier=earlier)
-
-    def conversation(self, context: str, earlier: list[tuple[str, str]], question: str) -> list[int]:
-        """The prompt of a question, with earlier ones only where it goes on about them, as in training, and
-        finds something. One for others ("something cheaper?") names what it goes on about, as there.
-        """
-        whole = self.grounding.retriever.with_subject(context, question, earlier)
-        inside = self.in_prompt(context, question, earlier)
-        if whole != question and wish_for_others(whole.lower()):
-            return self.encoded(self.prompt_text(asked_messages(inside, whole, [])))
-        turns = earlier if whole != question and not inside.endswith(NOTHING) else []
-        return self.encoded(self.prompt_text(asked_messages(inside, question, turns)))
-
-
-def renderer_of(base: str, origin: Settings, find_products: Callable[[], Path]) -> Renderer:
-    """The renderer of a trained model: with rows of the catalogue if it was trained with them.
-
-    Args:
-        base: the model's folder or Hub name. origin: what the model was made of. find_products: gives
-        products.parquet, where rows are needed.
-
-    Raises ValueError if rows are needed and the file is not there, or is another one.
-    """
-    plain = Renderer.of(base, origin)
-    if origin["data"].get("grounding") != ROWS:
-        return plain
-    products = find_products()
-    try:
-        rows = read_question_products(products)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"this model answers from rows of the catalogue, and {products} cannot be read ({reason}): give"
-            f" products.parquet of prepared data"
-        ) from None
-    escaped = escape_frame(rows, plain.special)
-    grounding = Grounding(escaped, origin["data"]["grounding_rows"])
-    return _GroundedRenderer(base, plain.thinking, grounding, origin["data"].get("wording") == SHOPPERS)

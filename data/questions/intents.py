@@ -3,6 +3,8 @@ just to say hello.
 """
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from data.questions.words import nearest_word
 
@@ -15,7 +17,7 @@ ALTERNATIVE = (
     r"\b(?:instead|alternatives?|similar|comparable|what else"
     r"|(?:any|some)thing (?:else|cheaper|(?:\w+ )?like)|(?:a|any) cheaper one|cheaper (?:ones|options?)"
     r"|too (?:expensive|pricey|costly|dear)"
-    r"|other (?:than|options?)|replac(?:e|es|ement)|rather than|in place of|substitutes?)\b"
+    r"|\w+ ones|other (?:than|options?)|replac(?:e|es|ement)|rather than|in place of|substitutes?)\b"
 )
 SEARCH = (
     r"\b(?:anything|something|smth|looking for|search(?:ing)? for|show me|find me|(?:need|want)(?! to know)"
@@ -25,6 +27,8 @@ SEARCH = (
 GREETING = (
     r"^\W*(?:(?:ok(?:ay)?|great|perfect|cool|no)\W+)?(?:hi|hello|hey|hiya|howdy"
     r"|good (?:morning|afternoon|evening|day)|(?:many )?thanks?|thx|bye)\b"
+    r"|^\W*(?:(?:so|and|hm+) )?(?:who|what) (?:are|r) (?:you|u)\b"
+    r"|\b(?:are|r) (?:you|u) (?:an? |really )?(?:\w+ )?(?:bot|robot|human|real|machine|ai|computer|person)\b"
 )
 # What a shop's people know and its catalogue does not.
 SERVICE = (
@@ -34,34 +38,100 @@ SERVICE = (
     r"|opening (?:hours|times)|customer (?:care|service|support)|phone number|complain\w*|cancel|loyalty"
     r"|sign up|account|human|real person)\b"
 )
+# A price: its currency, its digits, and "k" for thousands; no number of years, pieces or centimetres.
+AMOUNT = (
+    r"(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?(?:\s?k\b)?)(?![\d,.]*\d)"
+    r"(?!\s*(?:years?|yrs?|yo\b|months?|days?|inch(?:es)?|cm|mm|kg|gm|litres?|pieces?|pcs|people|persons?))"
+)
+CURRENCY = r"(?:rs\b|rupees?|inr|bucks|euros?|eur|dollars?|usd|pounds?|gbp|[€$£₹])"
 BUDGET = (
     r"\b(?:under|below|(?:less|lower) than|up ?to|at most|(?:no|not) more than|not over|cheaper than|within"
-    r"|max(?:imum)?(?: of)?"
-    r"|budget(?: of| is)?)"
-    r"\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?(\d[\d,]*(?:\.\d+)?)"
+    r"|max(?:imum)?(?: of)?|not above"
+    rf"|budget(?: of| is)?)\s+{AMOUNT}"
 )
+AT_LEAST = (
+    r"\b(?:over|above|(?:more|higher) than|at least|no less than|starting (?:from|at)|min(?:imum)?(?: of)?)"
+    rf"\s+{AMOUNT}"
+)
+BETWEEN = rf"\b(?:between|from)\s+{AMOUNT}\s*(?:and|to|till|-|\u2013)\s*{AMOUNT}"
+RANGE = rf"\b{AMOUNT}\s*(?:to|-|\u2013)\s*{AMOUNT}\s*{CURRENCY}"  # "300 to 600 rupees"
+ABOUT = rf"\b(?:around|about|roughly|approx(?:imately|\.)?)\s+{AMOUNT}"
+NEAR = 0.2  # "about 500": a price from 400 to 600
 CHEAPEST = r"\b(?:cheapest|least expensive|lowest price)\b"
 DEAREST = r"\bmost expensive\b"
-REFERENCE = r"\b(?:it|its|this|that|these|those|they|them|one)\b"  # to what was named before
+# To what was named before: in "jackets that are warm" there is none.
+REFERENCE = (
+    r"\b(?:it|its|this|these|those|they|them|one)\b"
+    r"|(?:^\W*|\b(?:about|and|at|but|buy|can|did|do|does|for|from|has|in|is|like|not|of|ok|on|so|take|than|to"
+    r"|want|was|whats?|will|with|would)\W+)that\b"
+)
 CHEAPER = r"\bcheaper\b|\btoo (?:expensive|pricey|costly|dear)\b"
-BEST_RATED = r"\b(?:(?:best|top|highest|most highly)[ -]rated|(?:best|highest) (?:ratings?|reviews?))\b"
+BEST_RATED = (
+    r"\b(?:(?:most )?popular|best[ -]?sell\w+|(?:best|top|highest|most highly)[ -]rated"
+    r"|(?:best|highest) (?:ratings?|reviews?))\b"
+)
 OF_PRICES = ("cheapest", "expensive", "lowest")  # words of both that may be misspelt
 OTHERS = "alternative alternatives instead similar outfit match matches combine replace replacement".split()
-LIMITS = ("under", "below", "cheaper", "within", "maximum", "budget")  # words of BUDGET that may be misspelt
-REFUSAL = r"\b(?:not|no|without|except|non)[ -](?:an? |the |in |of )?"  # before a value
+# Words of BUDGET, BETWEEN and AT_LEAST that may be misspelt.
+LIMITS = ("under", "below", "cheaper", "within", "maximum", "budget", "between", "above", "around")
+REFUSAL = (  # before a value
+    r"\b(?:not|no|without|except|non|(?:don'?t|do not|doesn'?t|does not) (?:like|want|wear))"
+    r"[ -](?:an? |the |in |of )?"
+    r"|\b(?:hates?|dislikes?) (?:\w+ )?"  # polka dots
+)
+EITHER = (
+    r"(?:\s+or|\s*/)\s+(?:an? |the |in |of |some |maybe |even )*"  # between values of which one is enough
+)
 BEFORE_NUMBER = r"[^\W\d]+(?=\s+(?:[^\W\d]{1,3}\.?\s*|[^\w\s]\s*)?\d)"
 
 
-def without_budget(question: str) -> tuple[str, float | None]:
-    """(a question in lower case without its price limit, the limit or None)
+class PriceLimits(NamedTuple):
+    """What a price must be, at least and at most; None: no such limit."""
 
-    "under Rs. 1,500" is a limit, also where its word is misspelt.
+    least: float | None
+    most: float | None
+
+    def __bool__(self) -> bool:
+        return self != NO_LIMITS
+
+
+NO_LIMITS = PriceLimits(None, None)
+
+
+def without_budget(question: str) -> tuple[str, PriceLimits]:
+    """(a question in lower case without its limits of the price, the limits)
+
+    "under Rs. 1,500", "between 300 and 600", "over 2k" and "around 500" are limits, also where their word is
+    misspelt.
     """
     spelled = re.sub(BEFORE_NUMBER, lambda word: nearest_word(word[0], LIMITS) or word[0], question)
-    found = re.search(BUDGET, spelled)
-    if not found:
-        return question, None
-    return re.sub(BUDGET, " ", spelled), float(found[1].replace(",", ""))
+    for pattern in (BETWEEN, RANGE):
+        if found := re.search(pattern, spelled):
+            return re.sub(pattern, " ", spelled), PriceLimits(*sorted(map(_amount, found.groups())))
+    if found := re.search(ABOUT, spelled):
+        middle = _amount(found[1])
+        return re.sub(ABOUT, " ", spelled), PriceLimits((1 - NEAR) * middle, (1 + NEAR) * middle)
+    if found := re.search(BUDGET, spelled):
+        return re.sub(BUDGET, " ", spelled), PriceLimits(None, _amount(found[1]))
+    if found := re.search(AT_LEAST, spelled):
+        return re.sub(AT_LEAST, " ", spelled), PriceLimits(_amount(found[1]), None)
+    return question, NO_LIMITS
+
+
+def wishes_without_value(question: str) -> list[str]:
+    """What a question in lower case asks of products beside their values, in its words: "under 500",
+    "popular".
+    """
+    limits = without_budget(question)[1]
+    patterns = [*([BETWEEN, RANGE, ABOUT, BUDGET, AT_LEAST] if limits else []), BEST_RATED]
+    found = [re.search(pattern, question) for pattern in patterns]
+    return [match[0] for match in found if match][:1]
+
+
+def _amount(digits: str) -> float:
+    """'1,500' -> 1500.0, '2k' -> 2000.0"""
+    number = digits.replace(",", "").replace(" ", "")
+    return float(number.removesuffix("k")) * (1000 if number.endswith("k") else 1)
 
 
 def price_order(question: str) -> int:
@@ -80,9 +150,31 @@ def only_greets(question: str) -> bool:
     return bool(is_greeting or re.search(SERVICE, question))
 
 
+def goods_wanted(question: str) -> str:
+    """A question in lower case without what it refuses ("a warm jacket, but not black") and without words
+    for ratings.
+    """
+    return re.sub(rf"(?:{REFUSAL})\w+|{BEST_RATED}", " ", question)
+
+
+def either_of(values: Iterable[str], question: str) -> list[list[str]]:
+    """The values that a question in lower case names, in its order, with those together of which one is
+    enough: "blazers or jackets", "in silk or satin".
+    """
+    groups = list[list[str]]()
+    for value in values:
+        before = groups[-1][-1] if groups else ""
+        is_other = re.search(rf"\b{re.escape(before)}(?:e?s)?{EITHER}{re.escape(value)}", question)
+        if before and is_other:
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    return groups
+
+
 def is_refused(value: str, question: str) -> bool:
     """Whether a question in lower case asks for what lacks a value: "not printed", "without a hood"."""
-    return re.search(rf"{REFUSAL}{re.escape(value)}\b", question) is not None
+    return re.search(rf"(?:{REFUSAL}){re.escape(value)}\b", question) is not None
 
 
 def wish_for_others(question: str) -> str | None:

@@ -6,13 +6,14 @@ written beside the row.
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
 from data.questions.intents import BEST_RATED, without_budget
 from data.questions.names import Product
-from data.questions.words import WordIndex, last_word, singular, without_words, words_of
+from data.questions.shelves import own_parts_of_shelf
+from data.questions.words import Spelling, WordIndex, is_plain, last_word, singular, without_words, words_of
 
 MOST_VALUES = 4  # of a question that are marked
 ANSWERS = {"yes", "no"}  # values that say nothing without their key
@@ -20,11 +21,22 @@ ANYWHERE: Mapping[str, Container[str]] = {}  # values that are looked for in all
 ROUNDING = 1e-9  # of sums of weights
 
 
+def _stems(text: str) -> list[str]:
+    """The stems of the words of a text, in its order."""
+    return [_stem(word) for word in words_of(text)]
+
+
+def _stem(word: str) -> str:
+    """A word in lower case without a plural's ending: "hoodies", "hoodie" -> "hoody"."""
+    found = singular(word)
+    return found[:-2] + "y" if len(found) > 4 and found.endswith("ie") else found
+
+
 def _values_of(row: Product) -> list[str]:
     """The values of a row that a question may ask for, in lower case; of its type also the last word, which
     says what it is, and of a value such as "Midi/Knee Length" its parts.
     """
-    values = [row["type"], (row["type"] or "").split(" ")[-1], row["shelf"], row["brand"]]
+    values = [row["type"], (row["type"] or "").split(" ")[-1], *own_parts_of_shelf(row), row["brand"]]
     for fact in row["facts"]:
         parts = fact["value"].split("/")
         values += [fact["value"], *(part.strip() for part in parts if not re.search(r"\d", fact["value"]))]
@@ -49,13 +61,14 @@ class ValueMatcher:
     def __init__(self, rows: Sequence[Product]) -> None:
         every = {value for row in rows for value in _values_of(row)}
         self.keys = _keys_of_values(rows)
-        self.goods = {
-            name.lower() for row in rows for name in (row["type"], row["shelf"], row["brand"]) if name
-        }
-        named = [[row["type"], row["shelf"], row["name"]] for row in rows]
+        kinds = [[row["type"], *own_parts_of_shelf(row)] for row in rows]
+        named = [[*own, row["brand"]] for own, row in zip(kinds, rows, strict=True)]
+        self.goods = {name.lower() for names in named for name in names if name}
+        named = [[*own, row["name"]] for own, row in zip(kinds, rows, strict=True)]
         self.nouns = {last_word(name) for names in named for name in names if name}
         self.values = np.array(sorted(value for value in every if set(words_of(value)) - ANSWERS))
-        self.index = WordIndex(self.values.tolist())
+        self.index = WordIndex([" ".join(_stems(value)) for value in self.values.tolist()])
+        self.spelling = Spelling({word for value in self.values.tolist() for word in words_of(value)})
 
     def names_goods(self, question: str, values: Iterable[str]) -> bool:
         """Whether a question names a kind of product, in full or by its noun: "trousers".
@@ -78,8 +91,20 @@ class ValueMatcher:
         return {value: self.keys.get(value, set()).intersection(keys) for value in values}
 
     def _known_words(self, text: str) -> list[str | None]:
-        """The words of values in a text, in its order, also misspelt; None for other words."""
-        return [self.index.known_word(word) for word in words_of(text)]
+        """The words of values in a text, in its order, also misspelt or in the other number ("shirts"), as
+        their stems; None for other words.
+        """
+        return [self._known_stem(word) for word in words_of(text)]
+
+    def _known_stem(self, word: str) -> str | None:
+        """The stem of the word of values that a word is, or None. Plain English ("check") is no word of a
+        value ("checks") but as it is written there, unless it is a noun of goods.
+        """
+        if meant := self.spelling(word):
+            return _stem(meant)
+        stem = _stem(word)
+        is_other = is_plain(word) and singular(word) not in self.nouns
+        return None if is_other else self.index.known_word(stem)
 
     def asked_for(self, question: str, subjects: Iterable[Product]) -> list[str]:
         """The values that a question names, in their order: first those whose words stand together, then
@@ -93,7 +118,7 @@ class ValueMatcher:
             words = without_words(words, self._known_words(row["name"]))
         text = " ".join(word or "|" for word in words)
         is_whole = self.index.shared(text) >= self.index.weights - ROUNDING
-        named = [(value, words_of(value)) for value in self.values[is_whole].tolist()]
+        named = [(value, _stems(value)) for value in self.values[is_whole].tolist()]
         named.sort(key=lambda pair: (not _stands_together(pair[1], text), -len(pair[1])))
         left, found = set(words), dict[str, int]()
         for value, own in named:
@@ -111,8 +136,8 @@ def _stands_together(own: list[str], text: str) -> bool:
 
 @lru_cache(maxsize=2**16)  # values of a catalogue are looked at for each question
 def _word_set(text: str) -> frozenset[str]:
-    """The words of a text, as `words_of` finds them."""
-    return frozenset(words_of(text))
+    """The words of a text, of which the plural is the same."""
+    return frozenset(_stems(text))
 
 
 def _has(row: Product, value: str, keys: Container[str] = ()) -> bool:
@@ -124,7 +149,7 @@ def _has(row: Product, value: str, keys: Container[str] = ()) -> bool:
     """
     own = [f"{fact['key']} {fact['value']}" for fact in row["facts"] if fact["key"].lower() in keys]
     if not own:
-        own = [row["type"], row["shelf"], row["brand"], *row["keywords"]]
+        own = [row["type"], *own_parts_of_shelf(row), row["brand"], *row["keywords"]]
         own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
     asked_for = _word_set(value)
     return any(asked_for <= _word_set(text) for text in own if text)
@@ -144,6 +169,12 @@ def marks(
         answer = "yes" if _has(row, value, under.get(value, ())) else "no"
         found.append(f"{value}: {answer}")
     return found
+
+
+def has_one_of_each(row: Product, groups: Iterable[Iterable[str]]) -> bool:
+    """Whether a row has a value of each group."""
+    has_one = [any(map(partial(_has, row), group)) for group in groups]
+    return all(has_one)
 
 
 def has_all(row: Product, asked_for: Iterable[str]) -> bool:

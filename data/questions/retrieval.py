@@ -23,6 +23,7 @@ from data.questions.intents import (
     OUTFIT,
     REFERENCE,
     SEARCH,
+    goods_wanted,
     only_greets,
     price_order,
     wish_for_others,
@@ -126,6 +127,10 @@ class Retriever:
                 if not same_name(row, other):
                     yield other
 
+    def first_partners(self, row: Product, count: int) -> list[Product]:
+        """The foremost products that go with a product, one of each name."""
+        return _first_of_each_name(self.partners(row), count)
+
     def shelf_mates(self, row: Product) -> Iterator[Product]:
         """The other products of a product's shelf, the foremost first."""
         for other in self.on_shelf[row["category"], row["shelf"]]:
@@ -142,17 +147,19 @@ class Retriever:
             fits: whether a row has what is asked for, where that can be told; else rows that share clearly
             less than the first are left out.
         """
-        looked_for, budget = without_budget(question)  # its number would find prices and codes
+        looked_for, limits = without_budget(question)  # its numbers would find prices and codes
         order, by_rating = price_order(looked_for), re.search(BEST_RATED, looked_for)
-        meant = [self.spelling(word) for word in words_of(re.sub(BEST_RATED, " ", looked_for))]
+        meant = [self.spelling(word) for word in words_of(goods_wanted(looked_for))]
         words = [word for word in meant if word is not None]
-        if not words and not order and not by_rating:
+        if not words and not (order or by_rating or limits or fits):
             return []
         scores = self.index.get_scores(words) if words else np.ones(len(self.all))
         if category:
             scores = np.where(self.categories == category, scores, 0)
-        if budget is not None:
-            scores = np.where(self.prices <= budget, scores, 0)
+        if limits.most is not None:
+            scores = np.where(self.prices <= limits.most, scores, 0)
+        if limits.least is not None:
+            scores = np.where(self.prices >= limits.least, scores, 0)
         best = np.argsort(-scores, kind="stable")
         floor = 0 if fits else CLOSE * scores.max()
         tried = best[:MOST_TRIED] if words else best
@@ -221,8 +228,8 @@ class Retriever:
     def with_subject(self, context: str, question: str, earlier: Sequence[tuple[str, str]]) -> str:
         """A question with the name of the product that it is about.
 
-        One that names no product goes on about the one named last ("And what does it cost?"), unless it
-        looks for something else, such as goods of another kind.
+        One that names no product goes on about the one named last ("And what does it cost?"), or about its
+        kind ("the cheapest one"), unless it looks for something else, such as goods of another kind.
 
         Args:
             earlier: questions and answers before it.
@@ -238,7 +245,10 @@ class Retriever:
         for turn in reversed(turns):
             if row := self.names.named(turn.lower(), category):
                 is_new = not goes_on and self.names.names_other_goods(text, row)
-                return question if is_new else f"{question} {row['name']}"
+                if is_new:
+                    return question
+                is_of_kind = price_order(text) != 0  # "the cheapest one"
+                return f"{question} {row['type'] or row['shelf'] if is_of_kind else row['name']}"
         return question
 
     def is_search(self, question: str, row: Product) -> bool:

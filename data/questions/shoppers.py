@@ -9,7 +9,7 @@ import polars as pl
 
 from data.questions import wordings
 from data.questions.attribute_words import ANYTHING
-from data.questions.choice_wordings import CHEAPEST, CHOICE, NAMED
+from data.questions.choice_wordings import ALTERNATIVE, CHEAPEST, CHOICE, NAMED, OUTFIT, TOGETHER
 from data.questions.choices import (
     BETWEEN,
     budget_questions,
@@ -136,7 +136,7 @@ def _reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     Args:
         frame: of `_ready_to_word`. worn: whether a question may ask what to wear.
     """
-    outfit = wordings.OUTFIT if worn else wordings.TOGETHER
+    outfit = OUTFIT if worn else TOGETHER
     others = pl.element().filter(~pl.element().struct.field("key").str.to_lowercase().is_in(ROLES))
     values = (
         pl.col("conditions").list.eval(others).list.eval(pl.element().struct.field("value")).list.join(", ")
@@ -153,7 +153,7 @@ def _reworded(frame: pl.DataFrame, worn: bool, seed: int) -> pl.DataFrame:
     kind = pl.col("kind")
     template = (
         pl.when(kind == "search").then(worded(wordings.SEARCH, seed))
-        .when(kind == "alternative").then(worded(wordings.ALTERNATIVE, seed))
+        .when(kind == "alternative").then(worded(ALTERNATIVE, seed))
         .when(kind == "outfit").then(worded(outfit, seed))
         .when(pl.col("key").is_in(wordings.NO_NOUNS)).then("question")
         .when(pl.col("key") == "ideal for").then(worded(wordings.AUDIENCE, seed))

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 CALLED = 85  # per cent of a name, in its order, with which a text calls something by it
 MOST_ERRORS = 1  # letters that are wrong, missing, too many or swapped in a misspelt word
 FUZZY_LETTERS = 5  # from which on a word may be misspelt
+SHORTEST_PLURAL = 4  # letters
+PLURALS_APART = {"shorts", "glasses", "tights", "briefs", "flats"}  # whose singular is another word
+# Goods that a shop may lack, which are no misspelt words of others: a skirt is no shirt.
+COMMON_GOODS = set(
+    """
+    anklet apron armchair backpack bangle beanie bedsheet belt blanket blazer blouse boot bowl bracelet bra
+    briefs brush bucket cabinet candle cap cardigan carpet chair chino clock coat cot couch crib cup curtain
+    cushion desk dress dupatta earring fan flask fork frame frock glass glasses glove gown handbag hat heel
+    hoodie jacket jean jumper jumpsuit kettle knife lamp legging lehenga lipstick loafer mat mattress
+    mirror mug necklace notebook pajama pan pant perfume phone pillow plate pot purse pyjama rack rug saree
+    sandal sari scarf scarve shampoo sheet shelf shirt shoe shorts skirt sleeper slipper sneaker soap sock
+    sofa spoon stool suit sweater swimsuit table tie tights tray trouser truck tunic umbrella vase vest wallet
+    watch
+    """.split()
+)
 # Plain English, which is never a misspelt word of a catalogue.
 ENGLISH = """
     about above after again all alternative always am an and another any anything are as ask at available
@@ -43,8 +58,10 @@ STOP_WORDS = set(
 
 def singular(word: str) -> str:
     """'dresses' -> 'dress', 'jeans' -> 'jean', 'dress' -> 'dress': a word in lower case without its plural's
-    ending, as English forms it most often.
+    ending, as English forms it most often. A shorter one ("xs", "gas") is none, and shorts are not short.
     """
+    if len(word) < SHORTEST_PLURAL or word in PLURALS_APART:
+        return word
     if word.endswith(("sses", "shes", "ches", "xes")):
         return word.removesuffix("es")
     return word if word.endswith("ss") else word.removesuffix("s")
@@ -96,7 +113,8 @@ def nearest_word(word: str, known: Collection[str]) -> str | None:
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    if word in known or len(word) < FUZZY_LETTERS or is_plain(word):
+    is_a_word = is_plain(word) or singular(word) in COMMON_GOODS
+    if word in known or len(word) < FUZZY_LETTERS or is_a_word:
         return word if word in known else None
     same_start = [other for other in known if other[:1] in word[:2]]  # its first two may be swapped
     same_start.sort(key=lambda other: (abs(len(other) - len(word)), other))  # of several, the first is meant

@@ -2,6 +2,7 @@
 tells the product, the catalogue's row tells the answer; where nothing fits, it declines.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -153,13 +154,13 @@ def search(catalogue: Retriever, text: str, category: str) -> str:
     """The product of which most values stand in the question: brand, kind, and attributes; within the budget,
     if it has one; the cheapest of them, if it asks for that.
     """
-    budget, order = without_budget(text)[1], price_order(text)
+    limits, order = without_budget(text)[1], price_order(text)
     wanted, kinds = f" {' '.join(words_of(text))} ", set(map(_singular, words_of(text)))
     best, best_score = None, (0, 0.0)
     for row, price in zip(catalogue.all, catalogue.prices, strict=True):
         if category and row["category"] != category:
             continue
-        if budget and not price <= budget:  # a row without a price has NaN
+        if limits and not (limits.least or 0) <= price <= (limits.most or math.inf):  # NaN without a price
             continue
         values = {fact["value"] for fact in row["facts"]} | {row["brand"], row["type"]}
         score = sum(f" {' '.join(words_of(value))} " in wanted for value in values if value)

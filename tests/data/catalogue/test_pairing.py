@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from data.catalogue.pairing import Pairing, read_pairing
-from data.questions import wordings
+from data.questions import choice_wordings
 from data.questions.products import products_for_questions, read_question_products
 from data.scoring.verdicts import RIGHT_VERDICTS, judge
 from tests.catalogues import questions_of
@@ -56,8 +56,8 @@ def test_a_shop_says_what_goes_with_what(rooms: pl.DataFrame, tmp_path: Path, wo
 
 
 def test_the_wordings_without_clothing_name_none() -> None:
-    assert len(wordings.TOGETHER) >= 12
-    assert not any("wear" in text or "outfit" in text for text in wordings.TOGETHER)
+    assert len(choice_wordings.TOGETHER) >= 12
+    assert not any("wear" in text or "outfit" in text for text in choice_wordings.TOGETHER)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ products = test_grounding.products  # a fixture
 NAME = "Zarvo Long Sleeve Printed Men's Shirt"
 ROW = {
     "name": NAME,
+    "type": "Casual Shirt",
+    "shelf": "Shirts",
+    "brand": "Zarvo",
     "keywords": [],
     "facts": [
         {"key": "Fabric", "value": "Cotton"},

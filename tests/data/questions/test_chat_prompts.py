@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from data.questions import grounding
+from data.questions import grounded_prompts
 from data.questions.grounding import NOTHING
 from data.tokens.prompts import Renderer
 from tests.conftest import POCKET
@@ -18,7 +18,7 @@ def renderer_of(folder: Path, **data: str) -> Renderer:
     """The renderer of a model that was trained with rows."""
     shop().write_parquet(folder / "products.parquet")
     origin: dict[str, Any] = {"data": {"grounding": "rows", "grounding_rows": 2, **data}}
-    return grounding.renderer_of(str(POCKET), origin, lambda: folder / "products.parquet")
+    return grounded_prompts.renderer_of(str(POCKET), origin, lambda: folder / "products.parquet")
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_a_budget_is_above_the_price_and_read_from_every_wording(priced: Any) ->
     assert set(rows["conditions"].list.last().struct.field("key")) == {PRICE_LIMIT}
     read, asked = 0, rows.filter(pl.col("question").str.contains(r"\d"))
     for question, wanted in asked.select("question", limit).rows():
-        read += without_budget(question.lower())[1] == wanted
+        read += without_budget(question.lower())[1].most == wanted
     assert read > 0.95 * asked.height  # the others have a typing error where the budget stands
     for_cheapest = rows.filter(~pl.col("question").str.contains(r"\d"))
     ordered = [price_order(question.lower()) for question in for_cheapest["question"]]

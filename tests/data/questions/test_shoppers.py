@@ -7,7 +7,7 @@ import pytest
 
 from data.catalogue.pairing import read_pairing
 from data.questions import further_kinds, shoppers, wordings
-from data.questions.choice_wordings import CHEAPEST, CHOICE, NAMED
+from data.questions.choice_wordings import ALTERNATIVE, CHEAPEST, CHOICE, NAMED, OUTFIT, TOGETHER
 from data.questions.grounding import Grounding
 from data.questions.key_wordings import KEY_WORDINGS
 from data.questions.phrases import DECLINE
@@ -21,7 +21,8 @@ from tests.data.sample_questions import sample_questions
 
 PUBLISHED = {"attribute", "search", "alternative", "outfit"}
 KINDS = PUBLISHED | {"yes_no", "unsaid", "absent", "comparison", "follow_up", "greeting", "open"}
-LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH ALTERNATIVE OUTFIT YES_NO WISH COMPARISON BUDGET FOLLOW_UP".split()
+LISTS = "ATTRIBUTE AUDIENCE SHELF SEARCH YES_NO WISH COMPARISON BUDGET FOLLOW_UP".split()
+CHOOSING = [ALTERNATIVE, CHEAPEST, CHOICE, NAMED, OUTFIT, TOGETHER]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,7 @@ def test_kinds_and_splits(sample: Any) -> None:
     assert set(shared.values()) == {0}
 
 
-@pytest.mark.parametrize(
-    "options", [*(getattr(wordings, name) for name in (*LISTS, "GREETING")), CHEAPEST, CHOICE, NAMED]
-)
+@pytest.mark.parametrize("options", [*(getattr(wordings, name) for name in (*LISTS, "GREETING")), *CHOOSING])
 def test_there_are_twelve_wordings_of_each_kind_and_all_differ(options: list[str]) -> None:
     assert len(options) >= 12
     assert len(set(options)) == len(options)
