@@ -12,13 +12,14 @@ import numpy as np
 
 from data.questions.intents import BEST_RATED, without_budget
 from data.questions.names import Product
-from data.questions.shelves import own_parts_of_shelf
+from data.questions.shelves import goods_of_name, own_parts_of_shelf
 from data.questions.words import Spelling, WordIndex, is_plain, last_word, singular, without_words, words_of
 
 MOST_VALUES = 4  # of a question that are marked
 ANSWERS = {"yes", "no"}  # values that say nothing without their key
 ANYWHERE: Mapping[str, Container[str]] = {}  # values that are looked for in all that a row says
 ROUNDING = 1e-9  # of sums of weights
+LONGEST_TIE = 4  # letters of words that end in "ie" or "ve" otherwise ("tie", "five")
 
 
 def _stems(text: str) -> list[str]:
@@ -27,16 +28,22 @@ def _stems(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """A word in lower case without a plural's ending: "hoodies", "hoodie" -> "hoody"."""
+    """A word in lower case without a plural's ending: "hoodies", "hoodie" -> "hoody"; "knives", "knife" ->
+    "knif".
+    """
     found = singular(word)
-    return found[:-2] + "y" if len(found) > 4 and found.endswith("ie") else found
+    if len(found) > LONGEST_TIE:
+        found = re.sub(r"ie$", "y", re.sub(r"[fv]e$", "f", found))
+    return found
 
 
 def _values_of(row: Product) -> list[str]:
     """The values of a row that a question may ask for, in lower case; of its type also the last word, which
-    says what it is, and of a value such as "Midi/Knee Length" its parts.
+    says what it is (without a type, the last word of its name), and of a value such as "Midi/Knee Length"
+    its parts.
     """
     values = [row["type"], (row["type"] or "").split(" ")[-1], *own_parts_of_shelf(row), row["brand"]]
+    values += goods_of_name(row)
     for fact in row["facts"]:
         parts = fact["value"].split("/")
         values += [fact["value"], *(part.strip() for part in parts if not re.search(r"\d", fact["value"]))]
@@ -61,7 +68,7 @@ class ValueMatcher:
     def __init__(self, rows: Sequence[Product]) -> None:
         every = {value for row in rows for value in _values_of(row)}
         self.keys = _keys_of_values(rows)
-        kinds = [[row["type"], *own_parts_of_shelf(row)] for row in rows]
+        kinds = [[row["type"], *own_parts_of_shelf(row), *goods_of_name(row)] for row in rows]
         named = [[*own, row["brand"]] for own, row in zip(kinds, rows, strict=True)]
         self.goods = {name.lower() for names in named for name in names if name}
         named = [[*own, row["name"]] for own, row in zip(kinds, rows, strict=True)]
@@ -149,7 +156,7 @@ def _has(row: Product, value: str, keys: Container[str] = ()) -> bool:
     """
     own = [f"{fact['key']} {fact['value']}" for fact in row["facts"] if fact["key"].lower() in keys]
     if not own:
-        own = [row["type"], *own_parts_of_shelf(row), row["brand"], *row["keywords"]]
+        own = [row["type"], *own_parts_of_shelf(row), row["brand"], *row["keywords"], *goods_of_name(row)]
         own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
     asked_for = _word_set(value)
     return any(asked_for <= _word_set(text) for text in own if text)

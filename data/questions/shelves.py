@@ -1,5 +1,5 @@
-"""What the name of a shelf says of a product on it: a layered dress on the shelf "Dresses & Skirts" is no
-skirt.
+"""What the name of a shelf says of a product on it (a layered dress on the shelf "Dresses & Skirts" is no
+skirt), and what goods a product's own name says that it is.
 """
 
 import re
@@ -9,6 +9,7 @@ from functools import lru_cache
 from data.questions.names import Product
 from data.questions.words import last_word, nearest_word, singular, words_of
 
+WORD = r"[^\W\d_]{3,}(?:['-][^\W\d_]+)*"
 AND = r"\s*(?:[&,/+]|\band\b)\s*"
 
 
@@ -32,6 +33,13 @@ def own_parts_of_shelf(row: Product) -> tuple[str, ...]:
         return ()
     named = [row["type"].lower().split()[-1]] if row["type"] else words_of(row["name"])
     return _own_parts(row["shelf"].lower(), frozenset(singular(word) for word in named))
+
+
+def goods_of_name(row: Product) -> list[str]:
+    """The last word of a product's name that is no number, in lower case: "pan"; [] where there is none, or
+    where a type says what the product is.
+    """
+    return [] if row["type"] else re.findall(WORD, row["name"].lower())[-1:]
 
 
 def words_of_other_goods(rows: Iterable[Product]) -> set[str]:

@@ -155,3 +155,15 @@ def test_a_product_is_some_of_what_its_shelf_is_named_after(
     product: Product = row(*WOMENS[0][:3], "Casual Shirt", *WOMENS[0][4:]) | {"shelf": shelf, "type": kind}
     product["name"] = "Roma Steel Pot with Lid" if kind is None else product["name"]
     assert own_parts_of_shelf(product) == parts
+
+
+@pytest.mark.parametrize("question", ["knives?", "a steel knife", "got any bread knifes"])
+def test_without_types_the_last_word_of_a_name_is_the_goods(question: str) -> None:
+    made = []
+    for number, name in enumerate(["Roma Steel Bread Knife 12", "Roma Steel Frying Pan 28 cm", "Roma Lamp"]):
+        product = test_wishes.row(str(number), name, "Kitchen", "Casual Shirt", "Steel", 100, [])
+        made.append(product | {"type": None, "shelf": "Kitchen"})
+    kitchen = Grounding(pl.DataFrame(made, schema_overrides={"type": pl.String}), 3)
+    found_rows = [line for line in kitchen.context("", question).split("\n") if " |" in line]
+    assert [line.split(" |")[0] for line in found_rows] == ["- Roma Steel Bread Knife 12"]
+    assert "; knife: yes" in found_rows[0]
