@@ -26,6 +26,7 @@ MORE = {
     "architectures/baselines/prompted.py": {"sklearn"},
     "architectures/baselines/similarity.py": {"sklearn"},
     "architectures/baselines/simple.py": {"sklearn"},
+    "architectures/models/adapter_start.py": {"safetensors", "tqdm"},
     "architectures/inference/backend.py": {"tqdm"},
     "architectures/inference/chat_client.py": {"openai"},
     "architectures/inference/chat_functions.py": {"tqdm"},

@@ -20,19 +20,21 @@ from config.schema.trainer import OPTIMIZERS
 from tests.config.test_schema import wrong
 from tests.test_resume import config, losses, sums
 
-KINDS = [  # optimiser, adapter, learning rate
-    ("muon", "lora", "1e-2"),
-    ("muon", "none", "1e-2"),
-    ("adamw_8bit", "lora", "1e-3"),
-    ("paged_adamw_8bit", "lora", "1e-3"),
-    ("adafactor", "none", "1e-2"),
+KINDS = [  # optimiser, adapter, learning rate, and what the adapter begins with
+    ("muon", "lora", "1e-2", "default"),
+    ("muon", "none", "1e-2", "default"),
+    ("adamw_8bit", "lora", "1e-3", "default"),
+    ("paged_adamw_8bit", "lora", "1e-3", "default"),
+    ("adafactor", "none", "1e-2", "default"),
+    ("adamw", "lora", "1e-3", "pissa"),
+    ("adamw", "lora", "1e-3", "eva"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "adapter", "learning_rate"), KINDS)
+@pytest.mark.parametrize(("name", "adapter", "learning_rate", "start"), KINDS)
 def test_an_interrupted_run_goes_on_to_the_bit(
-    name: str, adapter: str, learning_rate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, adapter: str, learning_rate: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals = Signals()
 
@@ -42,7 +44,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
         return result()
 
     chosen = [f"trainer.optimizer={name}", f"model.adapter={adapter}"]
-    chosen.append(f"trainer.learning_rate={learning_rate}")
+    chosen += [f"trainer.learning_rate={learning_rate}", f"model.lora_init={start}"]
     if adapter == "lora":
         chosen.append("model.lora_r=64")  # 8-bit state is for 4,096 weights or more
     whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"

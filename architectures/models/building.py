@@ -27,12 +27,13 @@ def build_net(
     head: ClassifierHead | None = None,
     lora_variant: str = "lora",
     lora_layers: Sequence[str] = (),
+    lora_init: str = "default",
 ) -> Net:
     """The net to train: a base with an adapter, or (``adapter='none'``) a base of which every parameter is
     trained.
 
     With ``head`` it is a classifier, whose head is trained in any case. The other arguments are the fields of
-    the configuration group `model`; models of earlier versions lack the last two.
+    the configuration group `model`; models of earlier versions lack the last three.
     """
     frozen = adapter == "lora"
     settings = BaseSettings(base, init, dtype, quantization, attention, frozen, base_dropout)
@@ -45,6 +46,6 @@ def build_net(
         net.gradient_checkpointing_enable({"use_reentrant": False})
         net.enable_input_require_grads()
     if frozen:
-        adapted = LoraSettings(lora_r, lora_alpha, lora_dropout, lora_targets, lora_variant, lora_layers)
-        net = attach_lora(net, adapted, new)
+        matrices = (lora_r, lora_alpha, lora_dropout, lora_targets)
+        net = attach_lora(net, LoraSettings(*matrices, lora_variant, lora_layers, lora_init), new)
     return fuse(net)

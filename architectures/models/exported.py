@@ -6,6 +6,7 @@ import torch
 
 from architectures.compatibility.transformers import commit_hash
 from architectures.models import bases, lora
+from architectures.models.adapter_start import settings_of_saved
 from architectures.models.causal_lm import CausalLM
 from architectures.models.fine_tuned import FineTuned
 from architectures.models.run_file import write_record
@@ -21,7 +22,8 @@ def export(module: FineTuned, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     dtype = torch.bfloat16 if isinstance(module, CausalLM) else torch.float32
     lora.save_net(module.net, folder, dtype)
-    record = {"model": module.model_settings, "optimization": module.optimization, "origin": module.origin}
+    settings = settings_of_saved(module.model_settings)
+    record = {"model": settings, "optimization": module.optimization, "origin": module.origin}
     write_record(folder, record)
 
 

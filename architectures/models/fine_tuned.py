@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from architectures.compatibility.lightning import attached_strategy, ends_step
 from architectures.models import lora
+from architectures.models.adapter_start import is_start
 from architectures.models.optimizers import build_optimizer, is_hidden_matrix
 from architectures.models.schedule import learning_rate_factor, peak_flops
 from architectures.models.sharding import ShardingStrategy, full_tensor, shard_module
@@ -256,9 +257,15 @@ class FineTuned(LightningModule):
         """Names of the parameters that are trained."""
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
+    def stored_names(self) -> set[str]:
+        """Names of the parameters that a checkpoint holds: those that are trained, and what an adapter began
+        with.
+        """
+        return self.trained_names() | {name for name, _ in self.named_parameters() if is_start(name)}
+
     def on_save_checkpoint(self, checkpoint: Settings) -> None:
-        """Keep only what is trained."""
-        names, state = self.trained_names(), checkpoint["state_dict"]
+        """Keep only what is trained, and what it began with."""
+        names, state = self.stored_names(), checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: tensor for name, tensor in state.items() if name in names}
 
     def unlogged(self) -> list[list[float]]:
@@ -282,7 +289,7 @@ class FineTuned(LightningModule):
 
     def check_fit(self, checkpoint: Settings) -> None:
         """Raise ValueError if a checkpoint does not hold exactly what this model trains."""
-        different = self.trained_names() ^ set(checkpoint["state_dict"])
+        different = self.stored_names() ^ set(checkpoint["state_dict"])
         if different:
             names = sorted(different)[:2]
             raise ValueError(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from architectures.compatibility.torch import replace_parameters
+from architectures.models.adapter_start import START
 from architectures.values import Context, Layer, Net
 
 
@@ -122,13 +123,17 @@ def _is_plain_lora(layer: Layer) -> bool:
 
 
 def _lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-    """What a LoRA layer of PEFT computes, with one adapter; otherwise (merged, switched off, several) PEFT
-    does it.
+    """What a LoRA layer of PEFT computes, with one adapter, and with a second one that takes away what it
+    began with; otherwise (merged, switched off, others) PEFT does it.
     """
-    active = layer.active_adapters
-    if layer.disable_adapters or layer.merged or len(active) != 1 or args or kwargs:
+    name, *others = layer.active_adapters
+    is_known = others in ([], [START])
+    if layer.disable_adapters or layer.merged or not is_known or args or kwargs:
         return type(layer).forward(layer, x, *args, **kwargs)
-    (name,) = active
+    a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+    if others:
+        a = torch.cat([a, layer.lora_A[START].weight])
+        b = torch.cat([b, layer.lora_B[START].weight], dim=1)
     dropout, scale = layer.lora_dropout[name], layer.scaling[name]
     keep = None
     if layer.training and isinstance(dropout, nn.Dropout):
@@ -140,8 +145,8 @@ def _lora_forward(layer: Layer, x: Tensor, *args: object, **kwargs: object) -> T
         keep,
         base.weight,
         base.bias,
-        layer.lora_A[name].weight,
-        layer.lora_B[name].weight,
+        a,
+        b,
         scale,
     )
 

@@ -16,6 +16,13 @@ import torch
 from torch import nn
 
 from architectures.compatibility.peft import without_bitsandbytes
+from architectures.models.adapter_start import (
+    FROM_WEIGHTS,
+    begin_with_weights,
+    freeze_start,
+    has_start,
+    save_with_start,
+)
 from architectures.models.bases import resolve_base
 from architectures.models.loading import causal_lm_class
 from architectures.values import Net
@@ -31,8 +38,9 @@ UNADAPTED = {"gate", "router", "shared_expert_gate", "per_layer_input_gate", "pe
 @dataclass(frozen=True)
 class LoraSettings:
     """An adapter: its rank, the scale alpha / r of its output, dropout of its inputs, last parts of its
-    layers' names (['auto']: those that `_family_targets` finds), its variant: lora, rslora, dora, and the
-    numbers of the blocks that it adapts, as '3' or '0-7' (none: all).
+    layers' names (['auto']: those that `_family_targets` finds), its variant: lora, rslora, dora, the numbers
+    of the blocks that it adapts, as '3' or '0-7' (none: all), and what it begins with (default, pissa, olora
+    or eva).
     """
 
     r: int
@@ -41,6 +49,7 @@ class LoraSettings:
     targets: list[str]
     variant: str = "lora"
     layers: Sequence[str] = ()
+    init: str = "default"
 
 
 def linear_names(net: nn.Module) -> set[str]:
@@ -64,6 +73,8 @@ def attach_lora(net: Net, settings: LoraSettings, new: list[str]) -> Net:
     for parameter in wrapped.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+    if settings.init in FROM_WEIGHTS:
+        begin_with_weights(wrapped, settings.init)
     return wrapped
 
 
@@ -171,6 +182,7 @@ def adapter_disabled(net: Net) -> Iterator[None]:
     """Within it the net answers as its base does."""
     with net.disable_adapter():
         yield
+    freeze_start(net)
 
 
 def count_parameters(net: nn.Module) -> tuple[int, int]:
@@ -188,7 +200,9 @@ def save_net(net: Net, folder: Path, dtype: torch.dtype) -> None:
     """Write the adapter in PEFT's format (safetensors), or the whole model, in ``dtype``, if all of it was
     trained.
     """
-    if has_adapter(net):
+    if has_start(net):
+        save_with_start(net, folder)
+    elif has_adapter(net):
         net.save_pretrained(folder)
     else:
         copy.deepcopy(net).to(dtype).save_pretrained(folder)

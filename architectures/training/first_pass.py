@@ -1,12 +1,14 @@
-"""What is computed from the training rows once, before the first step: a classifier's first head, the
-log-probabilities of a reference, a teacher's token probabilities.
+"""What is computed from the training rows once, before the first step: what an adapter begins with, a
+classifier's first head, the log-probabilities of a reference, a teacher's token probabilities.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from architectures.models.adapter_start import begin_with_inputs
 from architectures.models.bases import resolve_base
 from architectures.models.causal_lm import CausalLM
 from architectures.models.distilled_lm import DistilledLM
@@ -33,10 +35,19 @@ def first_pass(
         training_rows: all rows, for so many in a forward pass. size: such a number, without gradients. probe:
         whether a classifier starts from a head that is fitted to its features.
     """
+    if module.model_settings.get("lora_init") == "eva":
+        begin_with_inputs(module.to(device).net, training_rows(size), partial(_forward, module))
     if isinstance(module, SequenceClassifier) and probe:
         module.to(device).probe(training_rows(PROBE_ROWS))
     if isinstance(module, PreferenceLM):
         module.to(device).remember_reference(training_rows(size))
+
+
+def _forward(module: FineTuned, batch: Batch) -> None:
+    """Pass a batch through the net."""
+    here = module.transfer_batch_to_device(batch, module.device, 0)
+    rest = "attention_mask" if isinstance(module, SequenceClassifier) else "lengths"
+    module(here["input_ids"], here[rest])
 
 
 def ask_teacher(

@@ -63,6 +63,13 @@ class ModelConfig:
         " apart from its direction, which takes more time and which vLLM serves only once it is merged",
         choices=["lora", "rslora", "dora"],
     )
+    lora_init: str = setting(
+        "default",
+        "what the adapter begins with. default: A at random, B at zero; pissa, olora: a part of each weight,"
+        " by SVD or by QR, exported as an adapter of twice the rank; eva: the directions in which the inputs"
+        " of each layer vary most",
+        choices=["default", "pissa", "olora", "eva"],
+    )
     lora_targets: list[str] = setting(
         ["auto"],
         "names of the linear layers that get an adapter; [auto]: those of attention and MLP, whatever the"

@@ -19,6 +19,23 @@ def _check_optimizer(values: Values) -> Iterator[str]:
         )
 
 
+def _check_adapter_start(values: Values) -> Iterator[str]:
+    """What an adapter begins with."""
+    start = values.get("model.lora_init", "default")
+    if start == "default":
+        return
+    if values.get("model.adapter") != "lora":
+        yield f"model.lora_init={start}: is for model.adapter=lora"
+    if values.get("model.parent"):
+        yield f"model.lora_init={start}: is for a new adapter; with model.parent it begins with its parent's"
+    if values.get("trainer.strategy") == "fsdp":
+        yield f"model.lora_init={start}: is for trainer.strategy=ddp"
+    if start != "eva" and values.get("model.quantization") == "nf4":
+        yield f"model.lora_init={start}: decomposes weights in 16 or 32 bits; set model.quantization=none"
+    if start != "eva" and values.get("model.lora_variant") == "dora":
+        yield f"model.lora_init={start}: is for model.lora_variant=lora and rslora"
+
+
 def _check_preferences(values: Values) -> Iterator[str]:
     """Training on pairs of answers."""
     path = values.get("data.preferences", "")
@@ -104,4 +121,11 @@ def _check_batches(values: Values) -> Iterator[str]:
         yield "trainer.micro_batch: must not exceed trainer.batch_size"
 
 
-TRAINING_CHECKS = (_check_optimizer, _check_preferences, _check_teacher, _check_processes, _check_batches)
+TRAINING_CHECKS = (
+    _check_optimizer,
+    _check_adapter_start,
+    _check_preferences,
+    _check_teacher,
+    _check_processes,
+    _check_batches,
+)
