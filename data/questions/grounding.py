@@ -120,6 +120,8 @@ class Grounding:
         searched = self.retriever.with_subject(context, question, earlier).lower()
         rows, subjects = self.retriever.relevant(context, searched, self.count)
         named = self.matcher.asked_for(searched, subjects)
+        if not subjects:
+            named = [*named, *self.matcher.properties(searched, named)]
         refused = [value for value in named if not subjects and is_refused(value, searched)]
         asked_for = [value for value in named if value not in refused]
         wish = wish_for_others(searched) if subjects else None

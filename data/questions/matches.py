@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from data.questions.attribute_words import PROPERTIES
 from data.questions.intents import BEST_RATED, without_budget
 from data.questions.names import Product
 from data.questions.shelves import goods_of_name, own_parts_of_shelf
@@ -38,9 +39,8 @@ def _stem(word: str) -> str:
 
 
 def _values_of(row: Product) -> list[str]:
-    """The values of a row that a question may ask for, in lower case; of its type also the last word, which
-    says what it is (without a type, the last word of its name), and of a value such as "Midi/Knee Length"
-    its parts.
+    """The values of a row that a question may ask for, in lower case; of its type and its name also the last
+    word, which says what it is, and of a value such as "Midi/Knee Length" its parts.
     """
     values = [row["type"], (row["type"] or "").split(" ")[-1], *own_parts_of_shelf(row), row["brand"]]
     values += goods_of_name(row)
@@ -85,6 +85,16 @@ class ValueMatcher:
         """
         nouns = {singular(word) for word in words_of(question)}
         return bool(self.goods.intersection(values) or self.nouns & nouns)
+
+    def properties(self, question: str, values: Iterable[str]) -> list[str]:
+        """The colours and materials that a question in lower case names in no value of the catalogue: rows
+        may have them in their names or inside of longer values.
+
+        Args:
+            values: that it names.
+        """
+        left = set(words_of(question)) - {word for value in values for word in words_of(value)}
+        return sorted(left & PROPERTIES)
 
     def keys_of(self, values: Iterable[str]) -> list[str]:
         """The attributes that values ask for: of each that stands under one alone and is no type, shelf or
@@ -147,6 +157,11 @@ def _word_set(text: str) -> frozenset[str]:
     return frozenset(_stems(text))
 
 
+def _name_without_brand(row: Product) -> str:
+    """What a product's name says of it: a shirt by Blue Saint is not blue."""
+    return str(row["name"]).lower().replace((row["brand"] or "").lower(), " ")
+
+
 def _has(row: Product, value: str, keys: Container[str] = ()) -> bool:
     """Whether one value of a row, with the name of its attribute, holds the words of another: "Fit: Regular"
     is a regular fit.
@@ -156,8 +171,9 @@ def _has(row: Product, value: str, keys: Container[str] = ()) -> bool:
     """
     own = [f"{fact['key']} {fact['value']}" for fact in row["facts"] if fact["key"].lower() in keys]
     if not own:
-        own = [row["type"], *own_parts_of_shelf(row), row["brand"], *row["keywords"], *goods_of_name(row)]
+        own = [row["type"], *own_parts_of_shelf(row), *row["keywords"], *goods_of_name(row)]
         own += [f"{fact['key']} {fact['value']}" for fact in row["facts"]]
+        own.append(_name_without_brand(row) if value in PROPERTIES else row["brand"])
     asked_for = _word_set(value)
     return any(asked_for <= _word_set(text) for text in own if text)
 

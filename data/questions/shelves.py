@@ -31,15 +31,16 @@ def own_parts_of_shelf(row: Product) -> tuple[str, ...]:
     """
     if not row["shelf"]:
         return ()
-    named = [row["type"].lower().split()[-1]] if row["type"] else words_of(row["name"])
-    return _own_parts(row["shelf"].lower(), frozenset(singular(word) for word in named))
+    shelf = row["shelf"].lower()
+    by_type = _own_parts(shelf, frozenset([last_word(row["type"])])) if row["type"] else (shelf,)
+    if by_type != (shelf,):
+        return by_type
+    return _own_parts(shelf, frozenset(singular(word) for word in words_of(row["name"])))
 
 
 def goods_of_name(row: Product) -> list[str]:
-    """The last word of a product's name that is no number, in lower case: "pan"; [] where there is none, or
-    where a type says what the product is.
-    """
-    return [] if row["type"] else re.findall(WORD, row["name"].lower())[-1:]
+    """The last word of a product's name that is no number, in lower case: "pan"; [] where there is none."""
+    return re.findall(WORD, row["name"].lower())[-1:]
 
 
 def words_of_other_goods(rows: Iterable[Product]) -> set[str]:

@@ -5,6 +5,7 @@ import pytest
 
 from data.questions.grounding import NOTHING, Grounding
 from data.questions.intents import either_of, without_budget
+from data.questions.matches import ValueMatcher, has_all
 from data.questions.names import Product
 from data.questions.shelves import own_parts_of_shelf
 from tests.data.questions import test_wishes
@@ -167,3 +168,21 @@ def test_without_types_the_last_word_of_a_name_is_the_goods(question: str) -> No
     found_rows = [line for line in kitchen.context("", question).split("\n") if " |" in line]
     assert [line.split(" |")[0] for line in found_rows] == ["- Roma Steel Bread Knife 12"]
     assert "; knife: yes" in found_rows[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "fabric", "is_blue"),
+    [
+        ("Blue Saint Sky Blue Shirt", "Cotton", True),
+        ("Blue Saint Plain Shirt", "Cotton", False),  # that is its brand
+        ("Blue Saint Plain Shirt", "Blue and white cotton", True),
+    ],
+)
+def test_a_colour_is_looked_for_in_names_and_longer_values_and_not_in_brands(
+    name: str, fabric: str, is_blue: bool
+) -> None:
+    product = test_wishes.row("a", name, MEN, "Casual Shirt", fabric, 100, []) | {"brand": "Blue Saint"}
+    assert has_all(product, ["blue"]) == is_blue
+    matcher = ValueMatcher([product])
+    assert matcher.properties("a blue shirt", ["shirt"]) == ["blue"]
+    assert matcher.properties("shirts by blue saint", ["shirt", "blue saint"]) == []
