@@ -16,9 +16,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 JOB = [
     "+experiment=quickstart",
-    "data.limit=300",
-    "trainer.max_steps=300",
-    "evaluation.questions=150",
+    "data.limit=200",
+    "trainer.max_steps=150",
+    "evaluation.questions=100",
     "evaluation.baselines=[]",
     "tracking.system_metrics=false",
 ]
