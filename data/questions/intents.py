@@ -161,6 +161,8 @@ def either_of(values: Iterable[str], question: str) -> list[list[str]]:
     """The values that a question in lower case names, in its order, with those together of which one is
     enough: "blazers or jackets", "in silk or satin".
     """
+    if not re.search(EITHER, question):
+        return [[value] for value in values]
     groups = list[list[str]]()
     for value in values:
         before = groups[-1][-1] if groups else ""

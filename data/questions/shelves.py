@@ -13,8 +13,7 @@ WORD = r"[^\W\d_]{3,}(?:['-][^\W\d_]+)*"
 AND = r"\s*(?:[&,/+]|\band\b)\s*"
 
 
-@lru_cache(maxsize=2**16)  # many products share a shelf and a type
-def _own_parts(shelf: str, nouns: frozenset[str]) -> tuple[str, ...]:
+def _own_parts(shelf: str, nouns: set[str]) -> tuple[str, ...]:
     """The parts of a shelf's name that end in one of some nouns, of which a letter may be another one
     ("kurtas", "kurti"), and the whole name, where they all do; the name alone, where none does.
     """
@@ -29,18 +28,27 @@ def own_parts_of_shelf(row: Product) -> tuple[str, ...]:
     """The parts of its shelf's name that a product is, by the noun of its type, else by its name; the whole
     name, where it may be all of them. In lower case.
     """
-    if not row["shelf"]:
-        return ()
-    shelf = row["shelf"].lower()
-    by_type = _own_parts(shelf, frozenset([last_word(row["type"])])) if row["type"] else (shelf,)
+    return _parts(row["shelf"].lower(), row["type"] or "", row["name"]) if row["shelf"] else ()
+
+
+@lru_cache(maxsize=2**17)  # a row is looked at for each value of each question
+def _parts(shelf: str, kind: str, name: str) -> tuple[str, ...]:
+    """What `own_parts_of_shelf` gives for a shelf in lower case."""
+    by_type = _own_parts(shelf, {last_word(kind)}) if kind.strip() else (shelf,)
     if by_type != (shelf,):
         return by_type
-    return _own_parts(shelf, frozenset(singular(word) for word in words_of(row["name"])))
+    return _own_parts(shelf, {singular(word) for word in words_of(name)})
 
 
 def goods_of_name(row: Product) -> list[str]:
     """The last word of a product's name that is no number, in lower case: "pan"; [] where there is none."""
-    return re.findall(WORD, row["name"].lower())[-1:]
+    return _last_word_of(row["name"])
+
+
+@lru_cache(maxsize=2**17)
+def _last_word_of(name: str) -> list[str]:
+    """What `goods_of_name` gives."""
+    return re.findall(WORD, name.lower())[-1:]
 
 
 def words_of_other_goods(rows: Iterable[Product]) -> set[str]:
