@@ -147,12 +147,20 @@ class _Directions:
             self.found[layer] = _new_pca(self.rank)
         states = inputs[0].detach().flatten(0, -2)
         states = states[:: -(-len(states) // EVA_TOKENS)].float()
-        if len(states) >= self.rank:
+        if min(states.shape) >= self.rank:
             self.found[layer].partial_fit(states)
 
     def of(self, layer: Layer) -> Tensor:
-        """The main directions of a layer's inputs. -> (rank, in)"""
-        components: Tensor = self.found[self.leader_of[layer]].components_
+        """The main directions of a layer's inputs. -> (rank, in)
+
+        Raises ValueError if the inputs have fewer.
+        """
+        components: Tensor | None = getattr(self.found[self.leader_of[layer]], "components_", None)
+        if components is None:
+            raise ValueError(
+                f"model.lora_init=eva: a batch has too few tokens, or a layer too few inputs, for"
+                f" {self.rank} directions: lower model.lora_r, or raise trainer.micro_batch"
+            )
         return components[: self.rank].float().contiguous()
 
 

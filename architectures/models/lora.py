@@ -180,9 +180,12 @@ def base_model(net: Net) -> Net:
 @contextmanager
 def adapter_disabled(net: Net) -> Iterator[None]:
     """Within it the net answers as its base does."""
-    with net.disable_adapter():
-        yield
-    freeze_start(net)
+    try:
+        with net.disable_adapter():
+            yield
+    finally:
+        if has_start(net):
+            freeze_start(net)
 
 
 def count_parameters(net: nn.Module) -> tuple[int, int]:

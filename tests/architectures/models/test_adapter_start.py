@@ -173,6 +173,22 @@ def test_eva_begins_with_the_directions_of_the_inputs(model_settings: Any, tmp_p
     torch.testing.assert_close(logits(checkpoints.load_model(tmp_path).net), logits(module.net))
 
 
+def test_too_few_tokens_for_the_rank_are_one_error(model_settings: Any) -> None:
+    batches = [{"input_ids": torch.arange(10, 74), "lengths": [64]}]
+    module = fresh(model_settings(lora_init="eva", lora_r=48))  # the layers have 32 inputs
+    with pytest.raises(ValueError, match=r"model\.lora_init=eva: .* 48 directions: lower model\.lora_r"):
+        first_pass(module, torch.device("cpu"), lambda _: batches, 2, False)
+
+
+def test_an_error_without_the_adapter_leaves_the_start_frozen(model_settings: Any) -> None:
+    module = fresh(model_settings(lora_init="pissa"))
+    with pytest.raises(KeyError), lora.adapter_disabled(module.net):
+        raise KeyError
+    started = [value for name, value in module.net.named_parameters() if ".start." in name]
+    assert started
+    assert not any(value.requires_grad for value in started)
+
+
 def test_settings_of_what_is_saved() -> None:
     begun = {"lora_r": 4, "lora_alpha": 8, "lora_variant": "rslora", "lora_init": "olora"}
     saved = {"lora_r": 8, "lora_alpha": 8, "lora_variant": "lora", "lora_init": "default"}
